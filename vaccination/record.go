@@ -1,0 +1,115 @@
+package vaccination
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"impfportal/internal/jobs"
+)
+
+// Channel says how a person came to the dose.
+type Channel string
+
+const (
+	ByAppointment Channel = "appointment" // booked, at a centre
+	WalkIn        Channel = "walkin"      // came to a centre without an appointment
+	Mobile        Channel = "mobile"      // given by a mobile team in a facility
+)
+
+// PartialDate is a birth date of which the month or the day may be unknown
+// (0). A day without a month does not exist.
+type PartialDate struct {
+	Year  int `json:"year"`
+	Month int `json:"month,omitempty"`
+	Day   int `json:"day,omitempty"`
+}
+
+// String gives the date as far as it is known, as ISO 8601 does and the EU
+// certificate wants it: "1938", "1938-05" or "1938-05-17".
+func (d PartialDate) String() string {
+	switch {
+	case d.Month == 0:
+		return fmt.Sprintf("%04d", d.Year)
+	case d.Day == 0:
+		return fmt.Sprintf("%04d-%02d", d.Year, d.Month)
+	}
+	return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day)
+}
+
+// Latest is the last day on which somebody with this birth date can have been
+// born, as UTC midnight: who decides by age then errs to the younger side.
+func (d PartialDate) Latest() time.Time {
+	switch {
+	case d.Month == 0:
+		return time.Date(d.Year, time.December, 31, 0, 0, 0, 0, time.UTC)
+	case d.Day == 0:
+		return time.Date(d.Year, time.Month(d.Month)+1, 0, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Date(d.Year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.UTC)
+}
+
+// Contact is the one contact that stays with the treatment record, so that the
+// certificate can be announced after the registration has been deleted.
+type Contact struct {
+	Email string `json:"email,omitempty"`
+	Phone string `json:"phone,omitempty"`
+	Lang  string `json:"lang,omitempty"` // "de" or "en"
+}
+
+// Patient is the treatment record's own copy of who was treated. It is stored
+// only sealed, under the record's own key.
+type Patient struct {
+	FamilyName     string      `json:"family_name"`
+	GivenName      string      `json:"given_name"`
+	PassportFamily string      `json:"passport_family,omitempty"` // as in the passport, where it differs
+	PassportGiven  string      `json:"passport_given,omitempty"`
+	Birth          PartialDate `json:"birth"`
+	Sex            string      `json:"sex"` // "female", "male", "diverse" or "" (not stated)
+	Postcode       string      `json:"postcode"`
+	Contact        Contact     `json:"contact"`
+}
+
+// Record is one administered dose with the person who got it.
+type Record struct {
+	ID            string
+	KeyID         string // vault key of this record alone
+	ProgrammeID   string
+	ProductID     string
+	LotID         string
+	LotNumber     string
+	DoseNumber    int // 1..DosesTotal
+	DosesTotal    int // of the series as it was when the dose was given
+	Day           time.Time
+	GivenAt       time.Time
+	Channel       Channel
+	Place         string // centre id, or facility id when Channel is Mobile
+	AppointmentID string // "" without an appointment
+	LoginPersonID string // citizen's person id that may see the certificate; "" for people who never registered
+	Patient       Patient
+}
+
+// RecordedPayload is the payload of Recorded.
+type RecordedPayload struct {
+	RecordID string `json:"record_id"`
+}
+
+// Recorded tells that a dose stands in the treatment record. It is enqueued in
+// the transaction that writes the record, so it follows every record and no
+// rollback.
+var Recorded = jobs.Define[RecordedPayload]("vaccination.recorded")
+
+// Errors of recording a dose.
+var (
+	ErrNotFound     = errors.New("vaccination: no such record")
+	ErrWrongLot     = errors.New("vaccination: lot is not of this product or not at this place")
+	ErrLotExpired   = errors.New("vaccination: lot expired")
+	ErrLotEmpty     = errors.New("vaccination: no dose of this lot left at this place")
+	ErrNoConsent    = errors.New("vaccination: consent is not confirmed")
+	ErrForms        = errors.New("vaccination: unknown version of the forms")
+	ErrAppointment  = errors.New("vaccination: appointment is not open at this place today")
+	ErrWrongProduct = errors.New("vaccination: product does not continue this series")
+	ErrAlreadyGiven = errors.New("vaccination: this dose already stands in the record")
+	ErrKeyReused    = errors.New("vaccination: key was used for another dose")
+	ErrInvalid      = errors.New("vaccination: incomplete")
+)
