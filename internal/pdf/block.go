@@ -1,0 +1,94 @@
+package pdf
+
+// Block is one piece of a document's body. The set is closed.
+type Block interface {
+	draw(w *writer, x, width float64)
+}
+
+// Paragraph is running text. Newlines in Text are kept.
+type Paragraph struct {
+	Text  string
+	Bold  bool
+	Small bool // 8.5 pt instead of 11 pt, for what nobody has to act on
+}
+
+// Heading is a heading of the second level (the title is the first).
+type Heading struct{ Text string }
+
+// Pair is a label and its value.
+type Pair struct{ Key, Value string }
+
+// Pairs is a table of labels and values.
+type Pairs struct {
+	Rows     []Pair
+	KeyWidth float64 // mm; 0 = two fifths of the width
+}
+
+// Table is a table with a head line. Widths are shares of the width (any
+// unit); empty = equal shares. The head is repeated after a page break.
+type Table struct {
+	Head   []string
+	Rows   [][]string
+	Widths []float64
+}
+
+// List is a list of points.
+type List struct{ Items []string }
+
+// Note is a framed text that must not be missed.
+type Note struct{ Title, Text string }
+
+// Code is a text to be typed: a case number, a secret, a reference. It stands
+// in large fixed-width letters that tell 0 from O and 1 from l.
+type Code struct{ Label, Text string }
+
+// QR is a QR code of exactly Size millimetres (quiet zone of four modules
+// included), drawn as vectors.
+type QR struct {
+	Text    string
+	Level   Level
+	Size    float64
+	Align   string // "L" (default), "C", "R"
+	Caption string
+}
+
+// Picture is a PNG of exactly Width x Height millimetres.
+type Picture struct {
+	PNG           []byte
+	Width, Height float64
+	Align         string // "L" (default), "C", "R"
+	Caption       string
+}
+
+// Columns sets two lists of blocks beside each other: two languages, or text
+// beside a code. The row is kept together on one page.
+type Columns struct {
+	Left, Right []Block
+	LeftShare   float64 // 0..1 of the width; 0 = one half
+	Gap         float64 // mm; 0 = 8
+}
+
+// At sets blocks at a fixed place of the present page without moving what
+// follows: X and Y from the page's top left corner.
+type At struct {
+	X, Y, Width float64
+	Blocks      []Block
+}
+
+// Gap is empty space.
+type Gap struct{ Height float64 }
+
+// Rule is a thin line across.
+type Rule struct{}
+
+// PageBreak begins a new page.
+type PageBreak struct{}
+
+// Texts makes paragraphs of strings.
+func Texts(paragraphs ...string) []Block {
+	out := make([]Block, len(paragraphs))
+	for i, p := range paragraphs {
+		out[i] = Paragraph{Text: p}
+	}
+	return out
+}
