@@ -1,0 +1,62 @@
+// Package inventory is the stock of vaccine (Impfstofflager): what lies where,
+// where it came from and where it went.
+//
+// # The ledger
+//
+// A double-entry ledger (doppelte Buchführung) in vials (Durchstechflaschen)
+// and doses. Accounts are places:
+//
+//	supplier          the federation's deliveries come from here
+//	central           the state's central store (Zentrallager)
+//	centre:<id>       a vaccination centre
+//	team:<id>         the box of a mobile team
+//	person            doses given
+//	waste:<reason>    open-vial, closed-vial, expired, cold-chain
+//	return            given back to the federation
+//	conversion        a vial goes in, its doses come out
+//
+// A movement is one event of one lot (Charge); its entries sum to zero, in
+// vials and in doses, which the database checks. Movements and entries are
+// append-only: a mistake is mended by a counter-movement (Stornobuchung), once.
+// Of the places that hold stock the balance is kept by the same statement that
+// writes the entries, and can never be negative. A job compares the balances
+// with the sum of the entries every night and raises an alarm when they differ.
+//
+//	supplier --receive--> central --transfer--> centre:<id> --transfer--> team:<id>
+//	                         |                      |  ^-----transfer--------|
+//	                         v                      v                        v
+//	                       return      open: 1 vial -> n doses; give: 1 dose -> person
+//	                                   waste: vials or doses -> waste:<reason>
+//
+// # Vials and doses
+//
+// How many doses a vial gives is a rule with a date (Dosen je Flasche): a vial
+// is opened by the rule of the day on which it is opened, and closed vials
+// count by the rule of the day one asks for. A vial is opened when there is no
+// open dose of that lot at that place. Remainders of several vials are never
+// pooled: what a vial gave less than the rule says is waste.
+//
+// # Deliveries
+//
+//	planned --receive--> received
+//	   |
+//	   +----cancel-----> cancelled
+//
+// A planned delivery counts for planning from its day on; stock it becomes
+// when it is received, by lot. "Equal shares" gives whole vials to all active
+// centres, the same number to each; the remainder stays where it is.
+//
+// # The ministry's report
+//
+// ImportDeliveries reads the federal ministry's table (date, vaccine, doses).
+// See ReportedPerVial for how doses become vials again. The key of a row is its
+// date and vaccine: the same file twice changes nothing, a changed figure
+// becomes a visible counter-movement. Rows of days to come are planned
+// deliveries; the job inventory.arrivals books them when their day has come.
+// The report names no lot: each row becomes a lot of its own whose number and
+// expiry (delivery plus 180 days) are marked as assumed until somebody reads
+// the label and corrects the expiry.
+//
+// Everything that changes the usable stock of a centre, or the doses that it
+// gives, sends StockChanged through the outbox.
+package inventory

@@ -1,0 +1,105 @@
+package inventory
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/jobs"
+)
+
+var (
+	// ErrNotFound: no such lot, delivery, movement or place.
+	ErrNotFound = errors.New("inventory: not found")
+	// ErrLotEmpty: nothing of the lot is left at the place.
+	ErrLotEmpty = errors.New("inventory: nothing of the lot is left here")
+	// ErrLotExpired: the lot's last day has passed.
+	ErrLotExpired = errors.New("inventory: the lot has expired")
+	// ErrNotEnough: the place holds less than should leave it.
+	ErrNotEnough = errors.New("inventory: the place holds less than that")
+	// ErrNoRule: no doses-per-vial rule is in force on that day.
+	ErrNoRule = errors.New("inventory: no doses-per-vial rule in force")
+	// ErrAlreadyGiven: a dose was already booked for this record.
+	ErrAlreadyGiven = errors.New("inventory: a dose is already booked for this record")
+	// ErrAlreadyCorrected: the movement already has its counter-movement.
+	ErrAlreadyCorrected = errors.New("inventory: already corrected")
+	// ErrNotCorrectable: the movement cannot be undone by itself.
+	ErrNotCorrectable = errors.New("inventory: this movement cannot be corrected by itself")
+	// ErrState: the delivery is no longer planned.
+	ErrState = errors.New("inventory: the delivery is not planned any more")
+	// ErrInvalid: amounts, places or dates that make no sense.
+	ErrInvalid = errors.New("inventory: invalid")
+)
+
+// StockChangedPayload names what changed where. Place is always a centre.
+type StockChangedPayload struct {
+	Place     Place  `json:"place"`
+	ProductID string `json:"product_id"`
+}
+
+// StockChanged: the usable or planned stock of a centre, or the doses that its
+// vials give, are no longer what they were.
+var StockChanged = jobs.Define[StockChangedPayload]("inventory.stock-changed")
+
+// Service is the ledger.
+type Service struct {
+	pool       *pgxpool.Pool
+	now        clock.Clock
+	log        *slog.Logger
+	background sync.WaitGroup // imports that run after their request was answered
+}
+
+// New returns the ledger on pool.
+func New(pool *pgxpool.Pool, now clock.Clock, log *slog.Logger) *Service {
+	return &Service{pool: pool, now: now, log: log}
+}
+
+// Wait blocks until imports that were started by an upload have ended.
+func (s *Service) Wait() { s.background.Wait() }
+
+// Give is one dose that goes into an arm.
+type Give struct {
+	Place Place  // a centre or a team
+	LotID string // from Lots
+	Ref   string // id of the treatment record: one dose per record, ever
+	Actor string
+	At    time.Time
+	// Booked: the dose was reserved by an appointment, so that stock and demand
+	// fall together and nothing has to be planned anew.
+	Booked bool
+}
+
+// Transfer moves stock of one lot between two places that hold stock.
+type Transfer struct {
+	From, To Place
+	LotID    string
+	Vials    int // closed vials
+	Doses    int // open doses
+	Actor    string
+	Why      string
+	At       time.Time
+}
+
+// Waste throws stock of one lot away.
+type Waste struct {
+	Place  Place
+	LotID  string
+	Vials  int // closed vials
+	Doses  int // open doses
+	Reason Reason
+	Actor  string
+	Why    string
+	At     time.Time
+}
+
+// PlannedDelivery is what will come to a place, and when.
+type PlannedDelivery struct {
+	ID        string    `json:"id"`
+	ProductID string    `json:"product_id"`
+	Day       time.Time `json:"day"`
+	Vials     int       `json:"vials"`
+}

@@ -1,0 +1,115 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+)
+
+// Stock is what a place can give of a product on a day.
+type Stock struct {
+	Vials        int `json:"vials"`          // closed vials of lots that have not expired
+	OpenDoses    int `json:"open_doses"`     // doses in opened vials
+	DosesPerVial int `json:"doses_per_vial"` // by the rule of the day; 0 = no rule
+	Doses        int `json:"doses"`          // Vials * DosesPerVial + OpenDoses
+}
+
+// Lot is what a place holds of one lot.
+type Lot struct {
+	ID        string    `json:"id"`
+	Number    string    `json:"number"`
+	ProductID string    `json:"product_id"`
+	Expiry    time.Time `json:"expiry"`  // last day on which it may be given
+	Assumed   bool      `json:"assumed"` // number and expiry come from an import without lots
+	Vials     int       `json:"vials"`
+	OpenDoses int       `json:"open_doses"`
+}
+
+// Doses returns what place can give of a product on the day of on: the present
+// balance without the lots that have expired by then, counted by the
+// doses-per-vial rule of that day.
+func (s *Service) Doses(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) (Stock, error) {
+	var st Stock
+	err := q.QueryRow(ctx, `
+		SELECT coalesce(sum(b.vials), 0), coalesce(sum(b.doses), 0)
+		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
+		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3`, place, productID, clock.Day(on)).Scan(&st.Vials, &st.OpenDoses)
+	if err != nil {
+		return st, err
+	}
+	if st.DosesPerVial, err = DosesPerVial(ctx, q, productID, on); err != nil {
+		return st, err
+	}
+	st.Doses = st.Vials*st.DosesPerVial + st.OpenDoses
+	return st, nil
+}
+
+// DosesPerVial returns how many doses a vial of a product gives on the day of
+// on, 0 when no rule is in force.
+func DosesPerVial(ctx context.Context, q pg.Querier, productID string, on time.Time) (int, error) {
+	var n int
+	err := q.QueryRow(ctx, `
+		SELECT doses FROM inventory.doses_per_vial WHERE product_id = $1 AND valid_from <= $2
+		ORDER BY valid_from DESC LIMIT 1`, productID, clock.Day(on)).Scan(&n)
+	if pg.NoRows(err) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// Lots returns the lots of a product that place holds and that may be given on
+// the day of on, those with open doses first, then by expiry: the first one is
+// the one to use.
+func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) ([]Lot, error) {
+	rows, err := q.Query(ctx, `
+		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses
+		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
+		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND (b.vials > 0 OR b.doses > 0)
+		ORDER BY b.doses > 0 DESC, l.expiry, l.number`, place, productID, clock.Day(on))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Lot])
+}
+
+// LotByID returns a lot without balances, or ErrNotFound.
+func LotByID(ctx context.Context, q pg.Querier, lotID string) (Lot, error) {
+	var l Lot
+	err := q.QueryRow(ctx, `SELECT id::text, number, product_id, expiry, assumed FROM inventory.lot WHERE id = $1`, lotID).
+		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed)
+	if pg.NoRows(err) {
+		return l, fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	return l, err
+}
+
+// LotByNumber returns the lot of a product with that number, without balances,
+// or ErrNotFound. Case and surrounding space do not matter.
+func LotByNumber(ctx context.Context, q pg.Querier, productID, number string) (Lot, error) {
+	var l Lot
+	err := q.QueryRow(ctx, `
+		SELECT id::text, number, product_id, expiry, assumed FROM inventory.lot
+		WHERE product_id = $1 AND number = $2`, productID, normaliseLot(number)).
+		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed)
+	if pg.NoRows(err) {
+		return l, fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	return l, err
+}
+
+// VialsBy returns how many closed vials of a product place held at the end of
+// the day of day, by the ledger.
+func VialsBy(ctx context.Context, q pg.Querier, place Place, productID string, day time.Time) (int, error) {
+	var n int
+	err := q.QueryRow(ctx, `
+		SELECT coalesce(sum(e.vials), 0)
+		FROM inventory.entry e JOIN inventory.movement m ON m.id = e.movement_id JOIN inventory.lot l ON l.id = e.lot_id
+		WHERE e.place = $1 AND l.product_id = $2 AND m.at < $3`,
+		place, productID, clock.At(clock.Day(day).AddDate(0, 0, 1), 0, 0)).Scan(&n)
+	return n, err
+}
