@@ -2,9 +2,9 @@ package vaccination
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
+	"impfportal/citizen"
 	"impfportal/internal/jobs"
 )
 
@@ -17,37 +17,8 @@ const (
 	Mobile        Channel = "mobile"      // given by a mobile team in a facility
 )
 
-// PartialDate is a birth date of which the month or the day may be unknown
-// (0). A day without a month does not exist.
-type PartialDate struct {
-	Year  int `json:"year"`
-	Month int `json:"month,omitempty"`
-	Day   int `json:"day,omitempty"`
-}
-
-// String gives the date as far as it is known, as ISO 8601 does and the EU
-// certificate wants it: "1938", "1938-05" or "1938-05-17".
-func (d PartialDate) String() string {
-	switch {
-	case d.Month == 0:
-		return fmt.Sprintf("%04d", d.Year)
-	case d.Day == 0:
-		return fmt.Sprintf("%04d-%02d", d.Year, d.Month)
-	}
-	return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day)
-}
-
-// Latest is the last day on which somebody with this birth date can have been
-// born, as UTC midnight: who decides by age then errs to the younger side.
-func (d PartialDate) Latest() time.Time {
-	switch {
-	case d.Month == 0:
-		return time.Date(d.Year, time.December, 31, 0, 0, 0, 0, time.UTC)
-	case d.Day == 0:
-		return time.Date(d.Year, time.Month(d.Month)+1, 0, 0, 0, 0, 0, time.UTC)
-	}
-	return time.Date(d.Year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.UTC)
-}
+// PartialDate is a birth date of which the month or the day may be unknown (0).
+type PartialDate = citizen.PartialDate
 
 // Contact is the one contact that stays with the treatment record, so that the
 // certificate can be announced after the registration has been deleted.
@@ -61,11 +32,11 @@ type Contact struct {
 // only sealed, under the record's own key.
 type Patient struct {
 	FamilyName     string      `json:"family_name"`
-	GivenName      string      `json:"given_name"`
+	GivenName      string      `json:"given_name"`                // empty for people with one name
 	PassportFamily string      `json:"passport_family,omitempty"` // as in the passport, where it differs
 	PassportGiven  string      `json:"passport_given,omitempty"`
 	Birth          PartialDate `json:"birth"`
-	Sex            string      `json:"sex"` // "female", "male", "diverse" or "" (not stated)
+	Sex            string      `json:"sex"` // citizen.SexFemale, SexMale, SexDiverse or SexUnknown
 	Postcode       string      `json:"postcode"`
 	Contact        Contact     `json:"contact"`
 }

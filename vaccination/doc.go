@@ -1,0 +1,49 @@
+// Package vaccination is the site: who comes today, check-in, the dose, and
+// the treatment record (Behandlungsdokumentation) that stays.
+//
+// # The treatment record
+//
+// A [Record] must be kept for ten years (section 630f BGB), a registration only
+// for months. So the record is independent: it has its own vault key, its own
+// sealed copy of who was treated, and no foreign key to registration or
+// appointment. People without a registration (walk-ins, people in care homes)
+// have the same kind of record. In the clear stands only what the stock ledger
+// and the pseudonymous report to the federal monitor need: day, product, lot,
+// dose number, place. The diagnosis that gives somebody priority is never
+// recorded; consent is a tick with the date ('Stand') of the forms that were
+// signed on paper.
+//
+// # Giving a dose
+//
+// One transaction writes the record, takes the dose from the ledger
+// (inventory), closes the appointment (booking), writes the audit entry and
+// enqueues [Recorded]. Either all of it happened or nothing did. The checks in
+// it:
+//
+//   - the lot is of the product, at the place, not expired, and not empty;
+//   - a booked dose is given with the product of its series, on its day, at its
+//     centre;
+//   - one dose number is given once to one person. People are recognised by a
+//     blind index of name and birth date, so also across stations and without
+//     a registration. Two people who share both are an explicit decision
+//     (override "namesake");
+//   - the days since the dose before (Impfabstand) and the age limits of the
+//     vaccine follow the programme. Outside them the dose is refused until
+//     somebody takes responsibility: an override by name, with a reason, which
+//     stands sealed in the record and by its code in the audit.
+//
+// A request carries a key made by the client. The same key gives the same
+// record, so a double click or a retry after a lost answer records one dose. A
+// second station with another key is told that the dose was given, and when.
+//
+// # The day
+//
+//	expected (erwartet) --check-in--> here (da) --dose--> vaccinated (geimpft)
+//	    |                               |
+//	    +--mark missed--> missed <------+      missed --check-in--> here
+//
+//	walk-in (ohne Termin) --dose--> vaccinated
+//
+// The appointment's own states are booking's; this package moves them. Only
+// people of the own centre and of today can be seen.
+package vaccination
