@@ -85,17 +85,21 @@ func findIdentity(postgres, dir string) (identity, error) {
 		"start as an ordinary user, or choose another folder with DATA_DIR", uid, dir, failed)
 }
 
-// try runs something harmless as the identity inside dir.
+// try looks whether the identity can be taken and works on dir.
 func (id identity) try(postgres, dir string) error {
 	if id.chown {
 		if err := give(dir, id.uid, id.gid); err != nil {
 			return err
 		}
 	}
-	cmd := exec.Command(postgres, "--version")
-	cmd.Dir = dir // entered as the inner user
+	// Not cmd.Dir: the capability takes effect in the new program only.
+	cmd := exec.Command("/bin/sh", "-c", `cd -- "$1" && test -w . && test -x "$2"`, "sh", dir, postgres)
+	cmd.Dir = "/"
 	id.apply(cmd)
-	return cmd.Run()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w %s", err, out)
+	}
+	return nil
 }
 
 // innerUser is postgres (made by Debian's package), else nobody.
