@@ -38,7 +38,7 @@ type identity struct {
 func (id identity) apply(cmd *exec.Cmd) { cmd.SysProcAttr = id.attr() }
 
 // findIdentity chooses the way that works for the program on dir, which exists.
-func findIdentity(postgres, dir string) (identity, error) {
+func findIdentity(opts Options, postgres, dir string) (identity, error) {
 	if os.Geteuid() != 0 {
 		return identity{attr: func() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }}, nil
 	}
@@ -72,7 +72,7 @@ func findIdentity(postgres, dir string) (identity, error) {
 		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}}
 	ways := []identity{namespace, passing, plain}
-	if owner != 0 {
+	if owner != 0 || opts.noUserNamespace {
 		ways = ways[1:] // the data was given to the inner user before
 	}
 	var failed error

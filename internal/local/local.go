@@ -28,6 +28,9 @@ type Options struct {
 	Fast bool
 	// PostgresSettings are further settings, "name=value".
 	PostgresSettings []string
+
+	// noUserNamespace makes root behave as where user namespaces are forbidden.
+	noUserNamespace bool
 }
 
 // Servers are the running child processes.

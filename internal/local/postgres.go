@@ -61,11 +61,11 @@ func (s *Servers) startPostgres(ctx context.Context, opts Options, found program
 	var id identity
 	switch _, err := os.Stat(filepath.Join(dir, "PG_VERSION")); {
 	case err == nil:
-		if id, err = findIdentity(found.postgres, dir); err != nil {
+		if id, err = findIdentity(opts, found.postgres, dir); err != nil {
 			return err
 		}
 	case errors.Is(err, os.ErrNotExist):
-		if id, err = s.initPostgres(ctx, found, dir, logPath, opts.Ephemeral); err != nil {
+		if id, err = s.initPostgres(ctx, opts, found, dir, logPath); err != nil {
 			return err
 		}
 	default:
@@ -108,7 +108,7 @@ func (s *Servers) startPostgres(ctx context.Context, opts Options, found program
 }
 
 // initPostgres makes a new database cluster, whole or not at all.
-func (s *Servers) initPostgres(ctx context.Context, found programs, dir, logPath string, ephemeral bool) (identity, error) {
+func (s *Servers) initPostgres(ctx context.Context, opts Options, found programs, dir, logPath string) (identity, error) {
 	fresh := dir + ".new" // of a start that was cut off, when it exists
 	if err := os.RemoveAll(fresh); err != nil {
 		return identity{}, fmt.Errorf("local: %w", err)
@@ -116,7 +116,7 @@ func (s *Servers) initPostgres(ctx context.Context, found programs, dir, logPath
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return identity{}, fmt.Errorf("local: %w", err)
 	}
-	id, err := findIdentity(found.postgres, fresh)
+	id, err := findIdentity(opts, found.postgres, fresh)
 	if err != nil {
 		return id, err
 	}
@@ -137,7 +137,7 @@ func (s *Servers) initPostgres(ctx context.Context, found programs, dir, logPath
 	if p.err != nil {
 		return id, p.ended()
 	}
-	if !ephemeral {
+	if !opts.Ephemeral {
 		if err := syncFS(fresh); err != nil {
 			return id, err
 		}

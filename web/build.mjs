@@ -1,0 +1,43 @@
+// Copies what the pages need of the packages in node_modules to dist/, which is
+// embedded into the program and not part of the repository:
+//
+//   kern.css        KERN's components and the faces of its typeface in one file,
+//                   also compressed beforehand (.br, .gz)
+//   fonts/*.woff2   the three weights that KERN's components use
+//   LICENSE-kern.md
+//   stamp           what it was made from; scripts/setup.sh compares it
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const kern = join(here, 'node_modules', '@kern-ux', 'native');
+const dist = join(here, 'dist');
+
+for (const name of readdirSync(dist)) {
+  if (name !== '.gitkeep') rmSync(join(dist, name), { recursive: true });
+}
+
+mkdirSync(join(dist, 'fonts'));
+const weights = { Regular: 400, Medium: 500, SemiBold: 600 };
+const faces = Object.entries(weights).map(([name, weight]) => {
+  const file = `FiraSans-${name}.woff2`;
+  copyFileSync(join(kern, 'dist', 'fonts', 'fira-sans', file), join(dist, 'fonts', file));
+  return `@font-face{font-family:"Fira Sans";src:url("fonts/${file}") format("woff2");` +
+    `font-weight:${weight};font-style:normal;font-display:swap}`;
+});
+
+// A charset rule counts only at the very beginning; the server says UTF-8 anyway.
+const components = readFileSync(join(kern, 'dist', 'kern.min.css'), 'utf8').replace(/^@charset "UTF-8";/, '');
+const css = Buffer.from(`@charset "UTF-8";${faces.join('')}${components}`);
+writeFileSync(join(dist, 'kern.css'), css);
+writeFileSync(join(dist, 'kern.css.gz'), gzipSync(css, { level: 9 }));
+writeFileSync(join(dist, 'kern.css.br'), brotliCompressSync(css, {
+  params: { [constants.BROTLI_PARAM_SIZE_HINT]: css.length },
+}));
+copyFileSync(join(kern, 'LICENSE.md'), join(dist, 'LICENSE-kern.md'));
+
+const sources = ['package-lock.json', 'build.mjs'].map((name) => readFileSync(join(here, name)));
+writeFileSync(join(dist, 'stamp'), createHash('sha256').update(Buffer.concat(sources)).digest('hex') + '\n');
