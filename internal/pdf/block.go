@@ -1,5 +1,7 @@
 package pdf
 
+import "impfportal/internal/qr"
+
 // Block is one piece of a document's body. The set is closed.
 type Block interface {
 	draw(w *writer, x, width float64)
@@ -46,7 +48,7 @@ type Code struct{ Label, Text string }
 // included), drawn as vectors.
 type QR struct {
 	Text    string
-	Level   Level
+	Level   qr.Level
 	Size    float64
 	Align   string // "L" (default), "C", "R"
 	Caption string

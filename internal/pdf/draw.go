@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"codeberg.org/go-pdf/fpdf"
+
+	"impfportal/internal/qr"
 )
 
 const bodySize, smallSize = 11.0, 8.5
@@ -54,7 +56,7 @@ func (p Pairs) draw(w *writer, x, width float64) {
 		w.font("", "B", bodySize)
 		values := w.wrap(row.Value, width-key)
 		h := lineHeight(bodySize) * float64(max(len(keys), len(values)))
-		w.ensure(h + 2)
+		w.ensure(h + 1.8)
 		top := w.y
 		w.font("", "", bodySize)
 		for _, l := range keys {
@@ -65,10 +67,10 @@ func (p Pairs) draw(w *writer, x, width float64) {
 		for _, l := range values {
 			w.line(x+key, width-key, l, "L")
 		}
-		w.y = top + h + 1
-		w.rule(x, width, w.y-0.3)
+		w.y = top + h + 1.8
+		w.rule(x, width, w.y-0.9)
 	}
-	w.y += 2.5
+	w.y += 2
 }
 
 func (t Table) draw(w *writer, x, width float64) {
@@ -94,7 +96,7 @@ func (t Table) draw(w *writer, x, width float64) {
 	head := func() {
 		if len(t.Head) > 0 {
 			w.tableRow(t.Head, widths, x, "B", 9.5)
-			w.rule(x, width, w.y-0.4)
+			w.rule(x, width, w.y-0.7)
 		}
 	}
 	head()
@@ -106,7 +108,7 @@ func (t Table) draw(w *writer, x, width float64) {
 			head()
 		}
 		w.tableRow(r, widths, x, "", 9.5)
-		w.rule(x, width, w.y-0.4)
+		w.rule(x, width, w.y-0.7)
 	}
 	w.y += 2.5
 }
@@ -122,7 +124,7 @@ func (w *writer) tableRow(cells []string, widths []float64, x float64, style str
 		bottom = max(bottom, w.y)
 		x += widths[i]
 	}
-	w.y = bottom + 1
+	w.y = bottom + 1.5
 }
 
 func (l List) draw(w *writer, x, width float64) {
@@ -226,7 +228,7 @@ func (w *writer) caption(x, width float64, text, align string) {
 
 func (q QR) draw(w *writer, x, width float64) {
 	left := w.place(x, width, q.Size, q.Size+lineHeight(smallSize), q.Align)
-	code, err := MakeQR(q.Text, q.Level)
+	code, err := qr.Encode(q.Text, q.Level)
 	if err != nil {
 		w.f.SetError(fmt.Errorf("pdf: %w", err))
 		return
@@ -241,9 +243,9 @@ func (q QR) draw(w *writer, x, width float64) {
 
 // modules draws the dark modules of a row as few rectangles as possible: a run
 // of them is one, or a fine white line would show between them.
-func (w *writer) modules(code *QRCode, x, y, size float64) {
-	unit := size / float64(code.Size()+2*QuietZone)
-	x, y = x+QuietZone*unit, y+QuietZone*unit
+func (w *writer) modules(code *qr.Code, x, y, size float64) {
+	unit := size / float64(code.Size()+2*qr.QuietZone)
+	x, y = x+qr.QuietZone*unit, y+qr.QuietZone*unit
 	w.f.SetFillColor(0, 0, 0)
 	for row := range code.Size() {
 		for col := 0; col < code.Size(); col++ {

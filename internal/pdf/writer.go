@@ -87,7 +87,8 @@ func (w *writer) font(family, style string, size float64) {
 	name := "go" + family
 	if !w.fonts[name+style] {
 		w.fonts[name+style] = true
-		w.f.AddUTF8FontFromBytes(name, style, face(family, style))
+		// A copy: fpdf's subsetting writes into the font it is given.
+		w.f.AddUTF8FontFromBytes(name, style, bytes.Clone(face(family, style)))
 	}
 	w.f.SetFont(name, style, size)
 }
@@ -109,7 +110,9 @@ func (w *writer) line(x, width float64, text, align string) {
 func (w *writer) rule(x, width, y float64) {
 	if !w.dry {
 		w.f.SetLineWidth(0.15)
+		w.f.SetDrawColor(130, 130, 130)
 		w.f.Line(x, y, x+width, y)
+		w.f.SetDrawColor(0, 0, 0)
 	}
 }
 
