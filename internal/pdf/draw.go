@@ -23,8 +23,11 @@ func (p Paragraph) draw(w *writer, x, width float64) {
 	lines := w.wrap(p.Text, width)
 	for i, l := range lines {
 		need := lineHeight(size)
-		if i == 0 && len(lines) > 1 || i == len(lines)-2 {
-			need *= 2 // no lonely first or last line
+		switch { // no lonely first or last line
+		case i == 0 && len(lines) == 3:
+			need *= 3
+		case i == 0 && len(lines) > 1, i == len(lines)-2:
+			need *= 2
 		}
 		w.ensure(need)
 		w.font("", style, size)
