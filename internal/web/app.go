@@ -1,0 +1,274 @@
+// Package web is how every slice answers people: the fiber application with
+// its guards, sessions, languages, pages, forms and JSON operations. It knows
+// no domain.
+//
+// A slice hands over Routes and a Bundle (templates and texts). For each
+// request the order is: gate (a pass for a guarded route, without any database
+// work), session, role, forgery check, handler. Errors are rendered in one
+// place (problem.go).
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"impfportal/internal/clock"
+)
+
+// Time limits of a request. Event streams are not served; everything ends.
+const (
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = 60 * time.Second
+	handlerTimeout = 10 * time.Second
+	bodyLimit      = 4 << 20 // bytes; the largest legitimate body is an uploaded delivery list
+)
+
+// Config is what the application needs from outside.
+type Config struct {
+	Pool   *pgxpool.Pool
+	Now    clock.Clock
+	Log    *slog.Logger
+	Secret []byte // 32 bytes; signs CSRF tokens and notices
+	Local  bool   // a run on one's own machine: no Secure cookies, demo banner
+	// Origin is the public address ("https://impfen.example"); "" accepts the
+	// request's own host.
+	Origin         string
+	TrustedProxies []string // only these may say who the client is (X-Real-IP)
+	Bundles        []Bundle
+	Routes         []Route
+	// Gate refuses a request of a guarded group that has no pass; nil lets all through.
+	Gate func(c *Ctx, group string) error
+	// Ready asks Postgres and Redis.
+	Ready func(ctx context.Context) error
+	// Fast registers routes in front of all middleware (polls of the waiting room).
+	Fast    func(app *fiber.App)
+	Metrics prometheus.Registerer // nil = none
+	// LoginPath is where a page that demands staff or a citizen sends somebody.
+	StaffLogin, CitizenLogin string
+}
+
+// App is the wired application.
+type App struct {
+	fiber  *fiber.App
+	cfg    Config
+	pool   *pgxpool.Pool
+	now    clock.Clock
+	log    *slog.Logger
+	secret []byte
+	local  bool
+	origin string
+	cat    *catalogue
+	pages  map[string]*pageSet // by language
+	static *static
+	routes []Route
+	nav    []Route
+	gate   func(c *Ctx, group string) error
+	meter  *meter
+	spec   []byte
+}
+
+// New builds the application. It fails when a template, a text or a route is
+// wrong, so that a mistake is found at the start.
+func New(cfg Config) (*App, error) {
+	if len(cfg.Secret) < 32 {
+		return nil, errors.New("web: secret shorter than 32 bytes")
+	}
+	a := &App{
+		cfg: cfg, pool: cfg.Pool, now: cfg.Now, log: cfg.Log, secret: cfg.Secret, local: cfg.Local,
+		origin: strings.TrimSuffix(cfg.Origin, "/"), gate: cfg.Gate, routes: append(cfg.Routes, ownRoutes()...),
+	}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	var err error
+	bundles := append([]Bundle{ownBundle()}, cfg.Bundles...)
+	if a.cat, err = loadCatalogue(bundles); err != nil {
+		return nil, err
+	}
+	if a.static, err = loadStatic(); err != nil {
+		return nil, err
+	}
+	if a.pages, err = a.loadPages(bundles); err != nil {
+		return nil, err
+	}
+	a.meter = newMeter(cfg.Metrics)
+	a.fiber = fiber.New(fiber.Config{
+		AppName: "impfportal", Immutable: true, DisableStartupMessage: true, StrictRouting: true, CaseSensitive: true,
+		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, BodyLimit: bodyLimit,
+		ErrorHandler:            a.onError,
+		EnableTrustedProxyCheck: true, TrustedProxies: cfg.TrustedProxies, ProxyHeader: proxyHeader(cfg.TrustedProxies),
+		ReadBufferSize: 16 << 10,
+	})
+	if cfg.Fast != nil {
+		cfg.Fast(a.fiber)
+	}
+	a.fiber.Use(a.around)
+	a.fiber.Use(recover.New(recover.Config{EnableStackTrace: true, StackTraceHandler: func(c *fiber.Ctx, e any) {
+		a.log.Error("panic", "route", c.Route().Path, "err", fmt.Sprint(e))
+	}}))
+	a.mountOwn()
+	for i := range a.routes {
+		if err := a.mount(&a.routes[i]); err != nil {
+			return nil, err
+		}
+	}
+	a.fiber.Use(func(*fiber.Ctx) error { return NotFound() })
+	if a.spec, err = a.openAPI(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func proxyHeader(trusted []string) string {
+	if len(trusted) == 0 {
+		return ""
+	}
+	return "X-Real-Ip"
+}
+
+// Fiber returns the fiber application, to listen and to test with.
+func (a *App) Fiber() *fiber.App { return a.fiber }
+
+// Routes returns the one list of all routes.
+func (a *App) Routes() []Route { return a.routes }
+
+// around sets the headers and limits of every answer.
+func (a *App) around(fc *fiber.Ctx) error {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(fc.UserContext(), handlerTimeout)
+	defer cancel()
+	fc.SetUserContext(ctx)
+	h := &fc.Response().Header
+	h.Set(fiber.HeaderContentSecurityPolicy, contentSecurityPolicy)
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	h.Set(fiber.HeaderReferrerPolicy, "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set(fiber.HeaderPermissionsPolicy, "camera=(self), geolocation=(), microphone=(), payment=(), usb=()")
+	if !a.local {
+		h.Set(fiber.HeaderStrictTransportSecurity, "max-age=63072000; includeSubDomains")
+	}
+	err := fc.Next()
+	if err != nil {
+		if herr := a.onError(fc, err); herr != nil {
+			return herr
+		}
+	}
+	a.meter.observe(fc, time.Since(start))
+	return nil
+}
+
+// No inline script and no inline style anywhere; data: images because the
+// design system's icons are data.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
+
+func (a *App) mount(r *Route) error {
+	if r.API != nil {
+		if !strings.HasPrefix(r.Path, "/api/v1/") {
+			return fmt.Errorf("route %s %s: JSON operations live under /api/v1/", r.Method, r.Path)
+		}
+		r.Handle = r.API.handle
+	}
+	if r.Handle == nil {
+		return fmt.Errorf("route %s %s has no handler", r.Method, r.Path)
+	}
+	if r.Nav != "" {
+		a.nav = append(a.nav, *r)
+	}
+	a.fiber.Add(r.Method, r.Path, func(fc *fiber.Ctx) error {
+		c := a.ctx(fc)
+		if err := a.guard(c, r); err != nil {
+			return err
+		}
+		return r.Handle(c)
+	})
+	return nil
+}
+
+// guard is the one place that decides who may call a route.
+func (a *App) guard(c *Ctx, r *Route) error {
+	if r.Gate != "" && a.gate != nil {
+		if err := a.gate(c, r.Gate); err != nil {
+			return err
+		}
+	}
+	u, err := c.loadUser()
+	if err != nil {
+		return err
+	}
+	c.User = u
+	if len(r.Roles) > 0 && !u.Has(r.Roles...) {
+		return a.refuse(c, r)
+	}
+	if len(r.Roles) > 0 {
+		c.Set(fiber.HeaderCacheControl, "no-store")
+	}
+	return c.checkForgery(r)
+}
+
+// refuse: nobody is sent to the login (pages) or told 401; a wrong role is 403.
+func (a *App) refuse(c *Ctx, r *Route) error {
+	if c.User != nil && !(r.Roles[0] == RoleCitizen && len(r.Roles) == 1 && c.User.Kind == "staff") {
+		return Forbidden()
+	}
+	login := a.cfg.StaffLogin
+	for _, role := range r.Roles {
+		if role == RoleCitizen {
+			login = a.cfg.CitizenLogin
+		}
+	}
+	if c.Method() == fiber.MethodGet && !c.wantsJSON() && login != "" {
+		return c.See(login + "?to=" + url.QueryEscape(c.OriginalURL()))
+	}
+	return &Problem{Status: http.StatusUnauthorized, Key: "web.error.login", Link: login, LinkKey: "web.login"}
+}
+
+func (a *App) mountOwn() {
+	a.fiber.Get("/healthz", func(c *fiber.Ctx) error { return c.SendString("ok\n") })
+	a.fiber.Get("/readyz", func(c *fiber.Ctx) error {
+		if a.cfg.Ready != nil {
+			ctx, cancel := context.WithTimeout(c.UserContext(), 2*time.Second)
+			defer cancel()
+			if err := a.cfg.Ready(ctx); err != nil {
+				a.log.Warn("not ready", "err", err)
+				return c.Status(http.StatusServiceUnavailable).SendString("not ready\n")
+			}
+		}
+		return c.SendString("ready\n")
+	})
+	a.fiber.Get("/static/:version/*", a.static.serve)
+	a.fiber.Get("/api/v1/openapi.json", func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+		c.Set(fiber.HeaderCacheControl, "public, max-age=60")
+		return c.Send(a.spec)
+	})
+}
+
+// navigation returns the entries of the roles of u, in the order of the routes.
+func (a *App) navigation(c *Ctx) []navItem {
+	var out []navItem
+	for _, r := range a.nav {
+		if len(r.Roles) == 0 || c.User.Has(r.Roles...) {
+			out = append(out, navItem{Path: r.Path, Text: c.T(r.Nav), Current: c.Path() == r.Path})
+		}
+	}
+	return out
+}
+
+type navItem struct {
+	Path, Text string
+	Current    bool
+}

@@ -1,0 +1,169 @@
+package web
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// Ctx is one request: fiber's context, and who asks, in which language, when.
+type Ctx struct {
+	*fiber.Ctx
+	Lang string    // "de" or "en"
+	Now  time.Time // one moment for the whole request
+	User *User     // who is logged in; nil = nobody
+
+	app        *App
+	user       *User
+	userLoaded bool
+	form       *Form
+}
+
+const localsCtx = "impfportal.ctx"
+
+// ctx returns the request's Ctx, making it at the first call.
+func (a *App) ctx(fc *fiber.Ctx) *Ctx {
+	if c, ok := fc.Locals(localsCtx).(*Ctx); ok {
+		return c
+	}
+	c := &Ctx{Ctx: fc, app: a, Now: a.now()}
+	c.Lang = c.chooseLang()
+	fc.Locals(localsCtx, c)
+	return c
+}
+
+// Std returns the context for everything that may wait; it ends with the
+// request's time limit.
+func (c *Ctx) Std() context.Context { return c.UserContext() }
+
+// Actor names who asks, as audit does.
+func (c *Ctx) Actor() string { return c.User.Actor() }
+
+// T returns a text of the catalogue in the request's language. args alternate
+// name and value.
+func (c *Ctx) T(key string, args ...any) string { return c.app.cat.text(c.Lang, key, args...) }
+
+// Local reports whether this is a local run: demo data, no secure cookies.
+func (c *Ctx) Local() bool { return c.app.local }
+
+// See answers 303 See Other, the right end of every POST.
+func (c *Ctx) See(path string) error { return c.Redirect(path, http.StatusSeeOther) }
+
+// OwnPath returns p when it is a path of this portal, else fallback: a
+// parameter like ?to= never leads elsewhere.
+func OwnPath(p, fallback string) string {
+	if len(p) < 1 || len(p) > 500 || p[0] != '/' || strings.HasPrefix(p, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+		return fallback
+	}
+	return p
+}
+
+// PutCookie sets a cookie that only this host gets, scripts do not see and,
+// outside local runs, only TLS carries. ttl <= 0 deletes it.
+func (c *Ctx) PutCookie(name, value string, ttl time.Duration) {
+	ck := &fiber.Cookie{
+		Name: c.app.cookieName(name), Value: value, Path: "/", HTTPOnly: true,
+		Secure: !c.app.local, SameSite: fiber.CookieSameSiteLaxMode, MaxAge: int(ttl.Seconds()),
+	}
+	if ttl <= 0 {
+		ck.MaxAge, ck.Expires = -1, time.Unix(1, 0)
+	}
+	c.Ctx.Cookie(ck)
+}
+
+// GetCookie reads a cookie that PutCookie set.
+func (c *Ctx) GetCookie(name string) string { return c.Cookies(c.app.cookieName(name)) }
+
+func (a *App) cookieName(name string) string {
+	if a.local {
+		return name
+	}
+	return "__Host-" + name
+}
+
+// Download sends a file that the browser saves or shows.
+func (c *Ctx) Download(contentType, filename string, body []byte) error {
+	c.Set(fiber.HeaderContentType, contentType)
+	c.Set(fiber.HeaderContentDisposition, mime.FormatMediaType("attachment", map[string]string{"filename": filename}))
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.Send(body)
+}
+
+// flash is a short notice for the next page, in a signed cookie.
+type flash struct {
+	Key  string `json:"k"`
+	Args []any  `json:"a,omitempty"`
+}
+
+// Flash shows a green notice on the next page. args alternate name and value
+// and must not be personal.
+func (c *Ctx) Flash(key string, args ...any) {
+	b, err := json.Marshal(flash{key, args})
+	if err != nil {
+		return
+	}
+	c.PutCookie("flash", base64.RawURLEncoding.EncodeToString(append(c.app.sign("flash", b), b...)), time.Minute)
+}
+
+func (c *Ctx) takeFlash() string {
+	raw := c.GetCookie("flash")
+	if raw == "" {
+		return ""
+	}
+	c.PutCookie("flash", "", -1)
+	b, err := base64.RawURLEncoding.DecodeString(raw)
+	if err != nil || len(b) < 32 || !hmac.Equal(b[:32], c.app.sign("flash", b[32:])) {
+		return ""
+	}
+	var f flash
+	if json.Unmarshal(b[32:], &f) != nil {
+		return ""
+	}
+	return c.T(f.Key, f.Args...)
+}
+
+func (a *App) sign(purpose string, b []byte) []byte {
+	m := hmac.New(sha256.New, a.secret)
+	m.Write([]byte(purpose + "\x00"))
+	m.Write(b)
+	return m.Sum(nil)
+}
+
+// Card is a piece of a page that another slice shows: the page's owner takes
+// cards, each slice offers its own, cmd hands them over.
+type Card struct {
+	Template string // a partial, "booking/_appointments"
+	// Data returns what the template shows as .D; nil, nil = nothing to show.
+	Data func(c *Ctx) (any, error)
+}
+
+// Cards renders cards in order. A card that fails is left out and logged: one
+// slice's trouble must not take the page down.
+func (c *Ctx) Cards(cards []Card) ([]template.HTML, error) {
+	var out []template.HTML
+	for _, card := range cards {
+		d, err := card.Data(c)
+		if err != nil {
+			c.app.log.Error("card", "template", card.Template, "err", err)
+			continue
+		}
+		if d == nil {
+			continue
+		}
+		h, err := c.Fragment(card.Template, d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}

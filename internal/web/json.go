@@ -1,0 +1,164 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// Op is a JSON operation: it decodes strictly, calls one function and encodes.
+// The API description follows from its types.
+type Op struct {
+	Summary string
+	in, out reflect.Type
+	status  int
+	handle  func(c *Ctx) error
+}
+
+// Statuser lets an answer say that it is a 201 or 202.
+type Statuser interface{ HTTPStatus() int }
+
+// JSON makes an operation of fn. In is a struct: fields with `path:"id"` and
+// `query:"q"` tags come from the address (and carry `json:"-"`), all others
+// from the body, where unknown fields are refused. Out struct{} answers 204.
+// Domain errors are returned as *Problem.
+func JSON[In, Out any](summary string, fn func(c *Ctx, in In) (Out, error)) *Op {
+	op := &Op{Summary: summary, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), status: http.StatusOK}
+	if s, ok := any(*new(Out)).(Statuser); ok {
+		op.status = s.HTTPStatus()
+	}
+	if op.out == reflect.TypeFor[struct{}]() {
+		op.status = http.StatusNoContent
+	}
+	op.handle = func(c *Ctx) error {
+		var in In
+		if err := decode(c, &in); err != nil {
+			return err
+		}
+		out, err := fn(c, in)
+		if err != nil {
+			return err
+		}
+		if c.GetRespHeader(fiber.HeaderCacheControl) == "" {
+			c.Set(fiber.HeaderCacheControl, "no-store")
+		}
+		c.Status(op.status)
+		if op.status == http.StatusNoContent {
+			return nil
+		}
+		return c.Ctx.JSON(out)
+	}
+	return op
+}
+
+func malformed(field, key string, args ...any) error {
+	return &Problem{Status: http.StatusBadRequest, Key: "web.error.malformed", Fields: []FieldError{{Field: field, Key: key, Args: args}}}
+}
+
+func decode(c *Ctx, in any) error {
+	v := reflect.ValueOf(in).Elem()
+	if unsafeMethod(c.Method()) && hasBody(v.Type()) {
+		d := json.NewDecoder(bytes.NewReader(c.Body()))
+		d.DisallowUnknownFields()
+		if err := d.Decode(in); err != nil {
+			return jsonProblem(err)
+		}
+		if _, err := d.Token(); !errors.Is(err, io.EOF) {
+			return malformed("", "web.error.json_trailing")
+		}
+		cleanStrings(v)
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if name := f.Tag.Get("path"); name != "" {
+			if err := setField(v.Field(i), name, c.Params(name)); err != nil {
+				return NotFound()
+			}
+		}
+		if name := f.Tag.Get("query"); name != "" {
+			if s := c.Query(name); s != "" {
+				if err := setField(v.Field(i), name, CleanText(s)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func jsonProblem(err error) error {
+	var te *json.UnmarshalTypeError
+	if errors.As(err, &te) {
+		return malformed(te.Field, "web.error.json_type", "Want", te.Type.String())
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return malformed(strings.Trim(name, `"`), "web.error.json_unknown")
+	}
+	return malformed("", "web.error.json_syntax")
+}
+
+func hasBody(t reflect.Type) bool {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("path") == "" && f.Tag.Get("query") == "" && f.Tag.Get("json") != "-" {
+			return true
+		}
+	}
+	return false
+}
+
+// cleanStrings gives every string of a decoded body the form that Form gives
+// to what is typed into a page.
+func cleanStrings(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		if v.CanSet() {
+			v.SetString(CleanText(v.String()))
+		}
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			cleanStrings(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				cleanStrings(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			cleanStrings(v.Index(i))
+		}
+	}
+}
+
+func setField(f reflect.Value, name, s string) error {
+	switch f.Kind() {
+	case reflect.String:
+		f.SetString(s)
+		return nil
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return malformed(name, "web.error.json_type", "Want", "integer")
+		}
+		f.SetInt(n)
+		return nil
+	case reflect.Bool:
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return malformed(name, "web.error.json_type", "Want", "boolean")
+		}
+		f.SetBool(b)
+		return nil
+	}
+	return fmt.Errorf("parameter %s: type %s is not supported", name, f.Type())
+}

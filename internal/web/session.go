@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"impfportal/internal/pg"
+)
+
+const sessionCookie = "sid"
+
+// Login starts a session for u: a new row, and a cookie. The token may also be
+// sent as 'Authorization: Bearer'. Only its hash is stored.
+func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token string, err error) {
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		return "", err
+	}
+	token = base64.RawURLEncoding.EncodeToString(raw)
+	roles := make([]string, len(u.Roles))
+	for i, r := range u.Roles {
+		roles[i] = string(r)
+	}
+	_, err = c.app.pool.Exec(ctx, `
+		INSERT INTO web.session (token_hash, kind, subject, name, roles, scope, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		tokenHash(token), u.Kind, u.ID, u.Name, roles, u.Scope, c.Now, c.Now.Add(ttl))
+	if err != nil {
+		return "", fmt.Errorf("start session: %w", err)
+	}
+	// An older session of this browser ends: nothing is inherited by a login.
+	if err := c.endSession(ctx); err != nil {
+		return "", err
+	}
+	c.PutCookie(sessionCookie, token, ttl)
+	c.user, c.userLoaded = &u, true
+	c.User = &u
+	return token, nil
+}
+
+// Logout ends the session of this request.
+func (c *Ctx) Logout() error {
+	err := c.endSession(c.Std())
+	c.PutCookie(sessionCookie, "", -1)
+	c.user, c.userLoaded, c.User = nil, true, nil
+	return err
+}
+
+func (c *Ctx) endSession(ctx context.Context) error {
+	token := c.token()
+	if token == "" {
+		return nil
+	}
+	_, err := c.app.pool.Exec(ctx, `DELETE FROM web.session WHERE token_hash = $1`, tokenHash(token))
+	return err
+}
+
+// EndSessions ends every session of a person or account: after new login
+// data, a disabled account, a deletion.
+func EndSessions(ctx context.Context, q pg.Querier, kind, subject string) error {
+	_, err := q.Exec(ctx, `DELETE FROM web.session WHERE kind = $1 AND subject = $2`, kind, subject)
+	return err
+}
+
+func tokenHash(token string) []byte {
+	h := sha256.Sum256([]byte(token))
+	return h[:]
+}
+
+// token returns the bearer token or the session cookie.
+func (c *Ctx) token() string {
+	if t, ok := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer "); ok {
+		return t
+	}
+	return c.GetCookie(sessionCookie)
+}
+
+// bearer reports whether the caller authenticates by header; such a call
+// carries no cookie's authority, so it cannot be forged across sites.
+func (c *Ctx) bearer() bool {
+	return strings.HasPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
+}
+
+// loadUser looks the session up, once per request and only when there is a token.
+func (c *Ctx) loadUser() (*User, error) {
+	if c.userLoaded {
+		return c.user, nil
+	}
+	token := c.token()
+	if token == "" || len(token) > 100 {
+		c.userLoaded = true
+		return nil, nil
+	}
+	var (
+		u     User
+		roles []string
+	)
+	err := c.app.pool.QueryRow(c.Std(), `
+		SELECT kind, subject::text, name, roles, scope FROM web.session WHERE token_hash = $1 AND expires_at > $2`,
+		tokenHash(token), c.Now).Scan(&u.Kind, &u.ID, &u.Name, &roles, &u.Scope)
+	if pg.NoRows(err) {
+		c.userLoaded = true
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look session up: %w", err)
+	}
+	for _, r := range roles {
+		u.Roles = append(u.Roles, Role(r))
+	}
+	c.user, c.userLoaded = &u, true
+	return &u, nil
+}
