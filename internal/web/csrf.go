@@ -32,6 +32,16 @@ func (c *Ctx) csrfToken() string {
 	return c.app.csrfMAC(v)
 }
 
+// TokenFor returns the token that belongs to a browser's cookie, making the
+// cookie when there is none; for test clients that fetch no page first.
+func (a *App) TokenFor(cookie string, set func(string)) string {
+	if cookie == "" {
+		cookie = rand.Text()
+		set(cookie)
+	}
+	return a.csrfMAC(cookie)
+}
+
 func (a *App) csrfMAC(cookie string) string {
 	m := hmac.New(sha256.New, a.secret)
 	m.Write([]byte("csrf\x00" + cookie))

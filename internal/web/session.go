@@ -19,6 +19,21 @@ const sessionCookie = "sid"
 // Login starts a session for u: a new row, and a cookie. The token may also be
 // sent as 'Authorization: Bearer'. Only its hash is stored.
 func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token string, err error) {
+	token, err = NewSession(ctx, c.app.pool, c.Now, u, ttl)
+	if err != nil {
+		return "", err
+	}
+	// An older session of this browser ends: nothing is inherited by a login.
+	if err := c.endSession(ctx); err != nil {
+		return "", err
+	}
+	c.PutCookie(sessionCookie, token, ttl)
+	c.user, c.userLoaded, c.User = &u, true, &u
+	return token, nil
+}
+
+// NewSession stores a session and returns its token.
+func NewSession(ctx context.Context, q pg.Querier, now time.Time, u User, ttl time.Duration) (token string, err error) {
 	raw := make([]byte, 32)
 	if _, err := rand.Read(raw); err != nil {
 		return "", err
@@ -28,20 +43,13 @@ func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token strin
 	for i, r := range u.Roles {
 		roles[i] = string(r)
 	}
-	_, err = c.app.pool.Exec(ctx, `
+	_, err = q.Exec(ctx, `
 		INSERT INTO web.session (token_hash, kind, subject, name, roles, scope, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		tokenHash(token), u.Kind, u.ID, u.Name, roles, u.Scope, c.Now, c.Now.Add(ttl))
+		tokenHash(token), u.Kind, u.ID, u.Name, roles, u.Scope, now, now.Add(ttl))
 	if err != nil {
 		return "", fmt.Errorf("start session: %w", err)
 	}
-	// An older session of this browser ends: nothing is inherited by a login.
-	if err := c.endSession(ctx); err != nil {
-		return "", err
-	}
-	c.PutCookie(sessionCookie, token, ttl)
-	c.user, c.userLoaded = &u, true
-	c.User = &u
 	return token, nil
 }
 
