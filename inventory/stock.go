@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
+	"impfportal/internal/id"
 	"impfportal/internal/pg"
 )
 
@@ -80,6 +81,9 @@ func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID
 // LotByID returns a lot without balances, or ErrNotFound.
 func LotByID(ctx context.Context, q pg.Querier, lotID string) (Lot, error) {
 	var l Lot
+	if !id.Valid(lotID) {
+		return l, fmt.Errorf("%w: lot", ErrNotFound)
+	}
 	err := q.QueryRow(ctx, `SELECT id::text, number, product_id, expiry, assumed FROM inventory.lot WHERE id = $1`, lotID).
 		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed)
 	if pg.NoRows(err) {
