@@ -64,4 +64,3 @@ func (s *Service) confirmRegistration(ctx context.Context, personID string) erro
 		return nil
 	}))
 }
-

@@ -65,7 +65,7 @@ const (
 const singleName = "-"
 
 var priorProofs = map[string][]string{
-	PriorDose:     {"pass", "certificate"},      // Impfausweis; Impfbescheinigung or certificate
+	PriorDose:     {"pass", "certificate"},     // Impfausweis; Impfbescheinigung or certificate
 	PriorRecovery: {"laboratory", "authority"}, // PCR report; notice of the health authority
 }
 

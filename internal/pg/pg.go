@@ -83,6 +83,9 @@ func Violates(err error, constraint string) bool {
 // IsUnique reports whether err is a unique violation (SQLSTATE 23505).
 func IsUnique(err error) bool { return hasCode(err, "23505") }
 
+// IsForeignKey reports whether err is a foreign key violation (SQLSTATE 23503).
+func IsForeignKey(err error) bool { return hasCode(err, "23503") }
+
 // IsLockTimeout reports whether err says that a lock could not be had in time
 // (SQLSTATE 55P03) or that a deadlock was broken (40P01): trying again is right.
 func IsLockTimeout(err error) bool { return hasCode(err, "55P03") || hasCode(err, "40P01") }

@@ -1,0 +1,164 @@
+package citizen
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/pdf"
+	"impfportal/internal/web"
+	"impfportal/notify"
+)
+
+//go:embed templates i18n
+var files embed.FS
+
+// Assets are the pages and texts of this slice.
+var Assets = web.Bundle{Name: "citizen", FS: files}
+
+// catalogue holds the texts for the worker, which has no request to take a
+// language from: language -> key -> text.
+var catalogue = func() map[string]map[string]string {
+	out := map[string]map[string]string{}
+	for _, lang := range web.Languages {
+		raw, err := files.ReadFile("i18n/" + lang + ".json")
+		if err != nil {
+			panic(err) // embedded
+		}
+		var all map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &all); err != nil {
+			panic("citizen: i18n/" + lang + ".json: " + err.Error())
+		}
+		out[lang] = map[string]string{}
+		for k, v := range all {
+			var text string
+			if json.Unmarshal(v, &text) == nil {
+				out[lang][k] = text
+			}
+		}
+	}
+	return out
+}()
+
+// say returns a text in a person's language; args alternate name and value.
+func say(lang, key string, args ...string) string {
+	texts, ok := catalogue[lang]
+	if !ok {
+		texts = catalogue["de"]
+	}
+	pairs := make([]string, len(args))
+	for i := 0; i+1 < len(args); i += 2 {
+		pairs[i], pairs[i+1] = "{{."+args[i]+"}}", args[i+1]
+	}
+	return strings.NewReplacer(pairs...).Replace(texts["citizen."+key])
+}
+
+// The rule for login data in messages: case number and secret never stand in
+// one e-mail or SMS. Somebody who reads over a shoulder, or a forwarded mail,
+// has one half. Only a sealed letter has both.
+
+// sendRegistered confirms a registration to the contact that was typed. The
+// secret is not in it: it was on the page, for printing. Words and form are
+// the same for a second registration of one person.
+func (s *Service) sendRegistered(ctx context.Context, tx pgx.Tx, p Person, now time.Time) error {
+	args := s.args(p)
+	return s.send(ctx, tx, p, "citizen.registered", "message.registered", args, nil, now)
+}
+
+// sendKnown tells the person who was registered first that somebody typed the
+// same names and birth date.
+func (s *Service) sendKnown(ctx context.Context, tx pgx.Tx, p Person, now time.Time) error {
+	return s.send(ctx, tx, p, "citizen.registered_twice", "message.twice", s.args(p), nil, now)
+}
+
+// sendContactChanged tells the contact that was replaced.
+func (s *Service) sendContactChanged(ctx context.Context, tx pgx.Tx, before Person, now time.Time) error {
+	return s.send(ctx, tx, before, "citizen.contact_changed", "message.contact", s.args(before), nil, now)
+}
+
+// sendNewLogin sends a new secret to the known contact. By e-mail or SMS the
+// case number goes in one message and the secret in another; with both ways
+// known, one by each. A letter has both.
+func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret string, now time.Time) error {
+	args := append(s.args(p), "Secret", secret)
+	if p.Email == "" && p.Phone == "" {
+		blocks := []pdf.Block{
+			pdf.Code{Label: say(p.Lang, "case_number"), Text: PrintCode(p.CaseNumber)},
+			pdf.Code{Label: say(p.Lang, "secret"), Text: secret},
+		}
+		return s.send(ctx, tx, p, "citizen.new_login", "message.new_login", args, blocks, now)
+	}
+	number, code := s.Recipient(p), s.Recipient(p)
+	number.Postal, code.Postal = nil, nil
+	if p.Email != "" && p.Phone != "" {
+		number.Phone, code.Email = "", ""
+	}
+	for _, m := range []struct {
+		to  notify.Recipient
+		key string
+	}{{number, "message.new_login_number"}, {code, "message.new_login_secret"}} {
+		err := s.Notify.Send(ctx, tx, m.to, notify.Message{
+			Kind: "citizen.new_login", Subject: say(p.Lang, m.key+".subject", args...),
+			Text: say(p.Lang, m.key+".text", args...), SMS: say(p.Lang, m.key+".sms", args...),
+		})
+		if err != nil {
+			return wrap("send", err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) args(p Person) []string {
+	return []string{"Name", p.FullName(), "Case", PrintCode(p.CaseNumber), "URL", s.BaseURL, "Phone", s.Hotline}
+}
+
+// send sends the texts under key as e-mail and SMS, and as a letter where
+// nothing else is known; blocks stand in the letter only.
+func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key string, args []string, blocks []pdf.Block, now time.Time) error {
+	to := s.Recipient(p)
+	m := notify.Message{Kind: kind, Subject: say(p.Lang, key+".subject", args...), Text: say(p.Lang, key+".text", args...), SMS: say(p.Lang, key+".sms", args...)}
+	if to.Email == "" && to.Phone == "" && to.Postal != nil {
+		letter, err := s.letter(p, *to.Postal, m.Subject, say(p.Lang, key+".letter", args...), blocks, now)
+		if err != nil {
+			return wrap("letter", err)
+		}
+		m.Letter = letter
+	}
+	return wrap("send", s.Notify.Send(ctx, tx, to, m))
+}
+
+// letter sets a letter: the text, an empty line between paragraphs; blocks come
+// after the second paragraph.
+func (s *Service) letter(p Person, to notify.Address, subject, text string, blocks []pdf.Block, now time.Time) ([]byte, error) {
+	var body []pdf.Block
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		body = append(body, pdf.Paragraph{Text: paragraph})
+		if i == 1 {
+			body = append(body, blocks...)
+		}
+	}
+	return pdf.Letter(pdf.LetterSpec{
+		Lang: p.Lang, Created: now, Sender: s.Sender, Remark: say(p.Lang, "letter.remark"), Recipient: to.Lines(),
+		Info: []pdf.Pair{{Key: say(p.Lang, "case_number"), Value: PrintCode(p.CaseNumber)}},
+		Date: web.FormatDate(p.Lang, now), Subject: subject, Blocks: body,
+	})
+}
+
+// LoginSheet is the login data as a document to print (PDF).
+func (s *Service) LoginSheet(lang, name, caseNumber, secret string, now time.Time) ([]byte, error) {
+	return pdf.Sheet(pdf.SheetSpec{
+		Lang: lang, Created: now, Issuer: s.Sender, Title: say(lang, "sheet.title"), Subtitle: name,
+		Blocks: []pdf.Block{
+			pdf.Paragraph{Text: say(lang, "sheet.text", "URL", s.BaseURL)},
+			pdf.Code{Label: say(lang, "case_number"), Text: caseNumber},
+			pdf.Code{Label: say(lang, "secret"), Text: secret},
+			pdf.Note{Title: say(lang, "sheet.note_title"), Text: say(lang, "sheet.note", "Phone", s.Hotline)},
+			pdf.Paragraph{Text: say(lang, "sheet.alphabet"), Small: true},
+		},
+		Footer: []string{web.FormatDateTime(lang, now)},
+	})
+}
