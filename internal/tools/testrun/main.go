@@ -1,0 +1,181 @@
+// Command testrun runs the whole suite as `make test` does: with a PostgreSQL
+// and a Redis of its own, the race detector, and a report that hides nothing.
+//
+//	testrun [packages and flags of go test]
+//
+// Without arguments it tests everything, the browser tests last and alone, for
+// they measure time. It fails when a test fails, when one is left out (except
+// for absent shared data, unless REQUIRE_SHARED_DATA=1), and when a process is
+// left behind. Its last line reads "N passed, N failed, N skipped in T".
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"impfportal/internal/checkout"
+	"impfportal/internal/local"
+	"impfportal/internal/shareddata"
+)
+
+// lastPackage holds the browser tests.
+const lastPackage = "impfportal/e2e"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ok, err := realMain(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+	}
+	if err != nil || !ok {
+		stop()
+		os.Exit(1)
+	}
+}
+
+// realMain returns whether everything passed.
+func realMain(ctx context.Context, args []string) (ok bool, err error) {
+	began := time.Now()
+	root, err := checkout.Root()
+	if err != nil {
+		return false, err
+	}
+	if err := os.Chdir(root); err != nil {
+		return false, err
+	}
+	servers, err := local.Start(ctx, local.Options{Postgres: true, Redis: true, Ephemeral: true, Fast: true})
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, servers.Stop()) }()
+	scratch, err := os.MkdirTemp("", "impfportal-test-")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+
+	env := environment(root, scratch, servers)
+	report := newReport(os.Stdout, os.Getenv("REQUIRE_SHARED_DATA") == "1")
+	runs, err := plan(ctx, args)
+	if err != nil {
+		return false, err
+	}
+	for _, run := range runs {
+		if err := goTest(ctx, run, env, report); err != nil {
+			return false, err
+		}
+	}
+	report.leftBehind = sweepProcesses(scratch)
+	return report.finish(time.Since(began)), nil
+}
+
+// environment tells the tests where the servers and the shared data are. Tests
+// run in the folders of their packages, so paths are absolute.
+func environment(root, scratch string, servers *local.Servers) []string {
+	shared := os.Getenv("SHARED_DATA")
+	if shared == "" {
+		shared = shareddata.Default(root)
+	}
+	if abs, err := filepath.Abs(shared); err == nil {
+		shared = abs
+	}
+	return append(os.Environ(),
+		"TEST_DATABASE_URL="+servers.DatabaseURL,
+		"TEST_REDIS_URL="+servers.RedisURL,
+		"SHARED_DATA="+shared,
+		"TMPDIR="+scratch,
+		"CGO_ENABLED=1", // the race detector needs it
+		marker(scratch),
+	)
+}
+
+// plan returns the arguments of one go test after the other.
+func plan(ctx context.Context, args []string) ([][]string, error) {
+	if len(args) > 0 {
+		return [][]string{args}, nil
+	}
+	cmd := exec.CommandContext(ctx, "go", "list", "-e", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	var first, last []string
+	for pkg := range strings.FieldsSeq(string(out)) {
+		if pkg == lastPackage {
+			last = append(last, pkg)
+		} else {
+			first = append(first, pkg)
+		}
+	}
+	runs := [][]string{first}
+	if len(last) > 0 {
+		runs = append(runs, last)
+	}
+	return runs, nil
+}
+
+// goTest runs the tests and hands their events to the report. Failing tests are
+// no error here.
+func goTest(ctx context.Context, args, env []string, report *report) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-race", "-json", "-count=1", "-timeout=20m"}, args...)...)
+	cmd.Env = env
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := report.read(out)
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	if exit != nil && report.clean() {
+		// Nothing in the events explains it.
+		return fmt.Errorf("go test: %w", err)
+	}
+	return readErr
+}
+
+// marker is the variable by which processes of this run are known.
+func marker(scratch string) string { return "IMPFPORTAL_TESTRUN=" + scratch }
+
+// sweepProcesses kills what the tests left running and returns what it was.
+func sweepProcesses(scratch string) []string {
+	var left []string
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		raw, err := os.ReadFile(path)
+		if err != nil || !strings.Contains("\x00"+string(raw), "\x00"+marker(scratch)+"\x00") {
+			continue
+		}
+		dir := filepath.Dir(path)
+		var pid int
+		if _, err := fmt.Sscan(filepath.Base(dir), &pid); err != nil {
+			continue
+		}
+		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		left = append(left, fmt.Sprintf("%d %s", pid, strings.ReplaceAll(strings.Trim(string(line), "\x00"), "\x00", " ")))
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return left
+}
