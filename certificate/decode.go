@@ -1,0 +1,182 @@
+package certificate
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/klauspost/compress/zlib"
+)
+
+// Errors of reading a certificate, one for each layer. All of them mean that
+// the text is no certificate, or not one that this portal can check.
+var (
+	ErrPrefix     = errors.New("certificate: text does not begin with HC1:")
+	ErrCompressed = errors.New("certificate: not zlib")
+	ErrCOSE       = errors.New("certificate: not a COSE_Sign1 message")
+	ErrCWT        = errors.New("certificate: not a health certificate")
+	ErrAlgorithm  = errors.New("certificate: signature algorithm is not ES256")
+	ErrSignature  = errors.New("certificate: signature is not valid")
+	ErrKeyUsage   = errors.New("certificate: key may not sign vaccination certificates")
+	ErrValidity   = errors.New("certificate: not valid at this time")
+)
+
+// Limits against texts made to exhaust a reader. A QR code holds at most
+// 4,296 characters.
+const (
+	maxText  = 4296
+	maxPlain = 1 << 16
+)
+
+// Decoded is a certificate that has been read and not yet verified.
+type Decoded struct {
+	Claims    Claims
+	Alg       int64  // COSE algorithm, -7 is ES256
+	KID       []byte // protected header, or the unprotected one where that has none
+	Payload   []byte // the signed bytes: CBOR claims
+	Signature []byte
+	protected []byte
+}
+
+var decMode = func() cbor.DecMode {
+	m, err := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		MaxNestedLevels:  16,
+		MaxArrayElements: 256,
+		MaxMapPairs:      256,
+		UTF8:             cbor.UTF8RejectInvalid,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()
+
+// Decode reads an HC1 text down to its claims. It verifies nothing.
+func Decode(text string) (*Decoded, error) {
+	packed, err := unwrapText(text)
+	if err != nil {
+		return nil, err
+	}
+	message, err := inflate(packed)
+	if err != nil {
+		return nil, err
+	}
+	return decodeCOSE(message)
+}
+
+// unwrapText removes the prefix and base45.
+func unwrapText(text string) ([]byte, error) {
+	body, ok := strings.CutPrefix(text, HC1Prefix)
+	if !ok || len(text) > maxText {
+		return nil, ErrPrefix
+	}
+	return decodeBase45(body)
+}
+
+// inflate undoes zlib, bounded.
+func inflate(packed []byte) ([]byte, error) {
+	z, err := zlib.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCompressed, err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, maxPlain+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCompressed, err)
+	}
+	if len(plain) > maxPlain {
+		return nil, fmt.Errorf("%w: too long", ErrCompressed)
+	}
+	return plain, nil
+}
+
+// coseMessage is the array of COSE_Sign1.
+type coseMessage struct {
+	_           struct{} `cbor:",toarray"`
+	Protected   []byte
+	Unprotected coseHeader
+	Payload     []byte
+	Signature   []byte
+}
+
+type coseHeader struct {
+	Alg int64  `cbor:"1,keyasint,omitempty"`
+	KID []byte `cbor:"4,keyasint,omitempty"`
+}
+
+// decodeCOSE reads COSE_Sign1 (tag 18), bare or within the CWT tag (61).
+func decodeCOSE(message []byte) (*Decoded, error) {
+	if cut, ok := bytes.CutPrefix(message, []byte{0xd8, 61}); ok {
+		message = cut
+	}
+	message = bytes.TrimPrefix(message, []byte{0xd2})
+	var m coseMessage
+	if err := decMode.Unmarshal(message, &m); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCOSE, err)
+	}
+	var head coseHeader
+	if len(m.Protected) > 0 {
+		if err := decMode.Unmarshal(m.Protected, &head); err != nil {
+			return nil, fmt.Errorf("%w: protected header: %v", ErrCOSE, err)
+		}
+	}
+	d := &Decoded{Alg: head.Alg, KID: head.KID, Payload: m.Payload, Signature: m.Signature, protected: m.Protected}
+	if len(d.KID) == 0 {
+		d.KID = m.Unprotected.KID
+	}
+	if d.Alg == 0 {
+		d.Alg = m.Unprotected.Alg
+	}
+	if err := decMode.Unmarshal(m.Payload, &d.Claims); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCWT, err)
+	}
+	if d.Claims.HCert.DCC.Version == "" {
+		return nil, fmt.Errorf("%w: no EU DCC in it", ErrCWT)
+	}
+	return d, nil
+}
+
+// Verify checks the ES256 signature with the key of a DSC.
+func (d *Decoded) Verify(dsc *x509.Certificate) error {
+	pub, ok := dsc.PublicKey.(*ecdsa.PublicKey)
+	if !ok || pub.Curve != elliptic.P256() || d.Alg != -7 {
+		return ErrAlgorithm
+	}
+	if len(d.Signature) != sigLen {
+		return ErrSignature
+	}
+	kid := KID(dsc)
+	if !bytes.Equal(d.KID, kid[:]) {
+		return fmt.Errorf("%w: another key id", ErrSignature)
+	}
+	digest := d.Digest()
+	r, s := new(big.Int).SetBytes(d.Signature[:32]), new(big.Int).SetBytes(d.Signature[32:])
+	if !ecdsa.Verify(pub, digest[:], r, s) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// Digest is the SHA-256 of what was signed. It names a signed certificate:
+// unlike the signature it cannot be rewritten by somebody without the key.
+func (d *Decoded) Digest() [32]byte {
+	return sha256.Sum256(appendSigStructure(nil, d.protected, d.Payload))
+}
+
+// ValidAt checks the times of the certificate and the use of its DSC.
+func (d *Decoded) ValidAt(now time.Time, dsc *x509.Certificate) error {
+	t := now.Unix()
+	if t < d.Claims.IssuedAt || t >= d.Claims.ExpiresAt || now.Before(dsc.NotBefore) || now.After(dsc.NotAfter) {
+		return ErrValidity
+	}
+	return mayVaccinate(dsc)
+}

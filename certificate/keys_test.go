@@ -1,0 +1,235 @@
+package certificate
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func localConfig(t testing.TB) KeyConfig {
+	return KeyConfig{Local: true, Dir: filepath.Join(t.TempDir(), "keys"), Master: bytes.Repeat([]byte{7}, 32), Issuer: "MUSTER Impfportal", Now: issuedAt}
+}
+
+func mustOpen(t testing.TB, cfg KeyConfig) *Keys {
+	t.Helper()
+	k, err := OpenKeys(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func mustSigner(t testing.TB, k *Keys, now time.Time) *Signer {
+	t.Helper()
+	s, err := k.Signer(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestLocalKeys(t *testing.T) {
+	t.Parallel()
+	cfg := localConfig(t)
+	// Portal and worker start at the same time: one key.
+	var wg sync.WaitGroup
+	kids := make([][kidLen]byte, 8)
+	for i := range kids {
+		wg.Go(func() {
+			k, err := OpenKeys(cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			kids[i] = KID(mustSigner(t, k, cfg.Now).cert)
+		})
+	}
+	wg.Wait()
+	if len(slices.Compact(kids)) != 1 {
+		t.Fatalf("several keys: %x", kids)
+	}
+	k := mustOpen(t, cfg)
+	dsc, ca := k.signer.cert, k.cscas[0]
+	switch {
+	case len(k.cscas) != 1 || len(k.dscs) != 1:
+		t.Errorf("%d authorities, %d signers", len(k.cscas), len(k.dscs))
+	case !strings.HasPrefix(dsc.Subject.CommonName, Muster) || !strings.HasPrefix(ca.Subject.CommonName, Muster):
+		t.Errorf("names %s, %s", dsc.Subject, ca.Subject)
+	case dsc.IsCA || !ca.IsCA || dsc.KeyUsage != x509.KeyUsageDigitalSignature || len(dsc.UnknownExtKeyUsage) != 1 || !dsc.UnknownExtKeyUsage[0].Equal(oidVaccination):
+		t.Errorf("usages of the DSC: %v %v", dsc.KeyUsage, dsc.UnknownExtKeyUsage)
+	case !bytes.Equal(dsc.AuthorityKeyId, ca.SubjectKeyId) || len(ca.SubjectKeyId) == 0:
+		t.Error("the DSC does not name its authority")
+	case dsc.NotAfter.After(ca.NotAfter) || !signsAt(dsc, cfg.Now):
+		t.Error("lives")
+	}
+	files, err := os.ReadDir(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %o, %v", f.Name(), info.Mode().Perm(), err)
+		}
+		if b, _ := os.ReadFile(filepath.Join(cfg.Dir, f.Name())); strings.HasSuffix(f.Name(), ".key") && bytes.Contains(b, k.signer.key.(*ecdsa.PrivateKey).D.Bytes()) {
+			t.Error("private key in the clear")
+		}
+	}
+}
+
+func TestLocalKeysRollOver(t *testing.T) {
+	t.Parallel()
+	cfg := localConfig(t)
+	first := mustSigner(t, mustOpen(t, cfg), cfg.Now).cert
+	cfg.Now = cfg.Now.Add(validity + time.Hour) // its year of signing is over
+	k := mustOpen(t, cfg)
+	second := mustSigner(t, k, cfg.Now).cert
+	if second.Equal(first) || k.DSC(kidOf(first)) == nil || len(k.dscs) != 2 || len(k.cscas) != 1 {
+		t.Errorf("after a year: %d signers, %d authorities", len(k.dscs), len(k.cscas))
+	}
+	cfg.Now = issuedAt.AddDate(-1, 0, 0) // a demo whose clock was set back
+	if k = mustOpen(t, cfg); len(k.dscs) != 3 || len(k.cscas) != 2 {
+		t.Errorf("back in time: %d signers, %d authorities", len(k.dscs), len(k.cscas))
+	}
+	if end := expiry(second, second.NotAfter.Add(-time.Hour)); end.After(second.NotAfter) {
+		t.Errorf("certificate outlives its DSC: %v", end)
+	}
+}
+
+func kidOf(c *x509.Certificate) []byte {
+	kid := KID(c)
+	return kid[:]
+}
+
+func TestLocalKeysRefused(t *testing.T) {
+	t.Parallel()
+	cfg := localConfig(t)
+	k := mustOpen(t, cfg)
+	name := filepath.Join(cfg.Dir, fileName("dsc-", k.signer.cert)+".key")
+	good, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(why string, cfg KeyConfig) {
+		t.Helper()
+		if _, err := OpenKeys(cfg); !errors.Is(err, ErrKeys) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	other := cfg
+	other.Master = bytes.Repeat([]byte{8}, 32)
+	refuse("another master secret", other)
+	other = cfg
+	other.Master = nil
+	refuse("no master secret", other)
+	other = cfg
+	other.Issuer = "Robert Koch-Institut"
+	refuse("a real issuer in a local run", other)
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if i%11 != 0 {
+			continue
+		}
+		if err := os.WriteFile(name, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refuse("changed file", cfg)
+	}
+	if err := os.WriteFile(name, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refuse("readable by others", cfg)
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	refuse("lost key", cfg) // never silently replaced
+}
+
+func pemOf(typ string, der ...[]byte) (out []byte) {
+	for _, d := range der {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: d})...)
+	}
+	return out
+}
+
+func TestConfiguredKeys(t *testing.T) {
+	t.Parallel()
+	caKey, ca, err := newCSCA("Freistaat", issuedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, dsc, err := newDSC("Freistaat", ca, caKey, issuedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, old, err := newDSC("Freistaat", ca, caKey, issuedAt.AddDate(0, -6, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := KeyConfig{CSCA: pemOf("CERTIFICATE", ca.Raw), DSC: pemOf("CERTIFICATE", old.Raw, dsc.Raw), DSCKey: pemOf("PRIVATE KEY", pkcs8), Now: issuedAt}
+	k := mustOpen(t, good)
+	if s := mustSigner(t, k, issuedAt); !s.cert.Equal(dsc) || k.DSC(kidOf(old)) == nil {
+		t.Error("wrong signer")
+	}
+	if _, err := k.Signer(dsc.NotAfter); !errors.Is(err, ErrKeys) {
+		t.Errorf("signs after its end: %v", err)
+	}
+	verifier := good
+	verifier.DSCKey = nil
+	if _, err := mustOpen(t, verifier).Signer(issuedAt); !errors.Is(err, ErrKeys) {
+		t.Errorf("a process without a key signs: %v", err)
+	}
+	sec1, _ := x509.MarshalECPrivateKey(key)
+	strangerKey, stranger, _ := newCSCA("Jemand", issuedAt)
+	foreignKey, foreign, _ := newDSC("Jemand", stranger, strangerKey, issuedAt)
+	foreign8, _ := x509.MarshalPKCS8PrivateKey(foreignKey)
+	muster := mustOpen(t, localConfig(t))
+	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	p384DER, _ := x509.MarshalECPrivateKey(p384)
+	for why, c := range map[string]struct {
+		change func(*KeyConfig)
+		ok     bool
+	}{
+		"SEC 1":        {func(c *KeyConfig) { c.DSCKey = pemOf("EC PRIVATE KEY", sec1) }, true},
+		"nothing":      {func(c *KeyConfig) { *c = KeyConfig{Now: issuedAt} }, false},
+		"no authority": {func(c *KeyConfig) { c.CSCA = nil }, false},
+		"no signer":    {func(c *KeyConfig) { c.DSC = nil }, false},
+		"foreign signer": {func(c *KeyConfig) {
+			c.DSC = pemOf("CERTIFICATE", foreign.Raw)
+			c.DSCKey = pemOf("PRIVATE KEY", foreign8)
+		}, false},
+		"foreign key": {func(c *KeyConfig) { c.DSCKey = pemOf("PRIVATE KEY", foreign8) }, false},
+		"P-384":       {func(c *KeyConfig) { c.DSCKey = pemOf("EC PRIVATE KEY", p384DER) }, false},
+		"rubbish":     {func(c *KeyConfig) { c.DSCKey = []byte("secret") }, false},
+		"too early":   {func(c *KeyConfig) { c.Now = issuedAt.AddDate(-1, 0, 0) }, false},
+		"expired":     {func(c *KeyConfig) { c.Now = issuedAt.AddDate(3, 0, 0) }, false},
+		"demo in production": {func(c *KeyConfig) {
+			c.CSCA, c.DSC = pemOf("CERTIFICATE", muster.cscas[0].Raw), pemOf("CERTIFICATE", muster.dscs[0].Raw)
+		}, false},
+	} {
+		cfg := good
+		c.change(&cfg)
+		if _, err := OpenKeys(cfg); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrKeys) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+}
