@@ -82,5 +82,6 @@ var (
 	ErrWrongProduct = errors.New("vaccination: product does not continue this series")
 	ErrAlreadyGiven = errors.New("vaccination: this dose already stands in the record")
 	ErrKeyReused    = errors.New("vaccination: key was used for another dose")
+	ErrCode         = errors.New("vaccination: not a reference")
 	ErrInvalid      = errors.New("vaccination: incomplete")
 )

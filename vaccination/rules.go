@@ -1,15 +1,15 @@
 package vaccination
 
 import (
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/nyaruka/phonenumbers"
 
 	"impfportal/citizen"
+	"impfportal/internal/web"
 )
 
 // Codes of warnings. Each can be overridden by name, with a reason.
@@ -71,76 +71,69 @@ func unaccepted(ws []Warning, o *Override) []Warning {
 	return slices.DeleteFunc(slices.Clone(ws), func(w Warning) bool { return o.accepts(w.Code) })
 }
 
-// FieldError names a field of the patient and what is wrong with it; Key is an
-// i18n key.
-type FieldError struct{ Field, Key string }
-
-// Check tells what is missing or impossible in the details of a person without
-// a registration. day is today in Berlin.
-func (p Patient) Check(day time.Time) []FieldError {
-	var out []FieldError
-	fail := func(field, key string) { out = append(out, FieldError{field, key}) }
+// Clean brings the details of a person without a registration into their
+// stored form and tells what is missing or impossible. day is today in Berlin.
+func (p *Patient) Clean(day time.Time) (out []web.FieldError) {
+	fail := func(field, key string, args ...any) {
+		out = append(out, web.FieldError{Field: field, Key: key, Args: args})
+	}
 	for _, n := range []struct {
-		field, value string
-		required     bool
+		field string
+		value *string
 	}{
-		{"family_name", p.FamilyName, true}, {"given_name", p.GivenName, false},
-		{"passport_family", p.PassportFamily, false}, {"passport_given", p.PassportGiven, false},
+		{"family_name", &p.FamilyName}, {"given_name", &p.GivenName},
+		{"passport_family", &p.PassportFamily}, {"passport_given", &p.PassportGiven},
 	} {
-		switch {
-		case n.value == "" && n.required:
-			fail(n.field, "vaccination.error.required")
-		case utf8.RuneCountInString(n.value) > maxName:
-			fail(n.field, "vaccination.error.long")
-		case !nameLike(n.value):
-			fail(n.field, "vaccination.error.name")
+		name, key, args := citizen.CleanName(*n.value)
+		if *n.value = name; key != "" {
+			fail(n.field, key, args...)
 		}
+	}
+	if p.FamilyName == "" {
+		fail("family_name", "vaccination.error.family_name")
 	}
 	if !plausible(p.Birth, day) {
 		fail("birth", "vaccination.error.birth")
 	}
 	if !slices.Contains([]string{citizen.SexFemale, citizen.SexMale, citizen.SexDiverse, citizen.SexUnknown}, p.Sex) {
-		fail("sex", "vaccination.error.choose")
+		fail("sex", "vaccination.error.sex")
 	}
 	if p.Postcode != "" && !isPostcode(p.Postcode) {
 		fail("postcode", "vaccination.error.postcode")
 	}
-	if e := p.Contact.Email; e != "" && (!strings.Contains(e, "@") || strings.ContainsAny(e, " \r\n\t,;<>") || len(e) > 254) {
+	if e := p.Contact.Email; e != "" && !isEmail(e) {
 		fail("email", "vaccination.error.email")
 	}
-	if t := p.Contact.Phone; t != "" && !phoneLike(t) {
-		fail("phone", "vaccination.error.phone")
+	if t := p.Contact.Phone; t != "" {
+		n, err := phonenumbers.Parse(t, "DE")
+		if err != nil || !phonenumbers.IsValidNumber(n) {
+			fail("phone", "vaccination.error.phone")
+		} else {
+			p.Contact.Phone = phonenumbers.Format(n, phonenumbers.E164)
+		}
+	}
+	if p.Contact.Lang != "en" {
+		p.Contact.Lang = "de"
 	}
 	return out
 }
 
 const (
-	maxName   = 80 // characters; the EU certificate's schema also ends at 80
-	maxReason = 300
+	maxReason = 300 // characters
+	maxDoses  = 9   // of a series
 	maxAge    = 125 // years
 )
+
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	return err == nil && a.Address == s && a.Name == "" && len(s) <= 254
+}
 
 // plausible wants a day, month or year that exists, is not to come, and is not
 // longer ago than anybody has lived.
 func plausible(d PartialDate, day time.Time) bool {
 	parsed, err := citizen.ParsePartialDate(d.String())
 	return err == nil && parsed == d && d.Year >= day.Year()-maxAge && !d.Earliest().After(day)
-}
-
-// nameLike wants letters of any script with what stands between them in names;
-// no digits, no emoji, no markup.
-func nameLike(s string) bool {
-	letters := s == ""
-	for _, r := range s {
-		switch {
-		case unicode.IsLetter(r):
-			letters = true
-		case unicode.IsMark(r), strings.ContainsRune(" -'’.,ʻʼ`´", r):
-		default:
-			return false
-		}
-	}
-	return letters
 }
 
 func isPostcode(s string) bool {
@@ -155,34 +148,7 @@ func isPostcode(s string) bool {
 	return true
 }
 
-func phoneLike(s string) bool {
-	digits := 0
-	for _, r := range s {
-		switch {
-		case r >= '0' && r <= '9':
-			digits++
-		case !strings.ContainsRune("+ ()/-.", r):
-			return false
-		}
-	}
-	return digits >= 6 && digits <= 15
-}
-
-// fold brings the ways in which one name is written to one form: case, Unicode
-// form, accents, umlauts (Müller = Mueller), hyphens and blanks do not count.
-func fold(name string) string {
-	var b strings.Builder
-	for _, r := range norm.NFD.String(umlauts.Replace(strings.ToLower(norm.NFC.String(name)))) {
-		if unicode.IsLetter(r) {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-var umlauts = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "ø", "oe", "æ", "ae", "œ", "oe", "ł", "l", "đ", "d", "ð", "d", "þ", "th")
-
 // personTerm is what the blind index of a person is made of.
 func personTerm(p Patient) string {
-	return fold(p.FamilyName) + "|" + fold(p.GivenName) + "|" + p.Birth.String()
+	return citizen.MatchName(p.FamilyName) + "|" + citizen.MatchName(p.GivenName) + "|" + p.Birth.String()
 }

@@ -54,6 +54,7 @@ type RecordDose struct {
 	ProductID     string
 	DoseNumber    int
 	Prior         *PriorDose // what is stated about the dose before this one
+	Recovered     bool       // a proven recovery counts: one dose completes the series
 
 	Place      string          // centre id, or facility id for Mobile
 	StockPlace inventory.Place // where the dose is taken from
@@ -108,7 +109,6 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 	if err != nil {
 		return "", err
 	}
-	d.index = s.vault.BlindIndex("vaccination.person", personTerm(d.patient))
 	// Doses of one person come one after the other from here on, so that two
 	// stations cannot both find that nothing was given.
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(d.index))); err != nil { //nolint:gosec // any 64 bits will do
@@ -118,9 +118,9 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 		return found, err
 	}
 	if d.closed {
-		return "", s.whyClosed(ctx, tx, in.AppointmentID)
+		return "", whyClosed(ctx, tx, in.AppointmentID)
 	}
-	warnings, err := s.warnings(ctx, tx, d, in.Override)
+	warnings, _, err := warnings(ctx, tx, d, in.Override)
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +141,9 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 	return recordID, s.effects(ctx, tx, in, d, recordID)
 }
 
-func (in RecordDose) check() error {
+// check looks at what can be judged without asking the database, and brings
+// the person's details into their stored form.
+func (in *RecordDose) check() error {
 	switch {
 	case in.Key == "" || len(in.Key) > 100, !id.Valid(in.LotID), in.Place == "", in.StockPlace == "", in.Now.IsZero(), in.Actor == "":
 		return ErrInvalid
@@ -154,7 +156,7 @@ func (in RecordDose) check() error {
 			return ErrInvalid
 		}
 		return nil
-	case in.Channel != WalkIn && in.Channel != Mobile, in.DoseNumber < 1, len(in.Patient.Check(clock.Day(in.Now))) > 0:
+	case in.Channel != WalkIn && in.Channel != Mobile, in.DoseNumber < 1, len(in.Patient.Clean(clock.Day(in.Now))) > 0:
 		return ErrInvalid
 	}
 	return nil
@@ -166,6 +168,7 @@ type dose struct {
 	index         []byte
 	programmeID   string
 	productID     string
+	product       string // its name
 	number, total int
 	minDays       int
 	maxDays       int
@@ -179,20 +182,37 @@ type dose struct {
 
 func (s *Service) dose(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, error) {
 	if in.AppointmentID != "" {
-		return s.bookedDose(ctx, tx, in)
+		d, _, err := s.bookedDose(ctx, tx, in.Place, in.AppointmentID, in.Now)
+		return d, err
 	}
 	p, err := programme.ProductByID(ctx, tx, in.ProductID)
 	if err != nil {
 		return dose{}, ErrWrongProduct
 	}
-	d := dose{patient: in.Patient, programmeID: p.ProgrammeID, productID: p.ID, number: in.DoseNumber, prior: in.Prior, day: clock.Day(in.Now)}
+	d := dose{
+		patient: in.Patient, index: s.index(in.Patient), programmeID: p.ProgrammeID, productID: p.ID, product: p.Name,
+		number: in.DoseNumber, prior: in.Prior, day: clock.Day(in.Now),
+	}
 	series, err := programme.SeriesFor(ctx, tx, p.ID, d.day)
 	if err != nil {
 		return dose{}, fmt.Errorf("series of %s: %w", p.ID, err)
 	}
-	d.total = max(series.Doses, d.number)
+	d.total = total(series.Doses, d.number, in.Recovered)
 	d.minDays, d.maxDays = series.MinDays, series.MaxDays
 	return d, nil
+}
+
+// total is how many doses the series has for somebody who gets this one.
+func total(rule, number int, recovered bool) int {
+	if recovered && number == 1 {
+		return 1
+	}
+	return max(rule, number)
+}
+
+// index is the blind index under which a person's doses are found.
+func (s *Service) index(p Patient) []byte {
+	return s.vault.BlindIndex("vaccination.person", personTerm(p))
 }
 
 // byKey finds the record that an earlier try with the same key has made.
@@ -219,22 +239,22 @@ func (o *Override) accepts(code string) bool {
 }
 
 // warnings holds the dose against what is known of the person and the rules
-// of the programme. The person is locked.
-func (s *Service) warnings(ctx context.Context, q pg.Querier, d dose, o *Override) ([]Warning, error) {
-	var ws []Warning
+// of the programme, and returns the dose before it, where one is known. Before
+// a dose is recorded the person is locked.
+func warnings(ctx context.Context, q pg.Querier, d dose, o *Override) (ws []Warning, prior *PriorDose, err error) {
 	rows, err := q.Query(ctx, `
 		SELECT id, product_id, dose_number, day FROM vaccination.record
 		 WHERE person_index = $1 AND programme_id = $2 ORDER BY day, dose_number`, d.index, d.programmeID)
 	if err != nil {
-		return nil, fmt.Errorf("earlier doses: %w", err)
+		return nil, nil, fmt.Errorf("earlier doses: %w", err)
 	}
 	var (
 		recordID, productID string
 		number              int
 		day                 time.Time
 		same                string // record of the same dose number
-		prior               = d.prior
 	)
+	prior = d.prior
 	_, err = pgx.ForEachRow(rows, []any{&recordID, &productID, &number, &day}, func() error {
 		switch {
 		case o.accepts(Namesake): // somebody else's doses say nothing
@@ -246,10 +266,10 @@ func (s *Service) warnings(ctx context.Context, q pg.Querier, d dose, o *Overrid
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("earlier doses: %w", err)
+		return nil, nil, fmt.Errorf("earlier doses: %w", err)
 	}
 	if same != "" {
-		return nil, &AlreadyGivenError{same}
+		return nil, prior, &AlreadyGivenError{same}
 	}
 	if o.accepts(Namesake) {
 		ws = append(ws, Warning{Code: Namesake})
@@ -259,23 +279,23 @@ func (s *Service) warnings(ctx context.Context, q pg.Querier, d dose, o *Overrid
 	case prior == nil:
 		ws = append(ws, Warning{Code: NoPrior})
 	case prior.Day.After(d.day):
-		return nil, ErrInvalid
+		return nil, prior, ErrInvalid
 	default:
 		if w := checkInterval(prior.Day, d.day, d.minDays, d.maxDays); w != nil {
 			ws = append(ws, *w)
 		}
 		if prior.ProductID != "" && prior.ProductID != d.productID {
-			return nil, ErrWrongProduct
+			return nil, prior, ErrWrongProduct
 		}
 	}
 	allowed, err := programme.AllowedProducts(ctx, q, d.programmeID, d.patient.Birth.Latest(), d.day)
 	if err != nil {
-		return nil, fmt.Errorf("age limits: %w", err)
+		return nil, nil, fmt.Errorf("age limits: %w", err)
 	}
 	if !slices.ContainsFunc(allowed, func(p programme.Product) bool { return p.ID == d.productID }) {
 		ws = append(ws, Warning{Code: Age})
 	}
-	return ws, nil
+	return ws, prior, nil
 }
 
 // lot reads the lot and refuses one of another product or past its last day.
@@ -335,23 +355,21 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, in RecordDose, d dose, 
 	return recordID, false, nil
 }
 
-// effects takes the dose from the ledger, closes the appointment, and tells
-// audit and outbox.
+// effects closes the appointment, tells audit and outbox, and at the very end
+// takes the dose from the ledger: every dose of a lot queues on that one row.
 func (s *Service) effects(ctx context.Context, tx pgx.Tx, in RecordDose, d dose, recordID string) error {
-	err := s.stock.GiveDose(ctx, tx, inventory.Give{
-		Place: in.StockPlace, LotID: in.LotID, Ref: recordID, Actor: in.Actor, At: in.Now, Booked: d.appointmentID != "",
-	})
-	switch {
-	case errors.Is(err, inventory.ErrLotEmpty):
-		return ErrLotEmpty
-	case errors.Is(err, inventory.ErrLotExpired):
-		return ErrLotExpired
-	case err != nil:
-		return fmt.Errorf("take the dose: %w", err)
-	}
 	if d.appointmentID != "" {
-		if err := s.booking.MarkDone(ctx, tx, d.appointmentID, in.Now); err != nil {
+		err := s.booking.MarkDone(ctx, tx, d.appointmentID, in.Now)
+		if errors.Is(err, booking.ErrState) || errors.Is(err, booking.ErrNotFound) {
+			return ErrAppointment
+		}
+		if err != nil {
 			return fmt.Errorf("close the appointment: %w", err)
+		}
+		if d.number == d.total {
+			if err := citizen.SeriesDone(ctx, tx, d.loginPersonID, in.Now); err != nil {
+				return err
+			}
 		}
 	}
 	after := map[string]any{"product": d.productID, "lot": in.LotID, "dose": d.number, "place": in.Place, "channel": in.Channel}
@@ -363,68 +381,21 @@ func (s *Service) effects(ctx context.Context, tx pgx.Tx, in RecordDose, d dose,
 	}); err != nil {
 		return err
 	}
-	return Recorded.Enqueue(ctx, tx, RecordedPayload{RecordID: recordID})
-}
-
-// Get reads a record and opens its sealed part. ErrNotFound when there is none,
-// vault.ErrDestroyed when its time was up.
-func (s *Service) Get(ctx context.Context, q pg.Querier, recordID string) (Record, error) {
-	rows, err := s.records(ctx, q, `r.id = $1`, recordID)
-	if err != nil {
-		return Record{}, err
+	if err := Recorded.Enqueue(ctx, tx, RecordedPayload{RecordID: recordID}); err != nil {
+		return err
 	}
-	if len(rows) == 0 {
-		return Record{}, ErrNotFound
-	}
-	return rows[0], nil
-}
-
-// OfPerson returns the records that belong to a citizen's login, oldest first.
-func (s *Service) OfPerson(ctx context.Context, q pg.Querier, personID string) ([]Record, error) {
-	return s.records(ctx, q, `r.login_person_id = $1 AND k.id IS NOT NULL`, personID)
-}
-
-// At returns the records of a place and day, oldest first.
-func (s *Service) At(ctx context.Context, q pg.Querier, place string, day time.Time) ([]Record, error) {
-	return s.records(ctx, q, `r.place = $1 AND r.day = $2 AND k.id IS NOT NULL`, place, day)
-}
-
-// records reads and opens the records that a condition selects. where is a
-// constant of this package, never input.
-func (s *Service) records(ctx context.Context, q pg.Querier, where string, args ...any) ([]Record, error) {
-	rows, err := q.Query(ctx, `
-		SELECT r.id, r.key_id, r.sealed, k.wrapped, r.programme_id, r.product_id, r.lot_id, r.lot_number, r.dose_number,
-		       r.doses_total, r.day, r.given_at, r.channel, r.place, coalesce(r.appointment_id::text, ''),
-		       coalesce(r.login_person_id::text, '')
-		  FROM vaccination.record r LEFT JOIN vault.key k ON k.id = r.key_id
-		 WHERE `+where+` ORDER BY r.given_at, r.id`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read records: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Record, error) {
-		var (
-			r            Record
-			box, wrapped []byte
-			private      sealed
-		)
-		err := row.Scan(&r.ID, &r.KeyID, &box, &wrapped, &r.ProgrammeID, &r.ProductID, &r.LotID, &r.LotNumber, &r.DoseNumber,
-			&r.DosesTotal, &r.Day, &r.GivenAt, &r.Channel, &r.Place, &r.AppointmentID, &r.LoginPersonID)
-		if err != nil {
-			return r, err
-		}
-		if wrapped == nil {
-			return r, vault.ErrDestroyed
-		}
-		key, err := s.vault.Unwrap(r.KeyID, wrapped)
-		if err != nil {
-			return r, err
-		}
-		if err := key.UnsealJSON(sealContext, box, &private); err != nil {
-			return r, fmt.Errorf("record %s: %w", r.ID, err)
-		}
-		r.Patient = private.Patient
-		return r, nil
+	err := s.stock.GiveDose(ctx, tx, inventory.Give{
+		Place: in.StockPlace, LotID: in.LotID, Ref: recordID, Actor: in.Actor, At: in.Now, Booked: d.appointmentID != "",
 	})
+	switch {
+	case errors.Is(err, inventory.ErrLotEmpty), errors.Is(err, inventory.ErrNotEnough):
+		return ErrLotEmpty
+	case errors.Is(err, inventory.ErrLotExpired):
+		return ErrLotExpired
+	case err != nil:
+		return fmt.Errorf("take the dose: %w", err)
+	}
+	return nil
 }
 
 // null turns "" into SQL's NULL.
