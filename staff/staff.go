@@ -1,0 +1,347 @@
+package staff
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+	"github.com/pquerna/otp/totp"
+	"github.com/redis/go-redis/v9"
+
+	"impfportal/audit"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+	"impfportal/internal/vault"
+	"impfportal/internal/web"
+)
+
+// Errors of this slice.
+var (
+	// ErrLogin is the one answer to every failed login.
+	ErrLogin = errors.New("staff: login refused")
+	// ErrTooMany says that this login or network has tried too often.
+	ErrTooMany = errors.New("staff: too many attempts")
+	// ErrLoginTaken says that another account has this login.
+	ErrLoginTaken = errors.New("staff: login is taken")
+	// ErrNotFound says that there is no such account.
+	ErrNotFound = errors.New("staff: no such account")
+)
+
+const (
+	sessionTTL    = 10 * time.Hour // a long shift
+	totpPeriod    = 30             // seconds, RFC 6238
+	totpSkew      = 1              // steps that a clock may be wrong
+	sealedTOTP    = "staff.totp"
+	triesPerLogin = 10 // in ten minutes
+	triesPerNet   = 60 // in ten minutes; a centre shares one address
+	minPassword   = 12
+)
+
+// Account is one person's account.
+type Account struct {
+	ID, Login, Name string
+	Roles           []string
+	Scope           string // centre or team id; "" = all
+	CreatedAt       time.Time
+	DisabledAt      *time.Time
+}
+
+// Service keeps the accounts.
+type Service struct {
+	pool   *pgxpool.Pool
+	vault  *vault.Vault
+	now    clock.Clock
+	limit  *redis_rate.Limiter
+	params *argon2id.Params
+	slots  chan struct{} // bounds the memory that concurrent logins take
+	decoy  string        // hash that an unknown login is compared with
+	scopes func(ctx context.Context) ([]web.Option, error)
+	demo   bool
+}
+
+// New makes the service. scopes lists the centres and teams that an account
+// can be limited to; demo offers the page with the demo logins (local runs).
+func New(pool *pgxpool.Pool, v *vault.Vault, rdb redis.UniversalClient, now clock.Clock, scopes func(context.Context) ([]web.Option, error), demo bool) (*Service, error) {
+	s := &Service{
+		pool: pool, vault: v, now: now, limit: redis_rate.NewLimiter(rdb), scopes: scopes, demo: demo,
+		params: &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}, // OWASP's second set
+		slots:  make(chan struct{}, 4),
+	}
+	var err error
+	s.decoy, err = argon2id.CreateHash(rand.Text(), s.params)
+	return s, err
+}
+
+var loginPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{2,39}$`)
+
+// NewAccount is what a new account needs.
+type NewAccount struct {
+	Login, Name, Password string
+	Roles                 []string
+	Scope                 string
+	TOTPSecret            string // base32; "" makes one
+}
+
+// Check returns what is wrong with it, or nil.
+func (n NewAccount) Check() *web.Problem {
+	p := web.Invalid()
+	add := func(field, key string, args ...any) {
+		p.Fields = append(p.Fields, web.FieldError{Field: field, Key: key, Args: args})
+	}
+	if !loginPattern.MatchString(n.Login) {
+		add("login", "staff.error.login_form")
+	}
+	if n.Name == "" || len([]rune(n.Name)) > 100 {
+		add("name", "staff.error.name")
+	}
+	if len([]rune(n.Password)) < minPassword || len(n.Password) > 200 {
+		add("password", "staff.error.password", "Min", minPassword)
+	}
+	if len(n.Roles) == 0 {
+		add("roles", "staff.error.roles")
+	}
+	for _, r := range n.Roles {
+		if !slices.Contains(web.StaffRoles, web.Role(r)) {
+			add("roles", "staff.error.roles")
+		}
+		if (r == string(web.RoleTeam) || r == string(web.RoleSite)) && n.Scope == "" {
+			add("scope", "staff.error.scope")
+		}
+	}
+	if len(p.Fields) == 0 {
+		return nil
+	}
+	return p
+}
+
+// Create stores an account and returns its id and the TOTP secret (base32),
+// which is shown once.
+func (s *Service) Create(ctx context.Context, n NewAccount, actor string) (accountID, secret string, err error) {
+	if p := n.Check(); p != nil {
+		return "", "", p
+	}
+	secret = n.TOTPSecret
+	if secret == "" {
+		key, err := totp.Generate(totp.GenerateOpts{Issuer: "Impfportal", AccountName: n.Login, SecretSize: 20})
+		if err != nil {
+			return "", "", err
+		}
+		secret = key.Secret()
+	}
+	hash, err := s.hash(ctx, n.Password)
+	if err != nil {
+		return "", "", err
+	}
+	now := s.now()
+	accountID = id.New()
+	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		k, err := s.vault.NewKey(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO staff.account (id, login, name, password_hash, totp_sealed, key_id, roles, scope, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			accountID, n.Login, n.Name, hash, k.Seal(sealedTOTP, []byte(secret)), k.ID, n.Roles, n.Scope, now)
+		if pg.Violates(err, "account_login") {
+			return ErrLoginTaken
+		}
+		if err != nil {
+			return err
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: "admin", Action: "staff.create", Subject: "staff:" + accountID,
+			After: map[string]any{"login": n.Login, "roles": n.Roles, "scope": n.Scope},
+		})
+	})
+	return accountID, secret, err
+}
+
+// hash and compare hold a slot: each takes some 20 MB for some 30 ms.
+func (s *Service) hash(ctx context.Context, password string) (string, error) {
+	if err := s.acquire(ctx); err != nil {
+		return "", err
+	}
+	defer func() { <-s.slots }()
+	return argon2id.CreateHash(password, s.params)
+}
+
+func (s *Service) acquire(ctx context.Context) error {
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Login checks password and one-time code. Every refusal is ErrLogin, but for
+// ErrTooMany. network is the caller's address, for the limit.
+func (s *Service) Login(ctx context.Context, login, password, code, network string) (web.User, error) {
+	login = strings.ToLower(strings.TrimSpace(login))
+	for key, n := range map[string]int{"staff:login:" + login: triesPerLogin, "staff:net:" + network: triesPerNet} {
+		res, err := s.limit.Allow(ctx, key, redis_rate.Limit{Rate: n, Burst: n, Period: 10 * time.Minute})
+		if err != nil {
+			return web.User{}, fmt.Errorf("login limit: %w", err)
+		}
+		if res.Allowed == 0 {
+			return web.User{}, ErrTooMany
+		}
+	}
+	var (
+		u      = web.User{Kind: "staff"}
+		hash   string
+		sealed []byte
+		keyID  string
+		roles  []string
+	)
+	err := s.pool.QueryRow(ctx, `
+		SELECT id::text, name, password_hash, totp_sealed, key_id::text, roles, scope
+		FROM staff.account WHERE login = $1 AND disabled_at IS NULL`, login).
+		Scan(&u.ID, &u.Name, &hash, &sealed, &keyID, &roles, &u.Scope)
+	known := err == nil
+	if !known && !pg.NoRows(err) {
+		return web.User{}, err
+	}
+	if !known {
+		hash = s.decoy
+	}
+	if err := s.acquire(ctx); err != nil {
+		return web.User{}, err
+	}
+	match, err := argon2id.ComparePasswordAndHash(password, hash)
+	<-s.slots
+	if err != nil {
+		return web.User{}, fmt.Errorf("compare password: %w", err)
+	}
+	if !known || !match {
+		return web.User{}, ErrLogin
+	}
+	if err := s.useCode(ctx, u.ID, keyID, sealed, code); err != nil {
+		return web.User{}, err
+	}
+	for _, r := range roles {
+		u.Roles = append(u.Roles, web.Role(r))
+	}
+	// Who proved who they are should not be stopped by somebody else's tries.
+	_ = s.limit.Reset(ctx, "staff:login:"+login)
+	return u, nil
+}
+
+// useCode checks a one-time code and marks its time step as used.
+func (s *Service) useCode(ctx context.Context, accountID, keyID string, sealed []byte, code string) error {
+	k, err := s.vault.Open(ctx, s.pool, keyID)
+	if err != nil {
+		return err
+	}
+	secret, err := k.Unseal(sealedTOTP, sealed)
+	if err != nil {
+		return err
+	}
+	step := s.now().Unix() / totpPeriod
+	for n := step - totpSkew; n <= step+totpSkew; n++ {
+		ok, err := hotp.ValidateCustom(strings.ReplaceAll(code, " ", ""), uint64(n), string(secret), hotpOpts) //nolint:gosec // time is positive
+		if err != nil || !ok {
+			continue
+		}
+		tag, err := s.pool.Exec(ctx, `UPDATE staff.account SET totp_last = $2 WHERE id = $1 AND totp_last < $2`, accountID, n)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 1 {
+			return nil
+		}
+	}
+	return ErrLogin
+}
+
+var hotpOpts = hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}
+
+// List returns all accounts by login.
+func List(ctx context.Context, q pg.Querier) ([]Account, error) {
+	rows, err := q.Query(ctx, `SELECT id::text, login, name, roles, scope, created_at, disabled_at FROM staff.account ORDER BY login`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+}
+
+// Disable ends an account and its sessions; Enable brings it back. Nobody
+// disables themselves, so that one administrator always remains.
+func (s *Service) Disable(ctx context.Context, accountID string, disable bool, by *web.User) error {
+	if by.ID == accountID {
+		return web.Fail(409, "staff.error.self")
+	}
+	now := s.now()
+	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		var at *time.Time
+		action := "staff.enable"
+		if disable {
+			at, action = &now, "staff.disable"
+		}
+		tag, err := tx.Exec(ctx, `UPDATE staff.account SET disabled_at = $2 WHERE id = $1 AND (disabled_at IS NULL) = $3`, accountID, at, disable)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		if err := web.EndSessions(ctx, tx, "staff", accountID); err != nil {
+			return err
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor(), Role: "admin", Action: action, Subject: "staff:" + accountID})
+	})
+}
+
+// Renew gives an account a new password and a new one-time secret, and ends
+// its sessions; for somebody who lost the phone.
+func (s *Service) Renew(ctx context.Context, accountID, password, actor string) (secret string, err error) {
+	if len([]rune(password)) < minPassword || len(password) > 200 {
+		return "", web.Invalid(web.FieldError{Field: "password", Key: "staff.error.password", Args: []any{"Min", minPassword}})
+	}
+	hash, err := s.hash(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	now := s.now()
+	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		var login, keyID string
+		err := tx.QueryRow(ctx, `SELECT login, key_id::text FROM staff.account WHERE id = $1 FOR UPDATE`, accountID).Scan(&login, &keyID)
+		if pg.NoRows(err) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		key, err := totp.Generate(totp.GenerateOpts{Issuer: "Impfportal", AccountName: login, SecretSize: 20})
+		if err != nil {
+			return err
+		}
+		secret = key.Secret()
+		k, err := s.vault.Open(ctx, tx, keyID)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE staff.account SET password_hash = $2, totp_sealed = $3, totp_last = 0 WHERE id = $1`,
+			accountID, hash, k.Seal(sealedTOTP, []byte(secret))); err != nil {
+			return err
+		}
+		if err := web.EndSessions(ctx, tx, "staff", accountID); err != nil {
+			return err
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: "admin", Action: "staff.renew", Subject: "staff:" + accountID})
+	})
+	return secret, err
+}

@@ -1,0 +1,192 @@
+package staff_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"impfportal/internal/pg/pgtest"
+	"impfportal/internal/redistest"
+	"impfportal/internal/vault"
+	"impfportal/internal/web"
+	"impfportal/internal/web/webtest"
+	"impfportal/staff"
+)
+
+const password = "correct horse battery"
+
+type bundle struct {
+	s      *staff.Service
+	app    *webtest.App
+	secret string
+	id     string
+	now    time.Time
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := &bundle{now: time.Date(2021, 1, 11, 13, 0, 0, 0, time.UTC)}
+	pool := pgtest.New(t)
+	clock := func() time.Time { return b.now }
+	s, err := staff.New(pool, vault.ForTest(), redistest.New(t), clock, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.s = s
+	b.id, b.secret, err = s.Create(context.Background(), staff.NewAccount{Login: "anna", Name: "Anna", Password: password, Roles: []string{"agent"}}, "system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.app = webtest.New(t, webtest.Config{Pool: pool, Now: clock, Routes: s.Routes(), Bundles: []web.Bundle{staff.Assets}})
+	return b
+}
+
+func (b *bundle) code(t *testing.T) string {
+	t.Helper()
+	code, err := totp.GenerateCode(b.secret, b.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	code := b.code(t)
+	for name, in := range map[string][3]string{
+		"unknown login":  {"berta", password, code},
+		"wrong password": {"anna", "wrong horse battery", code},
+		"wrong code":     {"anna", password, "000000"},
+		"no code":        {"anna", password, ""},
+	} {
+		if _, err := b.s.Login(ctx, in[0], in[1], in[2], "10.0.0.1"); !errors.Is(err, staff.ErrLogin) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	u, err := b.s.Login(ctx, " Anna ", password, code, "10.0.0.1")
+	if err != nil || !u.Has(web.RoleAgent) {
+		t.Fatalf("login: %v, %v", u, err)
+	}
+	if _, err := b.s.Login(ctx, "anna", password, code, "10.0.0.1"); !errors.Is(err, staff.ErrLogin) {
+		t.Errorf("a code counted twice: %v", err)
+	}
+}
+
+func TestOneCodeOneLoginUnderRace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	code := b.code(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ok := 0
+	for range 6 {
+		wg.Go(func() {
+			if _, err := b.s.Login(context.Background(), "anna", password, code, "10.0.0.1"); err == nil {
+				mu.Lock()
+				ok++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if ok != 1 {
+		t.Errorf("%d logins with one code", ok)
+	}
+}
+
+func TestTriesAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var err error
+	for range 12 {
+		_, err = b.s.Login(context.Background(), "anna", "wrong", "000000", "10.0.0.1")
+	}
+	if !errors.Is(err, staff.ErrTooMany) {
+		t.Errorf("after twelve tries: %v", err)
+	}
+}
+
+func TestPagesAndDisable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ans := b.app.PostForm("/staff/login", "login", "anna", "password", "wrong wrong wrong", "code", "123456")
+	if ans.Status != 422 || !strings.Contains(ans.Body, `value="anna"`) {
+		t.Fatalf("refused login: %d, typed value kept: %v", ans.Status, strings.Contains(ans.Body, `value="anna"`))
+	}
+	if strings.Contains(ans.Body, "wrong wrong wrong") {
+		t.Error("the password stands in the page")
+	}
+	ans = b.app.PostForm("/staff/login", "login", "anna", "password", password, "code", b.code(t), "to", "//evil.example")
+	if ans.Status != 303 || ans.Location != "/hotline" {
+		t.Fatalf("login: %d to %q", ans.Status, ans.Location)
+	}
+	if got := b.app.Get("/admin/staff"); got.Status != 403 {
+		t.Errorf("an agent on the administrators' page: %d", got.Status)
+	}
+	adm := b.app.Another()
+	adm.LoginAs(web.User{Kind: "staff", ID: "00000000-0000-7000-8000-000000000001", Name: "Ada", Roles: []web.Role{web.RoleAdmin}})
+	if got := adm.Get("/admin/staff"); got.Status != 200 || !strings.Contains(got.Body, "anna") {
+		t.Fatalf("list: %d", got.Status)
+	}
+	if got := adm.PostForm("/admin/staff/" + b.id + "/disable"); got.Status != 303 {
+		t.Fatalf("disable: %d %s", got.Status, got.Body)
+	}
+	if got := b.app.Get("/staff/login"); got.Status != 200 {
+		t.Errorf("the session of a disabled account still stands: %d to %q", got.Status, got.Location)
+	}
+}
+
+func TestCreateChecks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, tc := range []struct {
+		in    staff.NewAccount
+		field string
+	}{
+		{staff.NewAccount{Login: "A B", Name: "x", Password: password, Roles: []string{"agent"}}, "login"},
+		{staff.NewAccount{Login: "berta", Name: "", Password: password, Roles: []string{"agent"}}, "name"},
+		{staff.NewAccount{Login: "berta", Name: "x", Password: "short", Roles: []string{"agent"}}, "password"},
+		{staff.NewAccount{Login: "berta", Name: "x", Password: password}, "roles"},
+		{staff.NewAccount{Login: "berta", Name: "x", Password: password, Roles: []string{"citizen"}}, "roles"},
+		{staff.NewAccount{Login: "berta", Name: "x", Password: password, Roles: []string{"site"}}, "scope"},
+	} {
+		_, _, err := b.s.Create(context.Background(), tc.in, "system")
+		var p *web.Problem
+		if !errors.As(err, &p) || p.Fields[0].Field != tc.field {
+			t.Errorf("%+v: %v, want field %s", tc.in, err, tc.field)
+		}
+	}
+	if _, _, err := b.s.Create(context.Background(), staff.NewAccount{Login: "anna", Name: "x", Password: password, Roles: []string{"agent"}}, "system"); !errors.Is(err, staff.ErrLoginTaken) {
+		t.Errorf("second account of one login: %v", err)
+	}
+}
+
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if ans := b.app.JSON("POST", "/api/v1/staff/sessions", staff.LoginIn{Login: "anna", Password: "x", Code: "1"}, nil); ans.Status != 401 {
+		t.Errorf("wrong login: %d", ans.Status)
+	}
+	var out staff.SessionOut
+	if ans := b.app.JSON("POST", "/api/v1/staff/sessions", staff.LoginIn{Login: "anna", Password: password, Code: b.code(t)}, &out); ans.Status != 201 || out.Token == "" {
+		t.Fatalf("login: %d", ans.Status)
+	}
+	api := b.app.Another()
+	api.Bearer(out.Token)
+	if ans := api.JSON("GET", "/api/v1/admin/staff", nil, nil); ans.Status != 403 {
+		t.Errorf("an agent lists accounts: %d", ans.Status)
+	}
+	if ans := api.JSON("DELETE", "/api/v1/staff/sessions", nil, nil); ans.Status != 204 {
+		t.Errorf("logout: %d", ans.Status)
+	}
+	if ans := api.JSON("GET", "/api/v1/admin/staff", nil, nil); ans.Status != 401 {
+		t.Errorf("after logout: %d", ans.Status)
+	}
+}
