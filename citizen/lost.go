@@ -112,7 +112,7 @@ func (s *Service) renewLost(ctx context.Context, personID string) error {
 			return err
 		}
 		pause := lostPause
-		if p.Email == "" && p.Phone == "" {
+		if !reachable(p) {
 			pause = lostPauseLetter
 		}
 		tag, err := tx.Exec(ctx, `

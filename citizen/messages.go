@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (s *Service) sendContactChanged(ctx context.Context, tx pgx.Tx, before Pers
 // known, one by each. A letter has both.
 func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret string, now time.Time) error {
 	args := append(s.args(p), "Secret", secret)
-	if p.Email == "" && p.Phone == "" {
+	if !reachable(p) {
 		blocks := []pdf.Block{
 			pdf.Code{Label: say(p.Lang, "case_number"), Text: PrintCode(p.CaseNumber)},
 			pdf.Code{Label: say(p.Lang, "secret"), Text: secret},
@@ -94,7 +95,7 @@ func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret 
 	}
 	number, code := s.Recipient(p), s.Recipient(p)
 	number.Postal, code.Postal = nil, nil
-	if p.Email != "" && p.Phone != "" {
+	if p.Email != "" && notify.CanText(p.Phone) {
 		number.Phone, code.Email = "", ""
 	}
 	for _, m := range []struct {
@@ -112,6 +113,10 @@ func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret 
 	return nil
 }
 
+// reachable reports whether an e-mail or an SMS can go to p; a landline cannot
+// be written to.
+func reachable(p Person) bool { return p.Email != "" || notify.CanText(p.Phone) }
+
 func (s *Service) args(p Person) []string {
 	return []string{"Name", p.FullName(), "Case", PrintCode(p.CaseNumber), "URL", s.BaseURL, "Phone", s.Hotline}
 }
@@ -121,9 +126,9 @@ func (s *Service) args(p Person) []string {
 func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key string, args []string, blocks []pdf.Block, now time.Time) error {
 	to := s.Recipient(p)
 	m := notify.Message{Kind: kind, Subject: say(p.Lang, key+".subject", args...), Text: say(p.Lang, key+".text", args...), SMS: say(p.Lang, key+".sms", args...)}
-	if to.Email == "" && to.Phone == "" && to.Postal != nil {
+	if !reachable(p) && to.Postal != nil {
 		letter, err := s.letter(p, *to.Postal, m.Subject, say(p.Lang, key+".letter", args...), blocks, now)
-		if err != nil {
+		if err != nil && !errors.Is(err, pdf.ErrAddress) { // an address too long for the window fails where staff see it
 			return wrap("letter", err)
 		}
 		m.Letter = letter
