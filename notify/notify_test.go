@@ -1,0 +1,607 @@
+package notify
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/jobs"
+	"impfportal/internal/pg"
+	"impfportal/internal/pg/pgtest"
+	"impfportal/internal/redistest"
+	"impfportal/internal/vault"
+)
+
+var testNow = time.Date(2021, 1, 18, 9, 0, 0, 0, time.UTC)
+
+// bundle is one test's service with a clock that the test moves.
+type bundle struct {
+	*Service
+	pool *pgxpool.Pool
+	v    *vault.Vault
+	key  vault.Key
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (b *bundle) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now
+}
+
+func (b *bundle) wait(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
+func setup(t *testing.T, change func(*bundle, *Config)) *bundle {
+	t.Helper()
+	b := &bundle{pool: pgtest.New(t), v: vault.ForTest(), now: testNow}
+	cfg := Config{Pool: b.pool, Vault: b.v, Now: b.clock, From: "Impfportal <termin@example.org>",
+		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"}}
+	if change != nil {
+		change(b, &cfg)
+	}
+	b.Service = New(cfg)
+	b.inTx(t, func(tx pgx.Tx) (err error) {
+		b.key, err = b.v.NewKey(context.Background(), tx)
+		return err
+	})
+	return b
+}
+
+func (b *bundle) inTx(t *testing.T, fn func(tx pgx.Tx) error) {
+	t.Helper()
+	if err := pg.InTx(context.Background(), b.pool, fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bundle) send(t *testing.T, to Recipient, m Message) {
+	t.Helper()
+	to.KeyID = b.key.ID
+	b.inTx(t, func(tx pgx.Tx) error { return b.Send(context.Background(), tx, to, m) })
+}
+
+func (b *bundle) rows(t *testing.T) []Row {
+	t.Helper()
+	rows, err := List(context.Background(), b.pool, Filter{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// mailServer is a real SMTP server that keeps what it takes.
+type mailServer struct {
+	mu     sync.Mutex
+	mails  []string
+	reject func() error
+}
+
+func (m *mailServer) NewSession(*smtp.Conn) (smtp.Session, error) { return &mailSession{m}, nil }
+
+type mailSession struct{ m *mailServer }
+
+func (s *mailSession) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *mailSession) Rcpt(string, *smtp.RcptOptions) error {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if s.m.reject != nil {
+		return s.m.reject()
+	}
+	return nil
+}
+func (s *mailSession) Data(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.mails = append(s.m.mails, string(b))
+	return err
+}
+func (s *mailSession) Reset()        {}
+func (s *mailSession) Logout() error { return nil }
+
+func startMail(t *testing.T, cfg *Config) *mailServer {
+	t.Helper()
+	m := &mailServer{}
+	srv := smtp.NewServer(m)
+	srv.Domain = "localhost"
+	l, port := listen(t)
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	cfg.SMTP = SMTP{Host: "127.0.0.1", Port: port, TLS: "none"}
+	return m
+}
+
+func twilioConfig(s *twilioStandIn) Twilio {
+	return Twilio{AccountSID: testSID, AuthToken: testToken, From: "+4915110000000", Client: s.client()}
+}
+
+var hello = Message{Kind: "test.hello", Subject: "Ihre Termine – Łučina", Text: "Grüße aus Bautzen (Budyšin)\n", SMS: "Termin am 25.01. – bis dann",
+	Attachments: []Attachment{{Name: "Bestätigung.pdf", ContentType: "application/pdf", Body: []byte("%PDF-1.4 x")}}}
+
+func TestEmailAndSMS(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	var mail *mailServer
+	var sms *twilioStandIn
+	b := setup(t, func(b *bundle, c *Config) {
+		mail = startMail(t, c)
+		sms = startTwilio(t, b.clock)
+		c.Twilio = twilioConfig(sms)
+	})
+	b.send(t, Recipient{Email: "a@example.org", Phone: "+4915123456789", Lang: "de"}, hello)
+	for _, r := range b.rows(t) {
+		if r.State != StateQueued {
+			t.Fatalf("%+v", r)
+		}
+		for range 3 { // a task that runs again changes nothing
+			if err := b.Deliver(ctx, r.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, r := range b.rows(t) {
+		if r.State != StateSent || r.ProviderID == nil || r.Attempts != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if len(mail.mails) != 1 || len(sms.sent()) != 1 {
+		t.Fatalf("%d e-mails, %d SMS", len(mail.mails), len(sms.sent()))
+	}
+	for _, want := range []string{"Subject: =?UTF-8?", "To: <a@example.org>", "Auto-Submitted: auto-generated", "Message-ID: <", "@example.org>", "filename=", "Date: Mon, 18 Jan 2021"} {
+		if !strings.Contains(mail.mails[0], want) {
+			t.Errorf("e-mail lacks %q:\n%s", want, mail.mails[0])
+		}
+	}
+	if got := sms.sent()[0]; got["body"] != "Termin am 25.01. - bis dann" || got["to"] != "+4915123456789" {
+		t.Error(got)
+	}
+	var kept int
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM notify.message WHERE sealed IS NOT NULL`).Scan(&kept); err != nil || kept != 0 {
+		t.Errorf("%d contents kept after sending, %v", kept, err)
+	}
+}
+
+// The content must not be readable in the database.
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.send(t, Recipient{Email: "geheim@example.org", Postal: &Address{Name: "Geheim", Street: "Geheim 1", Postcode: "01067", City: "Dresden"}},
+		Message{Kind: "k", Subject: "Geheim", Text: "Geheim", ByPost: true})
+	var n int
+	err := b.pool.QueryRow(context.Background(), `SELECT count(*) FROM notify.message m WHERE m::text ILIKE '%geheim%' OR position('eheim'::bytea IN sealed) > 0`).Scan(&n)
+	if err != nil || n != 0 {
+		t.Errorf("%d rows show their content, %v", n, err)
+	}
+}
+
+func TestSMTPRefusals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err       *smtp.SMTPError
+		state     string
+		code      string
+		wantError bool
+	}{
+		"for ever": {&smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<a@example.org> unknown"}, StateFailed, "smtp 550", false},
+		"for now":  {&smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "a@example.org later"}, StateQueued, "smtp 451", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mail *mailServer
+			b := setup(t, func(_ *bundle, cfg *Config) { mail = startMail(t, cfg) })
+			mail.reject = func() error { return c.err }
+			b.send(t, Recipient{Email: "a@example.org"}, hello)
+			err := b.Deliver(context.Background(), b.rows(t)[0].ID)
+			if (err != nil) != c.wantError || err != nil && strings.Contains(err.Error(), "example.org") {
+				t.Errorf("error %v", err)
+			}
+			r := b.rows(t)[0]
+			if r.State != c.state || r.Error != c.code {
+				t.Errorf("%+v", r)
+			}
+			if c.state == StateFailed {
+				mail.reject = nil
+				if err := b.Resend(context.Background(), r.ID, "staff:x", "admin"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mail.mu.Lock()
+			mail.reject = nil
+			mail.mu.Unlock()
+			if err := b.Deliver(context.Background(), r.ID); err != nil {
+				t.Fatal(err)
+			}
+			if r := b.rows(t)[0]; r.State != StateSent || r.Attempts != 2 {
+				t.Errorf("%+v", r)
+			}
+			if err := b.Resend(context.Background(), r.ID, "staff:x", "admin"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("a sent message was sent again: %v", err)
+			}
+		})
+	}
+}
+
+func TestGivesUpAfterADay(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil) // no mail server at all
+	b.send(t, Recipient{Email: "a@example.org"}, hello)
+	mid := b.rows(t)[0].ID
+	if err := b.Deliver(context.Background(), mid); err == nil {
+		t.Fatal("delivered without a server")
+	}
+	if r := b.rows(t)[0]; r.State != StateQueued || r.Error != "smtp not set up" {
+		t.Fatalf("%+v", r)
+	}
+	b.wait(25 * time.Hour)
+	if err := b.Deliver(context.Background(), mid); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.rows(t)[0]; r.State != StateFailed {
+		t.Errorf("%+v", r)
+	}
+	figures, err := Count(context.Background(), b.pool, testNow)
+	if err != nil || figures[0].Failed != 1 {
+		t.Errorf("%+v, %v", figures, err)
+	}
+}
+
+func TestTwilioRefusals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status, code int
+		state        string
+	}{
+		"bad number":  {400, 21211, StateFailed},
+		"too many":    {429, 20429, StateQueued},
+		"login":       {401, 20003, StateQueued},
+		"their fault": {503, 20500, StateQueued},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var sms *twilioStandIn
+			b := setup(t, func(b *bundle, cfg *Config) {
+				sms = startTwilio(t, b.clock)
+				cfg.Twilio = twilioConfig(sms)
+			})
+			sms.fail = func() (int, int) { return c.status, c.code }
+			b.send(t, Recipient{Phone: "+4915123456789"}, hello)
+			err := b.Deliver(context.Background(), b.rows(t)[0].ID)
+			if err != nil && strings.Contains(err.Error(), "49151") {
+				t.Errorf("the number stands in the error: %v", err)
+			}
+			if r := b.rows(t)[0]; r.State != c.state || (err != nil) != (c.state == StateQueued) {
+				t.Errorf("%+v, %v", r, err)
+			}
+			sms.mu.Lock()
+			sms.fail = nil
+			sms.mu.Unlock()
+			if c.state == StateQueued {
+				if err := b.Deliver(context.Background(), b.rows(t)[0].ID); err != nil || len(sms.sent()) != 1 {
+					t.Errorf("%v, %d SMS", err, len(sms.sent()))
+				}
+			}
+		})
+	}
+}
+
+// An SMS whose answer was lost is found at the provider and not sent again;
+// two messages with the same text are both sent.
+func TestLostAnswerIsLookedUp(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	var sms *twilioStandIn
+	b := setup(t, func(b *bundle, cfg *Config) {
+		sms = startTwilio(t, b.clock)
+		cfg.Twilio = twilioConfig(sms)
+	})
+	to := Recipient{Phone: "+4915123456789"}
+	b.send(t, to, hello)
+	b.send(t, to, hello)
+	lost := true
+	sms.swallow = func() bool { l := lost; lost = false; return l }
+	for _, r := range b.rows(t) {
+		_ = b.Deliver(ctx, r.ID)
+	}
+	for _, r := range b.rows(t) {
+		if r.State == StateSent {
+			continue
+		}
+		if err := b.Deliver(ctx, r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := map[string]bool{}
+	for _, r := range b.rows(t) {
+		if r.State != StateSent || r.ProviderID == nil {
+			t.Fatalf("%+v", r)
+		}
+		ids[*r.ProviderID] = true
+	}
+	if len(sms.sent()) != 2 || len(ids) != 2 {
+		t.Errorf("%d SMS for two messages, ids %v", len(sms.sent()), ids)
+	}
+}
+
+// A worker that was killed while sending leaves the state 'sending'; the next
+// one waits for the lease and then asks first.
+func TestKilledWhileSending(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, taken := range []bool{true, false} {
+		var sms *twilioStandIn
+		b := setup(t, func(b *bundle, cfg *Config) {
+			sms = startTwilio(t, b.clock)
+			cfg.Twilio = twilioConfig(sms)
+		})
+		b.send(t, Recipient{Phone: "+4915123456789"}, hello)
+		mid := b.rows(t)[0].ID
+		if _, err := b.claim(ctx, mid); err != nil {
+			t.Fatal(err)
+		}
+		if taken { // the request went out before the kill
+			if _, err := b.sms.deliver(ctx, mid, content{Phone: "+4915123456789", Text: smsText(hello.SMS)}, b.clock(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Deliver(ctx, mid); !errors.Is(err, errUnderWay) {
+			t.Errorf("within the lease: %v", err)
+		}
+		b.wait(lease + time.Minute)
+		if err := b.Deliver(ctx, mid); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.rows(t)[0]; r.State != StateSent || len(sms.sent()) != 1 {
+			t.Errorf("taken %v: %+v, %d SMS", taken, r, len(sms.sent()))
+		}
+	}
+}
+
+func TestManyWorkersOneDelivery(t *testing.T) {
+	t.Parallel()
+	var sms *twilioStandIn
+	b := setup(t, func(b *bundle, cfg *Config) {
+		sms = startTwilio(t, b.clock)
+		cfg.Twilio = twilioConfig(sms)
+	})
+	for range 5 {
+		b.send(t, Recipient{Phone: "+4915123456789"}, hello)
+	}
+	rows := b.rows(t)
+	var g errgroup.Group
+	for range 8 {
+		for _, r := range rows {
+			g.Go(func() error {
+				if err := b.Deliver(context.Background(), r.ID); err != nil && !errors.Is(err, errUnderWay) {
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(sms.sent()); n != 5 {
+		t.Errorf("%d SMS for five messages", n)
+	}
+}
+
+func TestDestroyedKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	b := setup(t, func(_ *bundle, c *Config) { c.Local = true })
+	b.send(t, Recipient{Email: "a@example.org", Postal: &Address{Name: "A", Street: "B 1", Postcode: "01067", City: "Dresden"}},
+		Message{Kind: "k", Subject: "s", Text: "t", ByPost: true})
+	b.inTx(t, func(tx pgx.Tx) error { return b.v.Destroy(ctx, tx, b.key.ID) })
+	batch, err := b.TakeBatch(ctx, "staff:x", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zipped, err := b.BatchZIP(ctx, batch, "staff:x", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if z, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped))); err != nil || len(z.File) != 0 {
+		t.Errorf("%v", err)
+	}
+	for _, r := range b.rows(t) {
+		if err := b.Deliver(ctx, r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range b.rows(t) {
+		if r.State != StateVoid {
+			t.Errorf("%+v", r)
+		}
+	}
+	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error { return b.Send(ctx, tx, Recipient{KeyID: b.key.ID}, hello) })
+	if !errors.Is(err, vault.ErrDestroyed) {
+		t.Errorf("sent to a deleted person: %v", err)
+	}
+}
+
+func TestLetters(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	b := setup(t, nil)
+	to := Recipient{Lang: "de", Postal: &Address{Name: "Jiří Großmann", Street: "Straße 1", Postcode: "02625", City: "Bautzen"}}
+	if _, err := b.TakeBatch(ctx, "staff:x", "agent"); !errors.Is(err, ErrEmpty) {
+		t.Fatalf("got %v", err)
+	}
+	b.send(t, to, Message{Kind: "k", Subject: "Ihre Zugangsdaten", Text: "Guten Tag,\n\nein Brief ohne eigenes PDF."})
+	b.send(t, to, Message{Kind: "k", Subject: "s", Letter: []byte("%PDF-1.4 own"), ByPost: true})
+	batch, err := b.TakeBatch(ctx, "staff:x", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.send(t, to, Message{Kind: "k", Subject: "later", Text: "later"})
+	zipped, err := b.BatchZIP(ctx, batch, "staff:x", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
+	if err != nil || len(z.File) != 2 || z.File[0].Name != "0001.pdf" {
+		t.Fatalf("%v, %v", z, err)
+	}
+	f, _ := z.File[0].Open()
+	letter, _ := io.ReadAll(f)
+	path := filepath.Join(t.TempDir(), "letter.pdf")
+	if err := os.WriteFile(path, letter, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := exec.Command("pdftotext", "-layout", path, "-").Output()
+	if err != nil {
+		t.Fatalf("pdftotext (Debian: poppler-utils): %v", err)
+	}
+	for _, want := range []string{"Jiří Großmann", "02625 Bautzen", "18. Januar 2021", "Ihre Zugangsdaten", "ein Brief ohne eigenes PDF."} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("letter lacks %q:\n%s", want, text)
+		}
+	}
+	q, err := b.Letters(ctx, b.pool)
+	if err != nil || q.Waiting != 1 || len(q.Batches) != 1 || q.Batches[0].Letters != 2 {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	if err := b.MarkPrinted(ctx, batch, "staff:x", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.MarkPrinted(ctx, batch, "staff:x", "agent"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("marked twice: %v", err)
+	}
+	if err := b.PrintAgain(ctx, batch, "staff:x", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	if q, _ := b.Letters(ctx, b.pool); q.Waiting != 3 {
+		t.Errorf("%+v", q)
+	}
+	var audited int
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM audit.entry WHERE subject = 'batch:' || $1`, batch).Scan(&audited); err != nil || audited != 4 {
+		t.Errorf("%d audit entries, %v", audited, err)
+	}
+}
+
+func TestNobodyReachable(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.send(t, Recipient{Phone: "+49341123456"}, hello)
+	if r := b.rows(t)[0]; r.Channel != ChannelNone || r.State != StateFailed || r.Error != "unreachable" || r.Resendable {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A rolled back fact sends nothing.
+func TestRollback(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_ = pg.InTx(context.Background(), b.pool, func(tx pgx.Tx) error {
+		if err := b.Send(context.Background(), tx, Recipient{KeyID: b.key.ID, Email: "a@example.org"}, hello); err != nil {
+			t.Error(err)
+		}
+		return errors.New("no")
+	})
+	var tasks int
+	if err := b.pool.QueryRow(context.Background(), `SELECT count(*) FROM jobs.outbox`).Scan(&tasks); err != nil || tasks+len(b.rows(t)) != 0 {
+		t.Errorf("%d tasks, %d messages, %v", tasks, len(b.rows(t)), err)
+	}
+}
+
+// In a local run a message goes through the same task and stays readable.
+func TestLocalThroughTheWorker(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(context.Background())
+	b := setup(t, func(_ *bundle, c *Config) { c.Local = true })
+	mux := jobs.NewMux()
+	w := jobs.NewWorker(b.pool, redistest.New(t), mux, b.Jobs(mux), clock.Fixed(testNow), slog.New(slog.DiscardHandler), 4)
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	b.send(t, Recipient{Email: "a@example.org", Phone: "+4915123456789"}, hello)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		list, err := b.open(ctx, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 2 {
+			for _, o := range list {
+				if o.Channel == ChannelEmail && (o.Content.Text != hello.Text || len(o.Content.Attachments) != 1) {
+					t.Errorf("%+v", o)
+				}
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not delivered: %+v", b.rows(t))
+		}
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	b := setup(t, func(_ *bundle, c *Config) { c.Local = true })
+	b.send(t, Recipient{Email: "a@example.org"}, hello)
+	b.send(t, Recipient{Email: "a@example.org"}, hello)
+	rows := b.rows(t)
+	if err := b.Deliver(ctx, rows[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	run := func(now time.Time) {
+		for _, r := range RetentionRules() {
+			b.inTx(t, func(tx pgx.Tx) error { _, err := r.Run(ctx, tx, now, 30*24*time.Hour, 10); return err })
+		}
+	}
+	run(testNow.AddDate(0, 0, 29))
+	if n := len(b.rows(t)); n != 2 {
+		t.Errorf("%d rows too early", n)
+	}
+	run(testNow.AddDate(0, 0, 31))
+	if left := b.rows(t); len(left) != 1 || left[0].ID != rows[1].ID {
+		t.Errorf("%+v", left)
+	}
+}
+
+func TestMailboxOnlyLocal(t *testing.T) {
+	t.Parallel()
+	has := func(local bool) bool {
+		for _, r := range New(Config{Local: local}).Routes() {
+			if strings.HasPrefix(r.Path, "/dev/") {
+				return true
+			}
+			if len(r.Roles) == 0 && r.Method != http.MethodGet {
+				t.Errorf("%s %s is open to everybody", r.Method, r.Path)
+			}
+		}
+		return false
+	}
+	if has(false) || !has(true) {
+		t.Error("the mailbox must exist in local runs and only there")
+	}
+}
