@@ -53,12 +53,12 @@ func (s *Service) storeImported(ctx context.Context, tx pgx.Tx, im *imported, du
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO inventory.import_row AS r (day, vaccine, product_id, doses, doses_per_vial, vials, unreconciled, booked, delivery_id, lot_id, revision, imported_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $4 - $5::int * $6::int, $7, $8, $9, $10, $11)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (day, vaccine) DO UPDATE SET doses = excluded.doses, doses_per_vial = excluded.doses_per_vial, vials = excluded.vials,
 			unreconciled = excluded.unreconciled, booked = excluded.booked, delivery_id = excluded.delivery_id, lot_id = excluded.lot_id,
 			revision = excluded.revision, imported_at = excluded.imported_at
 		WHERE (r.doses, r.booked, r.revision) IS DISTINCT FROM (excluded.doses, excluded.booked, excluded.revision)`,
-		im.day, im.vaccine, im.productID, im.doses, im.perVial, im.vials, im.booked, im.deliveryID, im.lotID, im.revision, now)
+		im.day, im.vaccine, im.productID, im.doses, im.perVial, im.vials, im.doses-im.vials*im.perVial, im.booked, im.deliveryID, im.lotID, im.revision, now)
 	return err
 }
 
