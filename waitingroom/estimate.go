@@ -1,0 +1,136 @@
+package waitingroom
+
+import (
+	"math"
+	"time"
+)
+
+// Pace is how fast the line moves, in places per minute: what may be expected
+// at worst and at best. The page's script computes the same from it.
+type Pace struct {
+	Slow float64 `json:"slow"`
+	Fast float64 `json:"fast"`
+}
+
+// stuckPace is so slow that nothing can be promised any more.
+const stuckPace = 0.05
+
+// Estimate is a range of whole minutes. High 0 means that nobody can say.
+type Estimate struct{ Low, High int }
+
+// EstimateFor returns how long ahead people will take at pace.
+func EstimateFor(ahead int64, pace Pace) Estimate {
+	var e Estimate
+	if pace.Fast > stuckPace {
+		e.Low = roundMinutes(float64(ahead) / pace.Fast)
+	}
+	if pace.Slow > stuckPace {
+		e.High = max(roundMinutes(float64(ahead)/pace.Slow), e.Low)
+	}
+	return e
+}
+
+// roundMinutes rounds up to what can honestly be told: minutes, then fives,
+// then quarters of an hour. Never 0: going in takes its minute, too.
+func roundMinutes(m float64) int {
+	step := 1.0
+	switch {
+	case m > 60:
+		step = 15
+	case m > 10:
+		step = 5
+	}
+	return max(1, int(math.Ceil(m/step)*step))
+}
+
+// paceWindow is how far back the measurement looks, paceShort the recent part.
+const (
+	paceWindow = 3 * time.Minute
+	paceShort  = 30 * time.Second
+	paceNeeds  = 15 * time.Second
+)
+
+type paceSample struct {
+	at      time.Time
+	serving int64
+}
+
+// paceMeter measures the pace of one line while people wait.
+type paceMeter struct{ samples []paceSample }
+
+// note takes a sample. A line that stands for another reason than its length
+// (pause, nobody waiting) tells nothing about its pace: the measurement begins
+// anew.
+func (m *paceMeter) note(at time.Time, serving int64, moving bool) {
+	if n := len(m.samples); !moving || n > 0 && (serving < m.samples[n-1].serving || at.Before(m.samples[n-1].at)) {
+		m.samples = m.samples[:0]
+		return
+	}
+	m.samples = append(m.samples, paceSample{at, serving})
+	for len(m.samples) > 1 && at.Sub(m.samples[0].at) > paceWindow {
+		m.samples = m.samples[1:]
+	}
+}
+
+// pace returns the range between the long and the short measurement, widened
+// by what changes from minute to minute, and never faster than the valve.
+func (m *paceMeter) pace(rate int64) Pace {
+	limit := float64(rate)
+	n := len(m.samples)
+	if n < 2 || m.samples[n-1].at.Sub(m.samples[0].at) < paceNeeds {
+		return Pace{Slow: tidy(limit / 2), Fast: limit}
+	}
+	last := m.samples[n-1]
+	long := perMinute(m.samples[0], last)
+	short := long
+	for _, s := range m.samples {
+		if last.at.Sub(s.at) <= paceShort {
+			if last.at.Sub(s.at) >= paceNeeds {
+				short = perMinute(s, last)
+			}
+			break
+		}
+	}
+	return Pace{Slow: tidy(0.75 * min(long, short)), Fast: tidy(min(limit, 1.1*max(long, short)))}
+}
+
+func perMinute(a, b paceSample) float64 {
+	return float64(b.serving-a.serving) / b.at.Sub(a.at).Minutes()
+}
+
+// tidy keeps two digits, so that the snapshot does not change with every tick.
+func tidy(x float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	step := math.Pow(10, math.Floor(math.Log10(x))-1)
+	return math.Round(math.Round(x/step)*step*100) / 100
+}
+
+// PollAdvice tells browsers how often to ask: Near seconds for those whose turn
+// is close, Far for the others, each spread by the share Spread so that they do
+// not come together.
+type PollAdvice struct {
+	Near   int     `json:"near"`
+	Far    int     `json:"far"`
+	Spread float64 `json:"spread"`
+}
+
+// pollsPerSecond is what the whole line may ask of all replicas together, apart
+// from the few whose turn is near.
+const pollsPerSecond = 1000
+
+// AdvicePolls keeps the polls of a line in bounds however long it is.
+func AdvicePolls(waiting int64) PollAdvice {
+	return PollAdvice{Near: 3, Far: int(min(3600, max(10, waiting/pollsPerSecond))), Spread: 0.3}
+}
+
+// PollAfter returns the seconds after which somebody with ahead people in front
+// should ask again: a third of the shortest time it can take, within advice.
+func PollAfter(ahead int64, pace Pace, advice PollAdvice) int {
+	if pace.Fast <= stuckPace {
+		return advice.Far
+	}
+	third := float64(ahead) / pace.Fast * 60 / 3
+	return int(min(float64(advice.Far), max(float64(advice.Near), third)))
+}

@@ -1,0 +1,104 @@
+package waitingroom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// joinWindow is how long a replica collects joins before it numbers them in one
+// command. Only within it may the order of two arrivals differ between replicas.
+const joinWindow = 2 * time.Millisecond
+
+// joinPatience bounds how long a batch is tried.
+const joinPatience = 5 * time.Second
+
+// joiner collects the joins of one room in this replica.
+type joiner struct {
+	mu   sync.Mutex
+	next *joinBatch // collecting; nil = nobody waits
+	send sync.Mutex // one batch at a time, so that the script needs to remember only the last
+	seq  int64      // under send
+}
+
+// joinBatch is numbered by one command. Whoever comes is its n-th.
+type joinBatch struct {
+	n     int64
+	done  chan struct{}
+	first int64
+	epoch int64
+	err   error
+}
+
+// Join takes the next place of the line for the browser whose key has this hash.
+func (s *Service) Join(ctx context.Context, roomID string, key KeyHash) (Ticket, error) {
+	v, err := s.view(ctx, roomID)
+	if err != nil {
+		return Ticket{}, err
+	}
+	if !v.known.Load().Phase.TakesPlaces() {
+		return Ticket{}, ErrNotTaking
+	}
+	index, epoch, err := s.number(ctx, v)
+	if err != nil {
+		return Ticket{}, err
+	}
+	joins.WithLabelValues(v.id).Inc()
+	return Ticket{Place: Place{Room: v.id, Epoch: epoch, Index: index}, Issued: s.now().Truncate(time.Second), Key: key}, nil
+}
+
+// number joins the batch that is being collected, or begins one.
+func (s *Service) number(ctx context.Context, v *view) (index, epoch int64, err error) {
+	j := &v.joining
+	j.mu.Lock()
+	b := j.next
+	if b == nil {
+		b = &joinBatch{done: make(chan struct{})}
+		j.next = b
+		go s.sendBatch(v, b)
+	}
+	place := b.n
+	b.n++
+	j.mu.Unlock()
+	select {
+	case <-b.done:
+		return b.first + place, b.epoch, b.err
+	case <-ctx.Done():
+		// The number is lost, as if its owner never showed up.
+		return 0, 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// sendBatch closes b after the window and numbers it. It outlives the request
+// that began it, because others wait for it too.
+func (s *Service) sendBatch(v *view, b *joinBatch) {
+	time.Sleep(joinWindow)
+	j := &v.joining
+	j.send.Lock() // while the batch before is under way, this one goes on collecting
+	defer j.send.Unlock()
+	j.mu.Lock()
+	j.next = nil
+	n := b.n
+	j.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
+	defer cancel()
+	j.seq++
+	for {
+		first, r, err := s.numbers(ctx, v, j.seq, n)
+		b.first, b.epoch, b.err = first, r.Epoch, err
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
+			break
+		}
+		// The answer may be lost although the numbers were given out: the same
+		// batch number asks for the same numbers.
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	batches.WithLabelValues(v.id).Inc()
+	close(b.done)
+}

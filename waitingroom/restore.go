@@ -1,0 +1,209 @@
+package waitingroom
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/pg"
+)
+
+// ceilingBlock is how many numbers Postgres allows ahead. Numbers that are lost
+// with Redis are jumped over, so the size costs nobody a place.
+const ceilingBlock = 100_000
+
+// restore rebuilds the state of a room in Redis from Postgres under the next
+// generation. It does nothing when another replica has done so meanwhile.
+//
+// The update of the line's row waits for every admission that is just being
+// written under the old generation, and none can be written under it
+// afterwards; so the passes read here are all there are.
+func (s *Service) restore(ctx context.Context, v *view) error {
+	var (
+		r        Room
+		seen     int64
+		issued   int64
+		serving  int64
+		ceiling  int64
+		gaps     []Gap
+		done     bool
+		recent   bool
+		admitted int64
+		inside   []any // member, end, member, end ...
+	)
+	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
+			FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF l`, v.id)
+		if err != nil {
+			return err
+		}
+		if r, err = pgx.CollectExactlyOneRow(rows, scanRoom); err != nil {
+			return err
+		}
+		v.learn(r)
+		_, seen = v.knownAndSeen()
+		if done, err = s.standing(ctx, v, r.Generation, seen); err != nil || done {
+			return err
+		}
+
+		var raw []byte
+		err = tx.QueryRow(ctx, `SELECT ceiling, issued, serving, gaps FROM waitingroom.line WHERE room_id = $1`, v.id).
+			Scan(&ceiling, &issued, &serving, &raw)
+		if err != nil {
+			return err
+		}
+		if gaps, err = unmarshalGaps(raw); err != nil {
+			return err
+		}
+		now := s.now()
+		var furthest int64 // nobody comes in who was not invited
+		err = tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(max(entered_at) > $3, false), coalesce(max(ticket_index) FILTER (WHERE cohort = 0), 0)
+			FROM waitingroom.pass WHERE room_id = $1 AND epoch = $2`,
+			v.id, r.Epoch, now.Add(-time.Minute)).Scan(&admitted, &recent, &furthest)
+		if err != nil {
+			return err
+		}
+		serving = max(serving, furthest)
+		if f := v.line.Load(); f != nil && f.epoch == r.Epoch {
+			serving = max(serving, f.Serving)
+		}
+		gaps, issued = afterLoss(gaps, serving, max(issued, seen), ceiling)
+		if raw, err = marshalGaps(gaps); err != nil {
+			return err
+		}
+		r.Generation++
+		ceiling += ceilingBlock
+		_, err = tx.Exec(ctx, `UPDATE waitingroom.line SET generation = $2, ceiling = $3, issued = $4, serving = $5, gaps = $6 WHERE room_id = $1`,
+			v.id, r.Generation, ceiling, issued, serving, raw)
+		if err != nil {
+			return err
+		}
+
+		passes, err := tx.Query(ctx, `
+			SELECT epoch, cohort, ticket_index, expires_at FROM waitingroom.pass
+			WHERE room_id = $1 AND released_at IS NULL AND expires_at > $2`, v.id, now)
+		if err != nil {
+			return err
+		}
+		var (
+			p    Place
+			over time.Time
+		)
+		_, err = pgx.ForEachRow(passes, []any{&p.Epoch, &p.Cohort, &p.Index, &over}, func() error {
+			inside = append(inside, p.member(), over.UnixMicro())
+			return nil
+		})
+		return err
+	})
+	if err != nil || done {
+		return err
+	}
+	full := 1
+	if recent {
+		full = 0 // whoever came in during the last minute counts against the rate
+	}
+	args := append([]any{r.Generation, r.Version, s.offset(), issued, ceiling, serving, formatGaps(gaps), full, admitted}, inside...)
+	if err := restoreScript.Run(ctx, s.rdb, append(v.lineKeys(), v.usedKey(r.Epoch)), args...).Err(); err != nil {
+		return err
+	}
+	v.learn(r)
+	restores.WithLabelValues(v.id).Inc()
+	s.log.Warn("line rebuilt from Postgres", "room", v.id, "generation", r.Generation, "epoch", r.Epoch, "issued", issued, "serving", serving, "inside", len(inside)/2)
+	return nil
+}
+
+// standing reports whether Redis holds a state of generation that is not
+// behind what was given out.
+func (s *Service) standing(ctx context.Context, v *view, generation, seen int64) (bool, error) {
+	fields, err := s.rdb.HMGet(ctx, v.key("s"), "gen", "issued").Result()
+	if err != nil {
+		return false, err
+	}
+	var have [2]int64
+	for i, f := range fields {
+		text, ok := f.(string)
+		if !ok {
+			return false, nil
+		}
+		if have[i], err = strconv.ParseInt(text, 10, 64); err != nil {
+			return false, nil //nolint:nilerr // not what a script writes: rebuild it
+		}
+	}
+	return have[0] == generation && have[1] >= seen, nil
+}
+
+// afterLoss returns the gaps and the highest number given out of a line that
+// goes on above its ceiling: what lies between the last number known and the
+// ceiling is a gap, and gaps that the line has passed are dropped.
+func afterLoss(gaps []Gap, serving, known, ceiling int64) (left []Gap, issued int64) {
+	for _, g := range gaps {
+		if g.Last > serving {
+			left = append(left, g)
+		}
+	}
+	first := max(known, serving) + 1
+	switch n := len(left); {
+	case first > ceiling:
+	case n > 0 && left[n-1].Last+1 >= first: // lost twice with nobody coming in between
+		left[n-1].Last = ceiling
+	default:
+		left = append(left, Gap{first, ceiling})
+	}
+	return left, ceiling
+}
+
+func marshalGaps(gaps []Gap) ([]byte, error) {
+	pairs := make([][2]int64, len(gaps))
+	for i, g := range gaps {
+		pairs[i] = [2]int64{g.First, g.Last}
+	}
+	return json.Marshal(pairs)
+}
+
+func unmarshalGaps(raw []byte) ([]Gap, error) {
+	var pairs [][2]int64
+	if err := json.Unmarshal(raw, &pairs); err != nil {
+		return nil, fmt.Errorf("gaps: %w", err)
+	}
+	gaps := make([]Gap, len(pairs))
+	for i, p := range pairs {
+		gaps[i] = Gap{p[0], p[1]}
+	}
+	return gaps, nil
+}
+
+// checkpoint writes how far the line is; only what has grown is written.
+func (s *Service) checkpoint(ctx context.Context, v *view, f Figures) error {
+	r, _ := v.knownAndSeen()
+	_, err := s.pool.Exec(ctx, `
+		UPDATE waitingroom.line SET issued = greatest(issued, $3), serving = greatest(serving, $4)
+		WHERE room_id = $1 AND generation = $2 AND (issued < $3 OR serving < $4) AND ceiling >= greatest($3, $4)`,
+		v.id, r.Generation, f.Issued, f.Serving)
+	return err
+}
+
+// raise allows numbers beyond want: first in Postgres, then in Redis.
+func (s *Service) raise(ctx context.Context, v *view, want int64) error {
+	r, _ := v.knownAndSeen()
+	var ceiling int64
+	err := s.pool.QueryRow(ctx, `
+		UPDATE waitingroom.line SET ceiling = greatest(ceiling, $3) WHERE room_id = $1 AND generation = $2 RETURNING ceiling`,
+		v.id, r.Generation, want+ceilingBlock).Scan(&ceiling)
+	if pg.NoRows(err) {
+		return s.load(ctx) // another generation: the caller tries again with it
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	_, _, err = s.eval(ctx, v, call{
+		script: raiseScript,
+		keys:   func(Room) []string { return []string{v.key("s")} },
+		args:   func(Room) []any { return []any{ceiling} },
+	})
+	return err
+}

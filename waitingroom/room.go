@@ -1,0 +1,237 @@
+package waitingroom
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/internal/pg"
+)
+
+// Phase of a room; see the package comment for what each lets happen.
+type Phase string
+
+// The phases.
+const (
+	Scheduled Phase = "scheduled"
+	PreQueue  Phase = "pre-queue"
+	Open      Phase = "open"
+	Paused    Phase = "paused"
+	Closed    Phase = "closed"
+)
+
+// TakesPlaces reports whether somebody may join the line in this phase.
+func (p Phase) TakesPlaces() bool { return p == PreQueue || p == Open || p == Paused }
+
+// Text is one text per language, keyed by "de", "en" ...
+type Text map[string]string
+
+// In returns the text in lang, else in German, else "".
+func (t Text) In(lang string) string {
+	if s := t[lang]; s != "" {
+		return s
+	}
+	return t["de"]
+}
+
+// Room is what the administration has set, and which line it is.
+type Room struct {
+	ID         string
+	Name       Text
+	Groups     []string // route groups that need a pass
+	Phase      Phase
+	Rate       int // admissions in any 60 seconds, over all replicas
+	Bound      int // people inside at once
+	PassLength time.Duration
+	Grace      time.Duration // how long an invitation keeps a seat free
+	Message    Text          // told to everybody in the line
+	Version    int64         // grows with every change
+	ChangedAt  time.Time
+
+	Epoch      int64 // tickets of another epoch are void
+	Generation int64 // of the state in Redis
+}
+
+func (r Room) valve() Valve {
+	return Valve{Open: r.Phase == Open, Rate: int64(r.Rate), Bound: int64(r.Bound), Grace: r.Grace, Pass: r.PassLength}
+}
+
+// The errors of the slice. All of them leave a person's place as it was.
+var (
+	ErrNoRoom      = errors.New("waitingroom: no such room")
+	ErrNotTaking   = errors.New("waitingroom: the room gives out no places now")
+	ErrVoid        = errors.New("waitingroom: the ticket is of an earlier line or too old")
+	ErrUnavailable = errors.New("waitingroom: the line cannot be reached now")
+)
+
+// Limits of what the administration may set; the table has the same.
+const (
+	MaxRate    = 100_000
+	MaxBound   = 100_000
+	MaxMessage = 300 // characters per language
+)
+
+const roomColumns = `r.id, r.name, r.groups, r.phase, r.rate_per_minute, r.active_bound, r.pass_seconds, r.grace_seconds,
+	r.message, r.version, r.changed_at, l.epoch, l.generation`
+
+func scanRoom(row pgx.CollectableRow) (Room, error) {
+	var (
+		r             Room
+		name, message []byte
+		pass, grace   int
+	)
+	err := row.Scan(&r.ID, &name, &r.Groups, &r.Phase, &r.Rate, &r.Bound, &pass, &grace, &message, &r.Version, &r.ChangedAt, &r.Epoch, &r.Generation)
+	if err != nil {
+		return Room{}, err
+	}
+	r.PassLength, r.Grace = time.Duration(pass)*time.Second, time.Duration(grace)*time.Second
+	return r, errors.Join(json.Unmarshal(name, &r.Name), json.Unmarshal(message, &r.Message))
+}
+
+// Rooms returns all rooms by id.
+func Rooms(ctx context.Context, q pg.Querier) ([]Room, error) {
+	rows, err := q.Query(ctx, `SELECT `+roomColumns+` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id ORDER BY r.id`)
+	if err != nil {
+		return nil, fmt.Errorf("rooms: %w", err)
+	}
+	return pgx.CollectRows(rows, scanRoom)
+}
+
+// Change is what one use of the valve sets; nil leaves as it is.
+type Change struct {
+	Phase   *Phase `json:"phase,omitempty"`
+	Rate    *int   `json:"rate_per_minute,omitempty"`
+	Bound   *int   `json:"active_bound,omitempty"`
+	Message Text   `json:"message,omitempty"` // nil = unchanged, {} = none
+	NewLine bool   `json:"new_line,omitempty"`
+}
+
+// FieldProblem says which part of a Change cannot be.
+type FieldProblem struct{ Field, Key string }
+
+func (p FieldProblem) Error() string { return "waitingroom: " + p.Field + ": " + p.Key }
+
+// mayFollow lists the phases that an administrator may set by hand. Scheduled
+// comes by a plan, not by hand.
+var mayFollow = map[Phase][]Phase{
+	Scheduled: {PreQueue, Open, Closed},
+	PreQueue:  {Open, Closed},
+	Open:      {Paused, Closed},
+	Paused:    {Open, Closed},
+	Closed:    {PreQueue, Open},
+}
+
+// Apply returns the room after c, or a FieldProblem.
+func (r Room) Apply(c Change) (Room, error) {
+	if c.Phase != nil && *c.Phase != r.Phase {
+		if !slices.Contains(mayFollow[r.Phase], *c.Phase) {
+			return r, FieldProblem{"phase", "waitingroom.admin.error.phase"}
+		}
+		r.Phase = *c.Phase
+	}
+	if c.Rate != nil {
+		if *c.Rate < 1 || *c.Rate > MaxRate {
+			return r, FieldProblem{"rate_per_minute", "waitingroom.admin.error.rate"}
+		}
+		r.Rate = *c.Rate
+	}
+	if c.Bound != nil {
+		if *c.Bound < 1 || *c.Bound > MaxBound {
+			return r, FieldProblem{"active_bound", "waitingroom.admin.error.bound"}
+		}
+		r.Bound = *c.Bound
+	}
+	if c.Message != nil {
+		r.Message = Text{}
+		for lang, text := range c.Message {
+			if lang != "de" && lang != "en" {
+				return r, FieldProblem{"message", "waitingroom.admin.error.language"}
+			}
+			if utf8.RuneCountInString(text) > MaxMessage {
+				return r, FieldProblem{"message_" + lang, "waitingroom.admin.error.message"}
+			}
+			if text != "" {
+				r.Message[lang] = text
+			}
+		}
+	}
+	if c.NewLine {
+		if r.Phase != Closed {
+			return r, FieldProblem{"new_line", "waitingroom.admin.error.new_line"}
+		}
+		r.Epoch++
+		r.Generation++
+	}
+	return r, nil
+}
+
+// auditView is what audit keeps of a room.
+type auditView struct {
+	Phase   Phase `json:"phase"`
+	Rate    int   `json:"rate_per_minute"`
+	Bound   int   `json:"active_bound"`
+	Message Text  `json:"message"`
+	Epoch   int64 `json:"epoch"`
+}
+
+func (r Room) auditView() auditView { return auditView{r.Phase, r.Rate, r.Bound, r.Message, r.Epoch} }
+
+// SetValve changes a room, writes the audit entry with it, and makes this
+// replica follow at once; the others follow within a second, and their door
+// refuses to work on the old setting as soon as Redis knows of the new one.
+// It returns ErrNoRoom, or a FieldProblem for a change that cannot be.
+func (s *Service) SetValve(ctx context.Context, actor, role, roomID string, c Change) (Room, error) {
+	var after Room
+	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
+			FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF r, l`, roomID)
+		if err != nil {
+			return err
+		}
+		before, err := pgx.CollectExactlyOneRow(rows, scanRoom)
+		if pg.NoRows(err) {
+			return ErrNoRoom
+		}
+		if err != nil {
+			return err
+		}
+		if after, err = before.Apply(c); err != nil {
+			return err
+		}
+		after.Version, after.ChangedAt = before.Version+1, s.now()
+		message, err := json.Marshal(after.Message)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE waitingroom.room SET phase = $2, rate_per_minute = $3, active_bound = $4, message = $5, version = $6, changed_at = $7 WHERE id = $1`,
+			roomID, after.Phase, after.Rate, after.Bound, message, after.Version, after.ChangedAt)
+		if err != nil {
+			return err
+		}
+		if c.NewLine {
+			_, err = tx.Exec(ctx, `UPDATE waitingroom.line SET epoch = $2, generation = $3, ceiling = 0, issued = 0, serving = 0, gaps = '[]' WHERE room_id = $1`,
+				roomID, after.Epoch, after.Generation)
+			if err != nil {
+				return err
+			}
+		}
+		return audit.Write(ctx, tx, s.now(), audit.Entry{
+			Actor: actor, Role: role, Action: "waitingroom.valve", Subject: "room:" + roomID,
+			Before: before.auditView(), After: after.auditView(),
+		})
+	})
+	if err != nil {
+		return Room{}, err
+	}
+	if err := s.Refresh(ctx); err != nil {
+		s.log.Warn("valve set, but the line does not answer yet", "room", roomID, "err", err)
+	}
+	return after, nil
+}

@@ -1,0 +1,231 @@
+package waitingroom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+)
+
+// refreshEvery is how often a replica reads the valve, ticks, and renews its
+// snapshots.
+const refreshEvery = time.Second
+
+// Config is what the slice needs.
+type Config struct {
+	Pool  *pgxpool.Pool
+	Redis redis.UniversalClient
+	Now   clock.Clock
+	Keys  *Signer
+	Log   *slog.Logger // nil = slog.Default()
+}
+
+// Service is the waiting rooms of one replica.
+type Service struct {
+	pool    *pgxpool.Pool
+	rdb     redis.UniversalClient
+	now     clock.Clock
+	keys    *Signer
+	log     *slog.Logger
+	replica string
+
+	rooms atomic.Pointer[roomSet]
+
+	refreshing sync.Mutex   // one refresh at a time
+	refreshed  atomic.Int64 // unix nanoseconds of the machine's clock
+}
+
+// roomSet is immutable; the views in it are shared by successive sets.
+type roomSet struct {
+	views map[string]*view
+	guard map[string]*view // route group -> room
+}
+
+// view is what this replica knows of one room.
+type view struct {
+	id    string
+	known atomic.Pointer[Room]
+	snap  atomic.Pointer[snapshot]
+	line  atomic.Pointer[Figures]
+
+	mu    sync.Mutex
+	epoch int64
+	seen  int64 // highest index that this replica has seen given out in epoch
+
+	joining joiner
+	pace    paceMeter // refresh only
+}
+
+// New makes the service. It asks nothing of Postgres or Redis yet; call Run.
+func New(c Config) *Service {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
+	s.rooms.Store(&roomSet{})
+	return s
+}
+
+// Run keeps the rooms alive until ctx ends: it follows the valve, ticks and
+// renews the snapshots about once a second. Every replica of the portal runs
+// one; none of them is special.
+func (s *Service) Run(ctx context.Context) error {
+	for {
+		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("refresh", "err", err)
+		}
+		// A little jitter keeps the replicas from ticking in the same instant.
+		wait := time.NewTimer(refreshEvery - 50*time.Millisecond + rand.N(100*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		case <-wait.C:
+		}
+	}
+}
+
+// Refresh does one round of Run. Trouble with Redis shows in the snapshots as
+// a pause and is not an error of the round as a whole.
+func (s *Service) Refresh(ctx context.Context) error {
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	loadErr := s.load(ctx)
+	var errs []error
+	if loadErr != nil {
+		errs = append(errs, loadErr)
+	}
+	for _, v := range s.rooms.Load().views {
+		if err := s.refreshRoom(ctx, v); err != nil {
+			errs = append(errs, fmt.Errorf("room %s: %w", v.id, err))
+		}
+	}
+	s.refreshed.Store(time.Now().UnixNano())
+	return errors.Join(errs...)
+}
+
+// refreshRoom ticks one room and renews its snapshot.
+func (s *Service) refreshRoom(ctx context.Context, v *view) error {
+	fig, err := s.tick(ctx, v)
+	if err != nil {
+		troubles.WithLabelValues(v.id).Inc()
+		s.publish(v, nil)
+		return err
+	}
+	v.pace.note(fig.At, fig.Serving, fig.Waiting > 0 && v.known.Load().Phase == Open)
+	fig.Pace = v.pace.pace(int64(v.known.Load().Rate))
+	s.publish(v, &fig)
+	if err := s.checkpoint(ctx, v, fig); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if fig.ceiling-fig.Issued < ceilingBlock/2 {
+		if err := s.raise(ctx, v, fig.Issued); err != nil {
+			return fmt.Errorf("ceiling: %w", err)
+		}
+	}
+	return nil
+}
+
+// ensure makes sure that the rooms were read at least once, and renews a view
+// that nobody else keeps fresh (programs and tests without Run).
+func (s *Service) ensure(ctx context.Context) {
+	if time.Since(time.Unix(0, s.refreshed.Load())) < 3*refreshEvery {
+		return
+	}
+	if !s.refreshing.TryLock() {
+		if len(s.rooms.Load().views) > 0 {
+			return // somebody is at it; what is known will do
+		}
+	} else {
+		s.refreshing.Unlock()
+	}
+	if err := s.Refresh(ctx); err != nil {
+		s.log.Warn("refresh", "err", err)
+	}
+}
+
+// load reads all rooms from Postgres.
+func (s *Service) load(ctx context.Context) error {
+	rooms, err := Rooms(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	old := s.rooms.Load()
+	next := &roomSet{views: make(map[string]*view, len(rooms)), guard: map[string]*view{}}
+	for _, r := range rooms {
+		v := old.views[r.ID]
+		if v == nil {
+			v = &view{id: r.ID}
+		}
+		v.learn(r)
+		next.views[r.ID] = v
+		for _, g := range r.Groups {
+			if next.guard[g] == nil { // the first room by id guards a group
+				next.guard[g] = v
+			}
+		}
+	}
+	if !maps.Equal(old.views, next.views) || !maps.Equal(old.guard, next.guard) {
+		s.rooms.Store(next)
+	}
+	return nil
+}
+
+// learn takes r over unless something newer is known.
+func (v *view) learn(r Room) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if k := v.known.Load(); k != nil && (k.Generation > r.Generation || k.Generation == r.Generation && k.Version > r.Version) {
+		return
+	}
+	if r.Epoch != v.epoch {
+		v.epoch, v.seen = r.Epoch, 0
+	}
+	v.known.Store(&r)
+}
+
+// noteSeen remembers how far the numbers have been given out.
+func (v *view) noteSeen(epoch, issued int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if epoch == v.epoch {
+		v.seen = max(v.seen, issued)
+	}
+}
+
+// knownAndSeen returns both under one lock: seen belongs to the room's epoch.
+func (v *view) knownAndSeen() (Room, int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return *v.known.Load(), v.seen
+}
+
+// view finds a room that this replica knows; it returns ErrNoRoom.
+func (s *Service) view(ctx context.Context, roomID string) (*view, error) {
+	s.ensure(ctx)
+	v := s.rooms.Load().views[roomID]
+	if v == nil {
+		if len(s.rooms.Load().views) == 0 {
+			return nil, ErrUnavailable
+		}
+		return nil, ErrNoRoom
+	}
+	return v, nil
+}
+
+// RoomIDs lists the rooms that this replica knows.
+func (s *Service) RoomIDs() []string { return slices.Sorted(maps.Keys(s.rooms.Load().views)) }

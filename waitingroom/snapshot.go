@@ -1,0 +1,163 @@
+package waitingroom
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// State is what everybody may know about a room: the JSON of state.json.
+type State struct {
+	Room    string     `json:"room" doc:"id of the room"`
+	Epoch   int64      `json:"epoch" doc:"tickets of another epoch are void"`
+	Phase   Phase      `json:"phase" doc:"scheduled, pre-queue, open, paused, closed"`
+	Trouble bool       `json:"trouble" doc:"the line cannot be reached at the moment; nobody is let in, no place is lost"`
+	Serving int64      `json:"serving" doc:"tickets up to this index are invited"`
+	Issued  int64      `json:"issued" doc:"the last index given out"`
+	Waiting int64      `json:"waiting" doc:"places not yet invited"`
+	Gaps    [][2]int64 `json:"gaps" doc:"indexes that nobody holds, first and last"`
+	Pace    Pace       `json:"pace" doc:"places per minute, at worst and at best"`
+	Poll    PollAdvice `json:"poll" doc:"seconds after which to ask again"`
+	Message Text       `json:"message" doc:"from the administration, by language"`
+}
+
+// snapshot is one immutable answer, ready in all its forms. It holds nothing
+// but what changes what a reader sees, so an unchanged line keeps its ETag, in
+// every replica.
+type snapshot struct {
+	state   State
+	body    []byte
+	gzipped []byte
+	etag    string
+}
+
+// cacheControl lets a proxy answer for a second, and a while longer when the
+// portal does not.
+const cacheControl = "public, max-age=1, stale-while-revalidate=2, stale-if-error=30"
+
+// publish renews the snapshot of v. fig nil means that the line cannot be
+// reached: the numbers stay, and nobody is let in until they can be known.
+func (s *Service) publish(v *view, fig *Figures) {
+	r := v.known.Load()
+	st := State{Room: v.id, Epoch: r.Epoch, Phase: r.Phase, Message: r.Message, Gaps: [][2]int64{}}
+	if st.Message == nil {
+		st.Message = Text{}
+	}
+	old := v.snap.Load()
+	switch {
+	case fig != nil:
+		v.line.Store(fig)
+		st.Serving, st.Issued, st.Waiting, st.Pace = fig.Serving, fig.Issued, fig.Waiting, fig.Pace
+		for _, g := range fig.gaps {
+			if g.Last > fig.Serving {
+				st.Gaps = append(st.Gaps, [2]int64{g.First, g.Last})
+			}
+		}
+	case old != nil && old.state.Epoch == r.Epoch:
+		st.Trouble = true
+		st.Serving, st.Issued, st.Waiting, st.Gaps, st.Pace = old.state.Serving, old.state.Issued, old.state.Waiting, old.state.Gaps, old.state.Pace
+	default:
+		st.Trouble = true
+	}
+	st.Poll = AdvicePolls(st.Waiting)
+	body, err := json.Marshal(st)
+	if err != nil {
+		s.log.Error("snapshot", "room", v.id, "err", err) // numbers and texts only: cannot happen
+		return
+	}
+	if old != nil && bytes.Equal(old.body, body) {
+		return
+	}
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	_, _ = w.Write(body) // into memory: cannot fail
+	_ = w.Close()
+	sum := sha256.Sum256(body)
+	v.snap.Store(&snapshot{state: st, body: body, gzipped: z.Bytes(), etag: `"` + hex.EncodeToString(sum[:8]) + `"`})
+}
+
+// State returns the snapshot of a room as this replica has it. It returns
+// ErrNoRoom, or ErrUnavailable before the first one.
+func (s *Service) State(roomID string) (State, error) {
+	v := s.rooms.Load().views[roomID]
+	if v == nil {
+		return State{}, ErrNoRoom
+	}
+	snap := v.snap.Load()
+	if snap == nil {
+		return State{}, ErrUnavailable
+	}
+	return snap.state, nil
+}
+
+// Ahead returns how many people come before index.
+func (st State) Ahead(index int64) int64 { return Ahead(index, st.Serving, st.gaps()) }
+
+func (st State) gaps() []Gap {
+	gaps := make([]Gap, len(st.Gaps))
+	for i, g := range st.Gaps {
+		gaps[i] = Gap{g[0], g[1]}
+	}
+	return gaps
+}
+
+// NoLine reports whether somebody who comes now may go straight in.
+func (st State) NoLine() bool { return st.Phase == Open && !st.Trouble && st.Waiting == 0 }
+
+// MountFast registers the snapshot's address straight on the app. Called before
+// the app's middleware is set up, a poll costs no more than a constant answer:
+// no session, no Redis, no cryptography.
+func (s *Service) MountFast(app *fiber.App) {
+	app.Get("/rooms/:room/state.json", s.serveState)
+	app.Head("/rooms/:room/state.json", s.serveState)
+}
+
+func (s *Service) serveState(c *fiber.Ctx) error {
+	v := s.rooms.Load().views[c.Params("room")]
+	h := &c.Response().Header
+	if v == nil {
+		h.Set(fiber.HeaderCacheControl, "public, max-age=5")
+		return c.SendStatus(fiber.StatusNotFound)
+	}
+	snap := v.snap.Load()
+	if snap == nil {
+		h.Set(fiber.HeaderRetryAfter, "2")
+		return c.SendStatus(fiber.StatusServiceUnavailable)
+	}
+	polls.Inc()
+	h.Set(fiber.HeaderETag, snap.etag)
+	h.Set(fiber.HeaderCacheControl, cacheControl)
+	h.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	if bytes.Contains(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), []byte(snap.etag)) {
+		c.Status(fiber.StatusNotModified)
+		return nil
+	}
+	h.SetContentType(fiber.MIMEApplicationJSON)
+	body := snap.body
+	if acceptsGzip(c.Request()) {
+		h.SetContentEncoding("gzip")
+		body = snap.gzipped
+	}
+	c.Response().SetBodyRaw(body) // not copied: nobody ever writes to a snapshot
+	return nil
+}
+
+func acceptsGzip(r *fasthttp.Request) bool {
+	return bytes.Contains(r.Header.Peek(fiber.HeaderAcceptEncoding), []byte("gzip"))
+}
+
+// lineFigures returns what the last tick of this replica saw, and how old it is.
+func (v *view) lineFigures(now time.Time) (f Figures, age time.Duration, ok bool) {
+	p := v.line.Load()
+	if p == nil {
+		return Figures{}, 0, false
+	}
+	return *p, now.Sub(p.At), true
+}
