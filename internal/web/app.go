@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func New(cfg Config) (*App, error) {
 	}
 	a.fiber.Use(a.around)
 	a.fiber.Use(recover.New(recover.Config{EnableStackTrace: true, StackTraceHandler: func(c *fiber.Ctx, e any) {
-		a.log.Error("panic", "route", c.Route().Path, "err", fmt.Sprint(e))
+		a.log.Error("panic", "route", c.Route().Path, "err", fmt.Sprint(e), "stack", string(debug.Stack()))
 	}}))
 	a.mountOwn()
 	for i := range a.routes {
