@@ -89,6 +89,15 @@ func apiProblem(err error) error {
 }
 
 func (s *Service) apiRegister(c *web.Ctx, in apiRegistration) (apiRegistered, error) {
+	done, err := s.registerAPI(c, in, SessionKind)
+	if err != nil {
+		return apiRegistered{}, err
+	}
+	return apiRegistered{CaseNumber: done.CaseNumber, Secret: done.Secret}, nil
+}
+
+// registerAPI registers what came as JSON; errors are ready for the caller.
+func (s *Service) registerAPI(c *web.Ctx, in apiRegistration, by string) (Registered, error) {
 	r := Registration{
 		ProgrammeID: in.Programme, GroupCode: in.Group, ProofReady: in.ProofReady, OnBehalf: in.OnBehalf,
 		FamilyName: in.FamilyName, GivenName: in.GivenName, PassportFamily: in.PassportFamily, PassportGiven: in.PassportGiven,
@@ -115,13 +124,13 @@ func (s *Service) apiRegister(c *web.Ctx, in apiRegistration) (apiRegistered, er
 		}
 	}
 	if len(e) > 0 {
-		return apiRegistered{}, apiProblem(e)
+		return Registered{}, apiProblem(e)
 	}
-	done, err := s.Register(c.Std(), r, SessionKind)
+	done, err := s.Register(c.Std(), r, by)
 	if err != nil {
-		return apiRegistered{}, apiProblem(err)
+		return Registered{}, apiProblem(err)
 	}
-	return apiRegistered{CaseNumber: done.CaseNumber, Secret: done.Secret}, nil
+	return done, nil
 }
 
 type apiCredentials struct {

@@ -12,6 +12,8 @@ import (
 
 type registeredPayload struct {
 	PersonID string `json:"person_id"`
+	// ByStaff: the papers come by post from the hotline, no letter from here.
+	ByStaff bool `json:"by_staff,omitempty"`
 }
 
 type lostPayload struct {
@@ -28,31 +30,31 @@ var lostLogin = jobs.Define[lostPayload]("citizen.lost_login")
 
 // Jobs registers the handlers.
 func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
-	jobs.Handle(m, registered, func(ctx context.Context, p registeredPayload) error { return s.confirmRegistration(ctx, p.PersonID) })
+	jobs.Handle(m, registered, func(ctx context.Context, p registeredPayload) error { return s.confirmRegistration(ctx, p) })
 	jobs.Handle(m, lostLogin, func(ctx context.Context, p lostPayload) error { return s.answerLost(ctx, p.RequestID) })
 	return nil
 }
 
 // confirmRegistration sends what a registration sends, exactly once: the mark
 // and the messages are one transaction.
-func (s *Service) confirmRegistration(ctx context.Context, personID string) error {
+func (s *Service) confirmRegistration(ctx context.Context, done registeredPayload) error {
 	now := s.Now()
 	return wrap("confirm", pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var known *string
 		err := tx.QueryRow(ctx, `
 			UPDATE citizen.person SET confirmed_at = $2 WHERE id = $1 AND state <> 'closed' AND confirmed_at IS NULL
-			RETURNING duplicate_of::text`, personID, now).Scan(&known)
+			RETURNING duplicate_of::text`, done.PersonID, now).Scan(&known)
 		if pg.NoRows(err) {
 			return nil // sent already, or deleted meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		p, err := s.Person(ctx, tx, personID)
+		p, err := s.Person(ctx, tx, done.PersonID)
 		if err != nil {
 			return err
 		}
-		if err := s.sendRegistered(ctx, tx, p, now); err != nil {
+		if err := s.sendRegistered(ctx, tx, p, done.ByStaff, now); err != nil {
 			return err
 		}
 		if known == nil {

@@ -65,8 +65,11 @@ func say(lang, key string, args ...string) string {
 // sendRegistered confirms a registration to the contact that was typed. The
 // secret is not in it: it was on the page, for printing. Words and form are
 // the same for a second registration of one person.
-func (s *Service) sendRegistered(ctx context.Context, tx pgx.Tx, p Person, now time.Time) error {
+func (s *Service) sendRegistered(ctx context.Context, tx pgx.Tx, p Person, byStaff bool, now time.Time) error {
 	args := s.args(p)
+	if byStaff && !reachable(p) {
+		return nil // the hotline's letter says it all
+	}
 	return s.send(ctx, tx, p, "citizen.registered", "message.registered", args, nil, now)
 }
 

@@ -265,7 +265,7 @@ func (s *Service) insert(ctx context.Context, in Registration, by string, now ti
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		if err := registered.Enqueue(ctx, tx, registeredPayload{PersonID: p.ID}); err != nil {
+		if err := registered.Enqueue(ctx, tx, registeredPayload{PersonID: p.ID, ByStaff: strings.HasPrefix(by, "staff:")}); err != nil {
 			return err
 		}
 		return audit.Write(ctx, tx, now, audit.Entry{Actor: by, Action: "citizen.registered", Subject: Subject(p.ID),
