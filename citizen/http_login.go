@@ -58,7 +58,7 @@ func (s *Service) allow(c *web.Ctx, limit redis_rate.Limit, kind string, what ..
 	if r.Allowed == 0 {
 		seconds := int(r.RetryAfter.Seconds()) + 1
 		c.Set("Retry-After", strconv.Itoa(seconds))
-		return web.Fail(http.StatusTooManyRequests, "citizen.error.too_many", "Minutes", (seconds+59)/60)
+		return web.Fail(http.StatusTooManyRequests, "citizen.error.too_many", "Count", (seconds+59)/60, "Minutes", (seconds+59)/60)
 	}
 	return nil
 }

@@ -167,7 +167,6 @@ func actionKind(action string) string {
 	return "other"
 }
 
-
 func (s *Service) personRows(c *web.Ctx, p Person) []summaryRow {
 	var rows []summaryRow
 	add := func(field, value string) {

@@ -80,6 +80,9 @@ func (s *Service) postStep(c *web.Ctx) error {
 
 func (s *Service) draftStep(c *web.Ctx) (draft, int, error) {
 	step := atoi(c.Params("step"))
+	if c.Params("step") == "finish" { // the page after a refused finish, loaded again
+		step = stepCheck
+	}
 	if step < stepGroup || step > stepCheck {
 		return draft{}, 0, web.NotFound()
 	}

@@ -90,10 +90,10 @@ func (s *Service) sendContactChanged(ctx context.Context, tx pgx.Tx, before Pers
 func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret string, now time.Time) error {
 	args := append(s.args(p), "Secret", secret)
 	if !reachable(p) {
-		blocks := []pdf.Block{
+		blocks := append([]pdf.Block{
 			pdf.Code{Label: say(p.Lang, "case_number"), Text: PrintCode(p.CaseNumber)},
 			pdf.Code{Label: say(p.Lang, "secret"), Text: secret},
-		}
+		}, pdf.Texts(strings.Split(say(p.Lang, "message.new_login.letter_end", args...), "\n\n")...)...)
 		return s.send(ctx, tx, p, "citizen.new_login", "message.new_login", args, blocks, now)
 	}
 	number, code := s.Recipient(p), s.Recipient(p)
@@ -139,16 +139,9 @@ func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key strin
 	return wrap("send", s.Notify.Send(ctx, tx, to, m))
 }
 
-// letter sets a letter: the text, an empty line between paragraphs; blocks come
-// after the second paragraph.
+// letter sets a letter: the text, an empty line between paragraphs, then blocks.
 func (s *Service) letter(p Person, to notify.Address, subject, text string, blocks []pdf.Block, now time.Time) ([]byte, error) {
-	var body []pdf.Block
-	for i, paragraph := range strings.Split(text, "\n\n") {
-		body = append(body, pdf.Paragraph{Text: paragraph})
-		if i == 1 {
-			body = append(body, blocks...)
-		}
-	}
+	body := append(pdf.Texts(strings.Split(text, "\n\n")...), blocks...)
 	return pdf.Letter(pdf.LetterSpec{
 		Lang: p.Lang, Created: now, Sender: s.Sender, Remark: say(p.Lang, "letter.remark"), Recipient: to.Lines(),
 		Info: []pdf.Pair{{Key: say(p.Lang, "case_number"), Value: PrintCode(p.CaseNumber)}},
