@@ -160,10 +160,12 @@ func longest(ss ...string) int {
 	return n
 }
 
+const maxPeople = 2000 // of one visit
+
 // Plan enters a visit in state planned and returns its id.
 func (s *Service) Plan(ctx context.Context, now time.Time, in NewVisit, actor, role string) (string, error) {
 	day := clock.Day(in.StartsAt)
-	if in.People < 1 || in.People > 2000 || day.Before(clock.Day(now)) || day.After(clock.Day(now).AddDate(1, 0, 0)) {
+	if in.People < 1 || in.People > maxPeople || day.Before(clock.Day(now)) || day.After(clock.Day(now).AddDate(1, 0, 0)) {
 		return "", ErrInvalid
 	}
 	visitID := id.New()

@@ -41,10 +41,31 @@ type dayIn struct {
 }
 
 type dayOut struct {
-	Centre   string     `json:"centre"`
-	Day      string     `json:"day"`
-	Visitors []Visitor  `json:"visitors"`
-	Stock    []Leftover `json:"stock"`
+	Centre   string        `json:"centre"`
+	Day      string        `json:"day"`
+	Visitors []visitorJSON `json:"visitors"`
+	Stock    []Leftover    `json:"stock"`
+}
+
+type visitorJSON struct {
+	AppointmentID string    `json:"appointment_id,omitempty"`
+	RecordID      string    `json:"record_id,omitempty"`
+	FamilyName    string    `json:"family_name" doc:"empty when the registration was deleted"`
+	GivenName     string    `json:"given_name"`
+	Birth         string    `json:"birth" doc:"YYYY, YYYY-MM or YYYY-MM-DD"`
+	Time          time.Time `json:"time" doc:"of the appointment; of the dose for a walk-in"`
+	State         State     `json:"state" enum:"expected,here,vaccinated,missed"`
+	WalkIn        bool      `json:"walk_in"`
+	ProductID     string    `json:"product_id"`
+	DoseNumber    int       `json:"dose_number"`
+}
+
+func visitors(vs []Visitor) []visitorJSON {
+	out := make([]visitorJSON, len(vs))
+	for i, v := range vs {
+		out[i] = visitorJSON{v.AppointmentID, v.RecordID, v.FamilyName, v.GivenName, v.Birth.String(), v.Time.UTC(), v.State, v.WalkIn, v.ProductID, v.DoseNumber}
+	}
+	return out
 }
 
 func (s *Service) apiDay(c *web.Ctx, in dayIn) (dayOut, error) {
@@ -56,7 +77,7 @@ func (s *Service) apiDay(c *web.Ctx, in dayIn) (dayOut, error) {
 	if err != nil {
 		return dayOut{}, err
 	}
-	return dayOut{Centre: ce.ID, Day: d.Date.Format(time.DateOnly), Visitors: list(d.Visitors), Stock: list(d.Stock)}, nil
+	return dayOut{Centre: ce.ID, Day: d.Date.Format(time.DateOnly), Visitors: visitors(d.Visitors), Stock: list(d.Stock)}, nil
 }
 
 // list makes an empty list of nil: JSON says [] then.
@@ -76,7 +97,7 @@ type findIn struct {
 }
 
 type findOut struct {
-	Visitors []Visitor `json:"visitors"`
+	Visitors []visitorJSON `json:"visitors"`
 }
 
 func (s *Service) apiFind(c *web.Ctx, in findIn) (findOut, error) {
@@ -95,7 +116,7 @@ func (s *Service) apiFind(c *web.Ctx, in findIn) (findOut, error) {
 	case errors.Is(err, ErrInvalid):
 		return findOut{}, web.Invalid(web.FieldError{Field: "family_name", Key: "vaccination.error.query"})
 	}
-	return findOut{list(found)}, err
+	return findOut{visitors(found)}, err
 }
 
 type appointmentIn struct {
@@ -117,12 +138,12 @@ type priorJSON struct {
 }
 
 type cardOut struct {
-	Visitor    Visitor    `json:"visitor"`
-	DosesTotal int        `json:"doses_total"`
-	Prior      *priorJSON `json:"prior,omitempty"`
-	Warnings   []Warning  `json:"warnings" doc:"what the dose would break; refused without an override"`
-	Lots       []lotJSON  `json:"lots" doc:"the one to use first"`
-	Forms      []string   `json:"forms" doc:"versions of the forms that may be signed, newest first"`
+	Visitor    visitorJSON `json:"visitor"`
+	DosesTotal int         `json:"doses_total"`
+	Prior      *priorJSON  `json:"prior,omitempty"`
+	Warnings   []Warning   `json:"warnings" doc:"what the dose would break; refused without an override"`
+	Lots       []lotJSON   `json:"lots" doc:"the one to use first"`
+	Forms      []string    `json:"forms" doc:"versions of the forms that may be signed, newest first"`
 }
 
 func (s *Service) apiCard(c *web.Ctx, in appointmentIn) (cardOut, error) {
@@ -132,9 +153,9 @@ func (s *Service) apiCard(c *web.Ctx, in appointmentIn) (cardOut, error) {
 	}
 	card, err := s.Card(c.Std(), s.pool, ce.ID, in.ID, c.Now)
 	if err != nil {
-		return cardOut{}, problem(err)
+		return cardOut{}, Problem(err)
 	}
-	out := cardOut{Visitor: card.Visitor, DosesTotal: card.DosesTotal, Warnings: list(card.Warnings), Lots: []lotJSON{}, Forms: []string{}}
+	out := cardOut{Visitor: visitors([]Visitor{card.Visitor})[0], DosesTotal: card.DosesTotal, Warnings: list(card.Warnings), Lots: []lotJSON{}, Forms: []string{}}
 	if card.Prior != nil {
 		out.Prior = &priorJSON{card.Prior.ProductID, card.Prior.Day.Format(time.DateOnly)}
 	}
@@ -152,7 +173,7 @@ func (s *Service) apiHere(c *web.Ctx, in appointmentIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(s.Here(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
+	return struct{}{}, Problem(s.Here(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
 }
 
 func (s *Service) apiMissed(c *web.Ctx, in appointmentIn) (struct{}, error) {
@@ -160,7 +181,7 @@ func (s *Service) apiMissed(c *web.Ctx, in appointmentIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(s.Missed(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
+	return struct{}{}, Problem(s.Missed(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
 }
 
 // OverrideJSON names the warnings that are accepted.
@@ -183,13 +204,13 @@ func (d DoseJSON) Form() (DoseForm, error) {
 	out := DoseForm{Key: d.Key, LotID: d.LotID, Consent: d.Consent}
 	var err error
 	if out.Forms, err = time.Parse(time.DateOnly, d.Forms); err != nil {
-		return out, problem(ErrForms)
+		return out, Problem(ErrForms)
 	}
 	if d.Key == "" {
 		return out, web.Invalid(web.FieldError{Field: "key", Key: "web.error.required"})
 	}
 	if !id.Valid(d.LotID) {
-		return out, problem(ErrWrongLot)
+		return out, Problem(ErrWrongLot)
 	}
 	if d.Override != nil {
 		out.Override = &Override{Rules: d.Override.Rules, Reason: d.Override.Reason}
@@ -224,7 +245,7 @@ func (s *Service) apiDose(c *web.Ctx, in apiDoseIn) (RecordedJSON, error) {
 		Key: d.Key, Now: c.Now, AppointmentID: in.ID, Channel: ByAppointment, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
 		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: string(web.RoleSite),
 	})
-	return RecordedJSON{recordID}, problem(err)
+	return RecordedJSON{recordID}, Problem(err)
 }
 
 // PersonJSON are the details of a person without a registration.
@@ -290,14 +311,14 @@ func (s *Service) apiWalkIn(c *web.Ctx, in walkInIn) (RecordedJSON, error) {
 	}
 	productID, err := productOf(c.Std(), s.pool, d.LotID)
 	if err != nil {
-		return RecordedJSON{}, problem(err)
+		return RecordedJSON{}, Problem(err)
 	}
 	recordID, err := s.Record(c.Std(), RecordDose{
 		Key: d.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: in.Person.DoseNumber, Prior: prior,
 		Recovered: in.Person.Recovered, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
 		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: string(web.RoleSite),
 	})
-	return RecordedJSON{recordID}, problem(err)
+	return RecordedJSON{recordID}, Problem(err)
 }
 
 type recordOut struct {
@@ -318,7 +339,7 @@ func (s *Service) apiRecord(c *web.Ctx, in appointmentIn) (recordOut, error) {
 	}
 	r, next, err := s.Given(c.Std(), s.pool, ce.ID, in.ID, c.Now)
 	if err != nil {
-		return recordOut{}, problem(err)
+		return recordOut{}, Problem(err)
 	}
 	return recordOut{r.ID, r.ProductID, r.LotNumber, r.DoseNumber, r.DosesTotal, r.GivenAt, r.Channel, next}, nil
 }

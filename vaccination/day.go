@@ -29,17 +29,17 @@ const (
 
 // Visitor is one line of the day's list.
 type Visitor struct {
-	AppointmentID string      `json:"appointment_id,omitempty"`
-	RecordID      string      `json:"record_id,omitempty"`
-	FamilyName    string      `json:"family_name"` // "" when the registration is gone
-	GivenName     string      `json:"given_name"`
-	Birth         PartialDate `json:"birth"`
-	Time          time.Time   `json:"time"` // of the appointment; of the dose for a walk-in
-	State         State       `json:"state"`
-	WalkIn        bool        `json:"walk_in"`
-	ProductID     string      `json:"product_id"`
-	Product       string      `json:"product"`
-	DoseNumber    int         `json:"dose_number"`
+	AppointmentID string
+	RecordID      string
+	FamilyName    string // "" when the registration is gone
+	GivenName     string
+	Birth         PartialDate
+	Time          time.Time // of the appointment; of the dose for a walk-in
+	State         State
+	WalkIn        bool
+	ProductID     string
+	Product       string
+	DoseNumber    int
 
 	reference string
 }

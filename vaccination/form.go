@@ -91,7 +91,7 @@ func PriorForm(f *web.Form, now time.Time) *PriorDose {
 // What it does not know it returns.
 func TakeError(f *web.Form, err error) error {
 	var p *web.Problem
-	if !errors.As(problem(err), &p) || p.Status == http.StatusNotFound {
+	if !errors.As(Problem(err), &p) || p.Status == http.StatusNotFound {
 		return err
 	}
 	if len(p.Fields) > 0 {
@@ -102,9 +102,9 @@ func TakeError(f *web.Form, err error) error {
 	return nil
 }
 
-// problem maps the errors of this package to status and words. Any other error
+// Problem maps the errors of this package to status and words. Any other error
 // stays as it is.
-func problem(err error) error {
+func Problem(err error) error {
 	field := func(name, key string) error {
 		return &web.Problem{Status: http.StatusUnprocessableEntity, Key: "web.error.invalid", Fields: []web.FieldError{{Field: name, Key: key}}}
 	}

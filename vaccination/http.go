@@ -158,7 +158,7 @@ func (s *Service) checkIn(c *web.Ctx) error {
 func (s *Service) arrive(c *web.Ctx, ce centre.Centre, v Visitor) error {
 	if v.State == Expected || v.State == Missed {
 		if err := s.Here(c.Std(), ce.ID, v.AppointmentID, c.Now, c.Actor(), string(web.RoleSite)); err != nil {
-			return problem(err)
+			return Problem(err)
 		}
 	}
 	return c.See("/site/appointments/" + v.AppointmentID)
@@ -167,7 +167,7 @@ func (s *Service) arrive(c *web.Ctx, ce centre.Centre, v Visitor) error {
 func (s *Service) postHere(c *web.Ctx) error {
 	return s.page(c, func(ce centre.Centre) error {
 		if err := s.Here(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), string(web.RoleSite)); err != nil {
-			return problem(err)
+			return Problem(err)
 		}
 		return c.See("/site/appointments/" + c.Params("id"))
 	})
@@ -176,7 +176,7 @@ func (s *Service) postHere(c *web.Ctx) error {
 func (s *Service) postMissed(c *web.Ctx) error {
 	return s.page(c, func(ce centre.Centre) error {
 		if err := s.Missed(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), string(web.RoleSite)); err != nil {
-			return problem(err)
+			return Problem(err)
 		}
 		c.Flash("vaccination.flash.missed")
 		return c.See("/site")
@@ -197,9 +197,11 @@ type personPage struct {
 func (s *Service) renderPerson(c *web.Ctx, ce centre.Centre, f *web.Form, extra []Warning) error {
 	card, err := s.Card(c.Std(), s.pool, ce.ID, c.Params("id"), c.Now)
 	if err != nil {
-		return problem(err)
+		return Problem(err)
 	}
-	card.Warnings = append(card.Warnings, extra...)
+	if len(extra) > 0 {
+		card.Warnings = extra
+	}
 	return c.PageForm("vaccination/person", f, personPage{
 		Card: card, Key: keyOf(f), Lots: LotOptions(c, card.Product, card.Lots), Forms: FormsOptions(c, card.Forms),
 	})
@@ -235,14 +237,22 @@ func (s *Service) postDose(c *web.Ctx) error {
 	})
 }
 
-// Shown puts an error of Record into the form. It returns the warnings that
-// only the attempt has brought up: that the dose stands in the record already,
-// unless it is somebody else of the same name.
-func shown(f *web.Form, err error) ([]Warning, error) {
-	var given *AlreadyGivenError
-	if errors.As(err, &given) {
-		f.Fail("main", "vaccination.error.already")
+// Shown puts an error of Record into the form and returns the warnings that
+// the page offers to accept: those that the rules gave, or that the dose stands
+// in the record already, unless it is somebody else of the same name. An error
+// that has no words is returned.
+func Shown(f *web.Form, err error) ([]Warning, error) {
+	var (
+		given *AlreadyGivenError
+		warn  *WarningsError
+	)
+	switch {
+	case errors.As(err, &given):
+		f.Fail("accept", "vaccination.error.already")
 		return []Warning{{Code: Namesake}}, nil
+	case errors.As(err, &warn):
+		f.Fail("accept", "vaccination.error.warnings")
+		return warn.Warnings, nil
 	}
 	return nil, TakeError(f, err)
 }
@@ -304,7 +314,7 @@ func (s *Service) postWalkIn(c *web.Ctx) error {
 				recordID, err = s.Record(c.Std(), RecordDose{
 					Key: in.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: number(f.Get("dose_number")), Prior: prior,
 					Recovered: f.Get("recovered") != "",
-					Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
+					Place:     ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
 					Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: string(web.RoleSite),
 				})
 			}
@@ -341,7 +351,7 @@ func (s *Service) showRecord(c *web.Ctx) error {
 			return err
 		})
 		if err != nil {
-			return problem(err)
+			return Problem(err)
 		}
 		return c.Page("vaccination/given", p)
 	})

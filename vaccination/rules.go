@@ -29,7 +29,7 @@ type Warning struct {
 	Max  int    `json:"max,omitempty"`  // days, 0 = no end
 }
 
-// WarningsError refuses a dose until every warning is overridden.
+// WarningsError refuses a dose until every one of its warnings is overridden.
 type WarningsError struct{ Warnings []Warning }
 
 // Error lists the codes.

@@ -124,8 +124,8 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 	if err != nil {
 		return "", err
 	}
-	if open := unaccepted(warnings, in.Override); len(open) > 0 {
-		return "", &WarningsError{open}
+	if len(unaccepted(warnings, in.Override)) > 0 {
+		return "", &WarningsError{warnings}
 	}
 	lot, err := lot(ctx, tx, in, d.productID)
 	if err != nil {
