@@ -4,7 +4,6 @@ import (
 	"embed"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"impfportal/internal/clock"
@@ -217,9 +216,5 @@ func (s *Service) mailboxFile(c *web.Ctx) error {
 		return web.NotFound()
 	}
 	a := o.Content.Attachments[n]
-	ct := "application/octet-stream"
-	if slices.Contains([]string{"application/pdf", "text/calendar", "text/plain"}, a.ContentType) {
-		ct = a.ContentType
-	}
-	return c.Download(ct, fileName(a.Name), a.Body)
+	return c.Download(oneLine(a.ContentType), fileName(a.Name), a.Body)
 }

@@ -57,7 +57,6 @@ type Message struct {
 	Attachments []Attachment // of the e-mail
 	Letter      []byte       // PDF ready to print; empty = a plain letter is made of Subject and Text
 	ByPost      bool         // a letter in any case, not only when nothing else is known
-	NoLetter    bool         // never a letter: another one, already under way, says the same
 }
 
 // Attachment is a file that goes with an e-mail.

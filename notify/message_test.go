@@ -120,7 +120,6 @@ func TestWays(t *testing.T) {
 		"by post, no address":         {Recipient{Email: "a@example.org"}, byPost, "email none"},
 		"no SMS text":                 {Recipient{Phone: "+4915123456789", Postal: post}, Message{Text: "t"}, "letter"},
 		"letter alone":                {Recipient{Email: "a@example.org", Postal: post}, Message{Letter: []byte("%PDF"), ByPost: true}, "letter"},
-		"the letter goes otherwise":   {Recipient{Postal: post}, Message{Text: "t", NoLetter: true}, ""},
 		"a letter of nothing is none": {Recipient{Postal: post}, Message{SMS: "x"}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,7 +91,7 @@ func ways(to Recipient, m Message) ([]way, error) {
 		}
 		out = append(out, way{channel: ChannelSMS, content: c, size: Segments(c.Text)})
 	}
-	if m.NoLetter || !m.ByPost && len(out) > 0 {
+	if !m.ByPost && len(out) > 0 {
 		return out, nil
 	}
 	sayable := len(m.Letter) > 0 || m.Text != ""
