@@ -135,7 +135,7 @@ func actorKind(r audit.Row) string {
 	switch {
 	case r.Actor == "system":
 		return "system"
-	case r.Role == "" || r.Role == string(web.RoleCitizen):
+	case r.Actor == SessionKind || strings.HasPrefix(r.Actor, SessionKind+":"):
 		return "self"
 	}
 	for _, role := range web.StaffRoles {
