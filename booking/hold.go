@@ -1,0 +1,284 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/citizen"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+// HoldRequest asks for all appointments of a series.
+type HoldRequest struct {
+	PersonID string
+	Channel  Channel
+	SlotIDs  []int64 // by leg: first appointment first
+	Key      string  // idempotency key: the same key gets the same series again
+	Actor    string  // for the audit; empty = the person
+	Role     string
+}
+
+// Hold takes a place at every slot for the person, all or none, for ten
+// minutes (setting). The same Key gives the same series again, whatever became
+// of it. Errors: *TakenError with the nearest that are free, ErrAlreadyBooked,
+// *IneligibleError, ErrInvalid.
+func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
+	if !id.Valid(in.PersonID) || in.Key == "" || len(in.Key) > 100 || len(in.SlotIDs) == 0 || len(in.SlotIDs) > 9 {
+		return Series{}, ErrInvalid
+	}
+	person, err := s.Citizens.Person(ctx, s.Pool, in.PersonID)
+	if err != nil {
+		return Series{}, err
+	}
+	ents, err := s.entitlements(ctx, s.Pool, person)
+	if err != nil {
+		return Series{}, err
+	}
+	if in.Actor == "" {
+		in.Actor, in.Role = "citizen:"+in.PersonID, "citizen"
+	}
+	series, err := s.take(ctx, takeRequest{HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents,
+		Lock: func(ctx context.Context, tx pgx.Tx) error {
+			return citizen.LockForBooking(ctx, tx, in.PersonID)
+		}})
+	if errors.Is(err, ErrSlotTaken) {
+		near, nearErr := s.nearest(ctx, in, ents)
+		if nearErr != nil {
+			return Series{}, nearErr
+		}
+		return Series{}, &TakenError{Alternatives: near}
+	}
+	return series, err
+}
+
+// takeRequest is a hold whose rules are known.
+type takeRequest struct {
+	HoldRequest
+	ProgrammeID  string
+	Entitlements []Entitlement
+	Lock         func(ctx context.Context, tx pgx.Tx) error // keeps the registration from being deleted meanwhile
+}
+
+// take takes the places. Before it says that a place is gone or that the person
+// has a series, it ends holds whose time is over and looks again.
+func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
+	channels, err := Channels(ctx, s.Pool)
+	if err != nil {
+		return Series{}, err
+	}
+	lead, found := 0, false
+	for _, c := range channels {
+		if c.ID == in.Channel && c.Bookable {
+			lead, found = c.LeadDays, true
+		}
+	}
+	if !found {
+		return Series{}, &IneligibleError{ReasonChannel}
+	}
+	set, err := readSettings(ctx, s.Pool)
+	if err != nil {
+		return Series{}, err
+	}
+	for try := 0; ; try++ {
+		series, err := s.tryTake(ctx, in, set.holdTTL(), lead)
+		again := false
+		if try == 0 {
+			var n int
+			var expErr error
+			switch {
+			case errors.Is(err, ErrSlotTaken):
+				n, expErr = s.expire(ctx, s.Now(), in.SlotIDs, "")
+			case errors.Is(err, ErrAlreadyBooked):
+				n, expErr = s.expire(ctx, s.Now(), nil, in.PersonID)
+			}
+			if expErr != nil {
+				return Series{}, expErr
+			}
+			again = n > 0
+		}
+		if !again {
+			return series, err
+		}
+	}
+}
+
+// tryTake is one attempt: everything is decided and written by booking.hold.
+func (s *Service) tryTake(ctx context.Context, in takeRequest, ttl time.Duration, leadDays int) (Series, error) {
+	now := s.Now()
+	earliest := now
+	if leadDays > 0 {
+		earliest = clock.At(clock.Day(now).AddDate(0, 0, leadDays), 0, 0)
+	}
+	series := Series{ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
+		State: StateHeld, BookedBy: in.Actor, Role: in.Role, HoldUntil: now.Add(ttl), CreatedAt: now}
+	appointments := make([]string, len(in.SlotIDs))
+	for i := range appointments {
+		appointments[i] = id.New()
+	}
+	n := len(in.Entitlements)
+	products, legs, firsts, mins, maxs, notBefore := make([]string, n), make([]int, n), make([]int, n), make([]int, n), make([]int, n), make([]*time.Time, n)
+	for i, e := range in.Entitlements {
+		products[i], legs[i], firsts[i], mins[i], maxs[i] = e.ProductID, e.Legs, e.FirstDose, e.MinDays, e.MaxDays
+		if !e.NotBefore.IsZero() {
+			notBefore[i] = &in.Entitlements[i].NotBefore
+		}
+	}
+	var (
+		seriesID  string
+		fresh     bool
+		centreID  *string
+		productID *string
+		firstDose *int
+		starts    []time.Time
+	)
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		if in.Lock != nil {
+			if err := in.Lock(ctx, tx); err != nil {
+				return err
+			}
+		}
+		err := tx.QueryRow(ctx, `
+			SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts
+			FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			now, series.HoldUntil, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
+			appointments, in.SlotIDs, earliest, products, legs, firsts, mins, maxs, notBefore).
+			Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts)
+		if err != nil || !fresh {
+			return err
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: in.Actor, Role: in.Role, Action: "booking.hold",
+			Subject: "series:" + seriesID, After: map[string]any{"channel": in.Channel, "slots": in.SlotIDs}})
+	})
+	if err != nil {
+		return Series{}, engineError(err)
+	}
+	if !fresh {
+		found, err := seriesByID(ctx, s.Pool, seriesID)
+		if err != nil {
+			return Series{}, err
+		}
+		return *found, nil
+	}
+	series.CentreID, series.ProductID = *centreID, *productID
+	for i, start := range starts {
+		series.Appointments = append(series.Appointments, Appointment{ID: appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
+			CentreID: series.CentreID, ProductID: series.ProductID, Channel: string(in.Channel), Reference: series.Reference,
+			DoseNumber: *firstDose + i, Start: start.UTC(), State: StateHeld, SlotID: in.SlotIDs[i]})
+	}
+	return series, nil
+}
+
+// Confirm makes the held series of the person theirs: all appointments or
+// none. Confirming twice is no error. key is accepted for symmetry: a series
+// can be confirmed only once, so its id is the key. Errors: ErrHoldExpired,
+// ErrNotFound (also for somebody else's series).
+func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (Series, error) {
+	if !id.Valid(seriesID) || !id.Valid(personID) {
+		return Series{}, ErrNotFound
+	}
+	now := s.Now()
+	var series *Series
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		var fresh bool
+		if err := tx.QueryRow(ctx, `SELECT booking.confirm($1, $2, $3)`, now, seriesID, personID).Scan(&fresh); err != nil {
+			return err
+		}
+		var err error
+		if series, err = seriesByID(ctx, tx, seriesID); err != nil || !fresh {
+			return err
+		}
+		if err := confirmed.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
+			return err
+		}
+		if len(series.Appointments) == 1 {
+			// The dose that was reserved for a second appointment may be free now.
+			if err := want(ctx, tx, series.CentreID, series.ProductID); err != nil {
+				return err
+			}
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: series.BookedBy, Role: series.Role, Action: "booking.confirm",
+			Subject: "series:" + seriesID, After: map[string]any{"centre": series.CentreID, "product": series.ProductID, "appointments": len(series.Appointments)}})
+	})
+	if err != nil {
+		return Series{}, engineError(err)
+	}
+	return *series, nil
+}
+
+// Cancel gives back what the series still has open and tells the person.
+// Cancelling twice is no error. actor is as in audit ("citizen:<id>",
+// "staff:<id>", "system").
+func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) error {
+	if !id.Valid(seriesID) || !id.Valid(personID) {
+		return ErrNotFound
+	}
+	now := s.Now()
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		before, err := seriesByID(ctx, tx, seriesID)
+		if err != nil {
+			return err
+		}
+		var freed int
+		if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3)`, now, seriesID, personID).Scan(&freed); err != nil || freed == 0 {
+			return err
+		}
+		if before.ConfirmedAt != nil {
+			if err := cancelled.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
+				return err
+			}
+		}
+		if err := audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Action: "booking.cancel",
+			Subject: "series:" + seriesID, Before: map[string]any{"state": before.State}, After: map[string]any{"freed": freed}}); err != nil {
+			return err
+		}
+		if err := citizen.Touch(ctx, tx, personID, now); err != nil {
+			return err
+		}
+		// A later appointment alone belongs to no new series until the plan is made again.
+		return want(ctx, tx, before.CentreID, before.ProductID)
+	})
+	return engineError(err)
+}
+
+// ExpireHolds ends holds whose time is over and gives their places back; it
+// returns how many ended.
+func (s *Service) ExpireHolds(ctx context.Context) (int, error) {
+	return s.expire(ctx, s.Now(), nil, "")
+}
+
+// expireBatch bounds how many rows one transaction locks.
+const expireBatch = 200
+
+func (s *Service) expire(ctx context.Context, now time.Time, slots []int64, personID string) (total int, err error) {
+	var person *string
+	if personID != "" {
+		person = &personID
+	}
+	for {
+		var persons []string
+		err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+			if err := tx.QueryRow(ctx, `SELECT booking.expire($1, $2, $3, $4)::text[]`, now, expireBatch, slots, person).Scan(&persons); err != nil {
+				return err
+			}
+			for _, p := range persons {
+				if err := citizen.Touch(ctx, tx, p, now); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return total, fmt.Errorf("expire holds: %w", err)
+		}
+		if total += len(persons); len(persons) < expireBatch {
+			return total, nil
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/centre"
+	"impfportal/internal/clock"
+	"impfportal/internal/jobs"
+	"impfportal/inventory"
+)
+
+// seriesPayload names a series.
+type seriesPayload struct {
+	SeriesID string `json:"series_id"`
+}
+
+// A series was confirmed or cancelled: its person is told.
+var (
+	confirmed = jobs.Define[seriesPayload]("booking.confirmed")
+	cancelled = jobs.Define[seriesPayload]("booking.cancelled")
+)
+
+// Jobs registers the handlers and returns the schedules.
+func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
+	jobs.Handle(m, confirmed, func(ctx context.Context, p seriesPayload) error { return s.tellConfirmed(ctx, p.SeriesID) })
+	jobs.Handle(m, cancelled, func(ctx context.Context, p seriesPayload) error { return s.tellCancelled(ctx, p.SeriesID) })
+	// All products of a centre share its stations, so each change concerns them all.
+	jobs.Handle(m, inventory.StockChanged, func(ctx context.Context, p inventory.StockChangedPayload) error {
+		if id := p.Place.CentreID(); id != "" {
+			return s.wantCentre(ctx, s.Pool, id)
+		}
+		return nil
+	})
+	jobs.Handle(m, centre.Changed, func(ctx context.Context, p centre.ChangedPayload) error { return s.wantCentre(ctx, s.Pool, p.CentreID) })
+	return []jobs.Periodic{
+		{Name: "booking.expire-holds", Every: 5 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
+			_, err := s.ExpireHolds(ctx)
+			return err
+		}},
+		{Name: "booking.plan", Every: 2 * time.Second, Run: func(ctx context.Context, _ time.Time) error { return s.ReplanWanted(ctx) }},
+		// Times of today pass, rules come into force: unsold places move on.
+		{Name: "booking.plan-again", Every: 15 * time.Minute, Run: func(ctx context.Context, _ time.Time) error {
+			_, err := s.Pool.Exec(ctx, `UPDATE booking.plan SET wanted = wanted + 1`)
+			return err
+		}},
+		{Name: "booking.day", Daily: "00:05", Run: func(ctx context.Context, now time.Time) error {
+			if err := s.markMissed(ctx, clock.Day(now), now); err != nil {
+				return err
+			}
+			return s.ReplanAll(ctx, "system", nil)
+		}},
+		{Name: "booking.verify", Daily: "02:40", Run: func(ctx context.Context, _ time.Time) error {
+			wrong, err := s.Verify(ctx)
+			if err == nil && len(wrong) > 0 {
+				err = fmt.Errorf("booking: %d places where taken is not the number of appointments, first: slot %d", len(wrong), wrong[0].SlotID)
+			}
+			return err
+		}},
+	}
+}
+
+// Mismatch is a place whose count is not that of its appointments.
+type Mismatch struct {
+	SlotID         int64
+	Channel        string
+	Leg            int
+	Taken, Counted int
+}
+
+// Verify holds every place against the appointments that stand on it. It
+// returns what does not fit: nothing, as long as nobody writes past the engine.
+func (s *Service) Verify(ctx context.Context) ([]Mismatch, error) {
+	rows, err := s.Pool.Query(ctx, `
+		SELECT slot_id, channel, leg, coalesce(p.taken, 0)::int, coalesce(a.n, 0)::int
+		FROM booking.place p
+		FULL JOIN (SELECT slot_id, channel, leg, first_day, count(*) AS n FROM booking.appointment
+		           WHERE state IN ('held', 'confirmed', 'here', 'done', 'missed') GROUP BY 1, 2, 3, 4) a
+		USING (slot_id, channel, leg, first_day)
+		WHERE coalesce(p.taken, 0) <> coalesce(a.n, 0) ORDER BY slot_id LIMIT 100`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Mismatch])
+}

@@ -1,0 +1,129 @@
+package booking
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+const seriesColumns = `id::text, person_id::text, programme_id, product_id, centre_id, channel, reference, state, booked_by, role, hold_until, created_at, confirmed_at`
+
+// findSeries reads one series with its appointments.
+func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*Series, error) {
+	var s Series
+	err := q.QueryRow(ctx, `SELECT `+seriesColumns+` FROM booking.series WHERE `+where, args...).
+		Scan(&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role, &s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt)
+	if pg.NoRows(err) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Appointments, err = appointments(ctx, q, `a.series_id = $1`, s.ID)
+	return &s, err
+}
+
+func seriesByID(ctx context.Context, q pg.Querier, seriesID string) (*Series, error) {
+	return findSeries(ctx, q, `id = $1`, seriesID)
+}
+
+// appointments reads appointments in the order of time.
+func appointments(ctx context.Context, q pg.Querier, where string, args ...any) ([]Appointment, error) {
+	rows, err := q.Query(ctx, `
+		SELECT a.id::text, a.series_id::text, a.person_id::text, a.centre_id, a.product_id, a.channel, s.reference, a.dose_number, a.start_at, a.state, a.slot_id
+		FROM booking.appointment a JOIN booking.series s ON s.id = a.series_id
+		WHERE `+where+` ORDER BY a.start_at, a.id`, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Appointment])
+}
+
+// SeriesOf returns what concerns the person now: the held or confirmed series,
+// else the newest one that has ended with a visit, else nil.
+func (s *Service) SeriesOf(ctx context.Context, q pg.Querier, personID string) (*Series, error) {
+	if !id.Valid(personID) {
+		return nil, nil
+	}
+	found, err := findSeries(ctx, q, `id = (
+		SELECT id FROM booking.series WHERE person_id = $1 AND state IN ('held', 'confirmed', 'ended') AND NOT (state = 'held' AND hold_until <= $2)
+		ORDER BY state <> 'ended' DESC, created_at DESC LIMIT 1)`, personID, s.Now())
+	if err == ErrNotFound {
+		return nil, nil
+	}
+	return found, err
+}
+
+// SeriesByID returns a series of that person, or ErrNotFound; nobody finds
+// somebody else's.
+func (s *Service) SeriesByID(ctx context.Context, q pg.Querier, seriesID, personID string) (*Series, error) {
+	if !id.Valid(seriesID) || !id.Valid(personID) {
+		return nil, ErrNotFound
+	}
+	return findSeries(ctx, q, `id = $1 AND person_id = $2`, seriesID, personID)
+}
+
+// SeriesByReference finds a series for staff by what was scanned or typed:
+// ErrReference or ErrNotFound. Who may see which centre is the caller's affair.
+func SeriesByReference(ctx context.Context, q pg.Querier, typed string) (*Series, error) {
+	ref, err := ParseReference(typed)
+	if err != nil {
+		return nil, err
+	}
+	return findSeries(ctx, q, `reference = $1`, ref)
+}
+
+// AppointmentByID returns one appointment, or ErrNotFound.
+func AppointmentByID(ctx context.Context, q pg.Querier, appointmentID string) (Appointment, error) {
+	if !id.Valid(appointmentID) {
+		return Appointment{}, ErrNotFound
+	}
+	list, err := appointments(ctx, q, `a.id = $1`, appointmentID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	if len(list) == 0 {
+		return Appointment{}, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// Day returns the appointments of a centre on a day that are booked, by time:
+// confirmed, here, done and missed ones.
+func (s *Service) Day(ctx context.Context, q pg.Querier, centreID string, day time.Time) ([]Appointment, error) {
+	return appointments(ctx, q, `a.centre_id = $1 AND a.day = $2 AND a.state IN ('confirmed', 'here', 'done', 'missed')`, centreID, clock.Day(day))
+}
+
+// Standing tells which of the persons have an appointment that stands: held,
+// confirmed or here.
+func Standing(ctx context.Context, q pg.Querier, personIDs []string) (map[string]bool, error) {
+	rows, err := q.Query(ctx, `SELECT DISTINCT person_id::text FROM booking.series WHERE person_id = ANY ($1) AND state IN ('held', 'confirmed')`, personIDs)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	var person string
+	_, err = pgx.ForEachRow(rows, []any{&person}, func() error { out[person] = true; return nil })
+	return out, err
+}
+
+// OfferedPairs returns how many series of a product somebody could book at a
+// centre now, over all channels that are bookable: each first place counts with
+// the later ones that are kept for it. For a product of one dose these are
+// single appointments.
+func (s *Service) OfferedPairs(ctx context.Context, q pg.Querier, centreID, productID string) (int, error) {
+	rows, err := s.freeSeries(ctx, q, centreID, productID)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for _, r := range rows {
+		total += r.Free
+	}
+	return total, nil
+}

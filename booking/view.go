@@ -1,0 +1,343 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/centre"
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+	"impfportal/inventory"
+	"impfportal/programme"
+)
+
+// placeKey names a place row; slots are known by their start here.
+type placeKey struct {
+	Start    time.Time // UTC
+	Channel  Channel
+	Leg      int
+	FirstDay time.Time
+}
+
+type placeRow struct {
+	placeKey
+	Day           time.Time
+	Places, Taken int
+}
+
+// planView is everything that a plan follows from, as it was at one moment.
+type planView struct {
+	today    time.Time
+	channels []ChannelRule
+	input    planInput
+	slots    [][]slotRoom // by day
+	rows     []placeRow   // all of today and later
+	over     []int        // by day: taken beyond what the stations can do
+}
+
+// slotRoom is one time of a day and how many people can come then.
+type slotRoom struct {
+	Start   time.Time
+	Persons int
+}
+
+func (v *planView) index(day time.Time) int { return daysBetween(v.today, day) }
+func (v *planView) day(i int) time.Time     { return v.today.AddDate(0, 0, i) }
+
+// daysBetween counts from day to day, both as clock.Day.
+func daysBetween(from, to time.Time) int { return int(to.Sub(from).Hours() / 24) }
+
+// view reads. With lock, place rows are locked in their order; from then on no
+// appointment is made or given up until the transaction ends. What does not
+// need the locks is read before.
+func (s *Service) view(ctx context.Context, q pg.Querier, centreID, productID string, now time.Time, lock bool) (*planView, error) {
+	v := &planView{today: clock.Day(now)}
+	set, err := readSettings(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if v.channels, err = Channels(ctx, q); err != nil {
+		return nil, err
+	}
+	c, err := centre.Get(ctx, q, centreID)
+	if err != nil {
+		return nil, err
+	}
+	end, err := v.readSeries(ctx, q, productID, set.HorizonDays, c.Active)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readDays(ctx, q, v, c, productID, end, set); err != nil {
+		return nil, err
+	}
+	// Appointments before the stock: a dose that is given meanwhile is then
+	// counted as missing twice rather than as there twice, and the next plan mends it.
+	if v.rows, err = placeRows(ctx, q, centreID, productID, v.today, lock); err != nil {
+		return nil, err
+	}
+	if v.input.Committed, err = committed(ctx, q, centreID, productID, v.today, end); err != nil {
+		return nil, err
+	}
+	if v.input.Supply, err = s.supply(ctx, q, centreID, productID, v.today, set.DeliveryMarginDays); err != nil {
+		return nil, err
+	}
+	v.subtractTaken(now)
+	return v, nil
+}
+
+// readSeries reads the series rule of the day and returns how many days the plan covers.
+func (v *planView) readSeries(ctx context.Context, q pg.Querier, productID string, horizon int, active bool) (end int, err error) {
+	rule, err := programme.SeriesFor(ctx, q, productID, v.today)
+	if errors.Is(err, programme.ErrNoRule) {
+		rule, active = programme.Series{Doses: 1}, false // nothing new is offered, what is booked stays
+	} else if err != nil {
+		return 0, err
+	}
+	maxDays := rule.MaxDays
+	if rule.Doses > 1 {
+		if maxDays >= programme.NoUpperLimit {
+			maxDays = rule.PlanDays + noUpperLimit
+		}
+		maxDays = min(maxDays, rule.PlanDays+maxShift)
+	}
+	v.input = planInput{Horizon: horizon, Legs: rule.Doses, MinDays: rule.MinDays, MaxDays: maxDays, PlanDays: rule.PlanDays}
+	if !active {
+		v.input.Horizon = 0
+	}
+	for _, ch := range v.channels {
+		v.input.Channels = append(v.input.Channels, planChannel{Lead: ch.LeadDays})
+	}
+	return horizon + (rule.Doses-1)*maxDays, nil
+}
+
+func placeRows(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, lock bool) ([]placeRow, error) {
+	forUpdate := ""
+	if lock {
+		forUpdate = ` FOR UPDATE OF p`
+	}
+	rows, err := q.Query(ctx, `
+		SELECT s.start_at, p.channel, p.leg, p.first_day, s.day, p.places, p.taken
+		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
+		WHERE s.centre_id = $1 AND s.product_id = $2 AND s.start_at >= $3
+		ORDER BY p.slot_id, p.channel, p.leg, p.first_day`+forUpdate, centreID, productID, clock.At(today, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (placeRow, error) {
+		var r placeRow
+		err := row.Scan(&r.Start, &r.Channel, &r.Leg, &r.FirstDay, &r.Day, &r.Places, &r.Taken)
+		r.Start = r.Start.UTC()
+		return r, err
+	})
+}
+
+// committed counts, by day from today, the doses that appointments still need.
+func committed(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, end int) ([]int, error) {
+	rows, err := q.Query(ctx, `
+		SELECT day - $3::date, count(*)::int FROM booking.appointment
+		WHERE centre_id = $1 AND product_id = $2 AND day >= $3 AND state IN ('held', 'confirmed', 'here') GROUP BY 1 ORDER BY 1`,
+		centreID, productID, today)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, end)
+	var day, n int
+	_, err = pgx.ForEachRow(rows, []any{&day, &n}, func() error {
+		for day >= len(out) {
+			out = append(out, 0)
+		}
+		out[day] = n
+		return nil
+	})
+	return out, err
+}
+
+// forever is later than every day of a plan.
+const forever = 1 << 20
+
+// supply is the centre's stock by expiry, and what is planned to come. Open
+// doses are good for today only.
+func (s *Service) supply(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, marginDays int) ([]planBatch, error) {
+	place := inventory.CentrePlace(centreID)
+	lots, err := s.Inventory.Lots(ctx, q, place, productID, today)
+	if err != nil {
+		return nil, err
+	}
+	perVial, err := inventory.DosesPerVial(ctx, q, productID, today)
+	if err != nil {
+		return nil, err
+	}
+	var out []planBatch
+	open := 0
+	for _, l := range lots {
+		open += l.OpenDoses
+		if l.Vials > 0 {
+			out = append(out, planBatch{From: 0, Until: daysBetween(today, l.Expiry), Doses: l.Vials * perVial})
+		}
+	}
+	if open > 0 {
+		out = append(out, planBatch{From: 0, Until: 0, Doses: open})
+	}
+	coming, err := s.Inventory.Planned(ctx, q, place, productID, today)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range coming {
+		perVial, err := inventory.DosesPerVial(ctx, q, productID, d.Day)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, planBatch{From: daysBetween(today, d.Day) + marginDays, Until: forever, Doses: d.Vials * perVial})
+	}
+	return out, nil
+}
+
+// readDays fills what the stations can do and the shares, by day.
+func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c centre.Centre, productID string, end int, set settings) error {
+	hours, err := centre.HoursBetween(ctx, q, c.ID, v.today, v.day(max(0, end-1)))
+	if err != nil {
+		return err
+	}
+	lanes, err := Lanes(ctx, q, c.ID)
+	if err != nil {
+		return err
+	}
+	busy, err := s.busyProducts(ctx, q, c.ID, v.today)
+	if err != nil {
+		return err
+	}
+	standing, err := sharesOf(ctx, q, c.ID, v.channels)
+	if err != nil {
+		return err
+	}
+	exceptions, err := dayShares(ctx, q, c.ID, productID, v.today)
+	if err != nil {
+		return err
+	}
+	v.slots = make([][]slotRoom, end)
+	for i := range end {
+		shares := standing
+		if e := exceptions[v.day(i)]; e != nil {
+			shares = e
+		}
+		percent := make([]int, len(v.channels))
+		for n, ch := range v.channels {
+			percent[n] = shares[ch.ID]
+		}
+		v.input.Shares = append(v.input.Shares, percent)
+		if i < len(hours) && hours[i].Open && c.Active {
+			n := stationsFor(lanes, v.day(i), productID, busy, c.Stations)
+			v.slots[i] = daySlots(hours[i].Opens, hours[i].Closes, time.Duration(set.SlotMinutes)*time.Minute, n, c.MinutesPerPerson)
+		}
+	}
+	return nil
+}
+
+// subtractTaken leaves in capacity and slots what is free, and notes by day
+// what is taken: first appointments by channel, and those beyond the stations.
+func (v *planView) subtractTaken(now time.Time) {
+	takenAt := map[time.Time]int{}
+	channel := map[Channel]int{}
+	for n, ch := range v.channels {
+		channel[ch.ID] = n
+	}
+	v.over = make([]int, len(v.slots))
+	for range v.slots {
+		v.input.Taken = append(v.input.Taken, make([]int, len(v.channels)))
+	}
+	for _, r := range v.rows {
+		takenAt[r.Start] += r.Taken
+		if i := v.index(r.Day); r.Leg == 1 && i < len(v.slots) {
+			v.input.Taken[i][channel[r.Channel]] += r.Taken
+		}
+	}
+	for i, slots := range v.slots {
+		capacity := 0
+		for j, slot := range slots {
+			room := slot.Persons - takenAt[slot.Start]
+			delete(takenAt, slot.Start)
+			switch {
+			case !slot.Start.After(now):
+				room = 0
+			case room < 0:
+				v.over[i] -= room
+				room = 0
+			}
+			v.slots[i][j].Persons = room
+			capacity += room
+		}
+		v.input.Capacity = append(v.input.Capacity, capacity)
+	}
+	for start, n := range takenAt { // taken at times that are not worked any more
+		if i := v.index(clock.Day(start)); i < len(v.over) && start.After(now) {
+			v.over[i] += n
+		}
+	}
+}
+
+// daySlots cuts opening hours into times. Each station sees a person every
+// minutes minutes, one after the other through the whole day; nobody is begun
+// who would not be finished when the centre closes.
+func daySlots(opens, closes time.Time, length time.Duration, stations, minutes int) []slotRoom {
+	var out []slotRoom
+	if stations <= 0 || minutes <= 0 {
+		return nil
+	}
+	per := time.Duration(minutes) * time.Minute
+	for start := opens; start.Before(closes); start = start.Add(length) {
+		end := start.Add(length)
+		if end.After(closes) {
+			end = closes
+		}
+		n := int(end.Sub(opens)/per) - int(start.Sub(opens)/per)
+		if n > 0 {
+			out = append(out, slotRoom{Start: start.UTC(), Persons: n * stations})
+		}
+	}
+	return out
+}
+
+// busyProducts are the products that have something to do at a centre, in
+// their order: stock, something planned, or appointments.
+func (s *Service) busyProducts(ctx context.Context, q pg.Querier, centreID string, today time.Time) ([]string, error) {
+	products, err := programme.Products(ctx, q, "")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT product_id FROM booking.appointment
+		WHERE centre_id = $1 AND day >= $2 AND state IN ('held', 'confirmed', 'here')`, centreID, today)
+	if err != nil {
+		return nil, err
+	}
+	booked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, p := range products {
+		busy := slices.Contains(booked, p.ID)
+		if !busy {
+			stock, err := s.Inventory.Doses(ctx, q, inventory.CentrePlace(centreID), p.ID, today)
+			if err != nil {
+				return nil, err
+			}
+			busy = stock.Doses > 0
+		}
+		if !busy {
+			coming, err := s.Inventory.Planned(ctx, q, inventory.CentrePlace(centreID), p.ID, today)
+			if err != nil {
+				return nil, err
+			}
+			busy = len(coming) > 0
+		}
+		if busy {
+			out = append(out, p.ID)
+		}
+	}
+	return out, nil
+}
