@@ -63,7 +63,8 @@ func TestSaxonysVialsBecomePairs(t *testing.T) {
 	if n := b.count(`SELECT sum(doses_left) FROM booking.plan WHERE product_id = $1`, comirnaty); n != 13 {
 		t.Errorf("%d single doses left, want 13", n)
 	}
-	b.at(clock.At(day(2021, 1, 15), 8, 0)) // the rule says six from today
+	b.at(clock.At(day(2021, 1, 15), 8, 0))
+	b.tx(func(tx pgx.Tx) error { return b.inventory.SetDosesPerVial(b.ctx, tx, comirnaty, b.now(), 6, by) })
 	if n := offered(); n != 61_425 || b.pairs(leipzig, comirnaty) != 4_725 {
 		t.Errorf("at six doses a vial %d pairs, %d in Leipzig; want 61,425 and 4,725", n, b.pairs(leipzig, comirnaty))
 	}
@@ -288,6 +289,7 @@ func TestLanesShareTheStations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.stock(leipzig, comirnaty, 10)
+	b.exec(`INSERT INTO inventory.doses_per_vial (product_id, valid_from, doses, set_by, set_at) VALUES ('influvac', '2020-09-01', 1, 'test', now())`)
 	b.stock(leipzig, "influvac", 10)
 	busy, err := b.s.busyProducts(b.ctx, b.pool, leipzig, clock.Day(b.now()))
 	b.ok(err)
