@@ -1,8 +1,7 @@
 // Copies what the pages need of the packages in node_modules to dist/, which is
 // embedded into the program and not part of the repository:
 //
-//   kern.css        KERN's components and the faces of its typeface in one file,
-//                   also compressed beforehand (.br, .gz)
+//   kern.css        KERN's components and the faces of its typeface in one file
 //   fonts/*.woff2   the three weights that KERN's components use
 //   LICENSE-kern.md
 //   stamp           what it was made from; scripts/setup.sh compares it
@@ -10,7 +9,6 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const kern = join(here, 'node_modules', '@kern-ux', 'native');
@@ -31,12 +29,7 @@ const faces = Object.entries(weights).map(([name, weight]) => {
 
 // A charset rule counts only at the very beginning; the server says UTF-8 anyway.
 const components = readFileSync(join(kern, 'dist', 'kern.min.css'), 'utf8').replace(/^@charset "UTF-8";/, '');
-const css = Buffer.from(`@charset "UTF-8";${faces.join('')}${components}`);
-writeFileSync(join(dist, 'kern.css'), css);
-writeFileSync(join(dist, 'kern.css.gz'), gzipSync(css, { level: 9 }));
-writeFileSync(join(dist, 'kern.css.br'), brotliCompressSync(css, {
-  params: { [constants.BROTLI_PARAM_SIZE_HINT]: css.length },
-}));
+writeFileSync(join(dist, 'kern.css'), `@charset "UTF-8";${faces.join('')}${components}`);
 copyFileSync(join(kern, 'LICENSE.md'), join(dist, 'LICENSE-kern.md'));
 
 const sources = ['package-lock.json', 'build.mjs'].map((name) => readFileSync(join(here, name)));

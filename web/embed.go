@@ -26,9 +26,8 @@ var dist embed.FS
 var ErrNoDist = errors.New("the browser assets (KERN) are missing from this program: " +
 	"run scripts/setup.sh and build it again, as `make run` does")
 
-// Dist are the third-party assets: "kern.css" (with ".br" and ".gz" beside it),
-// which names "fonts/..." relatively, so that the whole tree must be served in
-// one folder.
+// Dist are the third-party assets: "kern.css", which names "fonts/..." relatively,
+// so that the whole tree must be served in one folder.
 func Dist() fs.FS {
 	sub, err := fs.Sub(dist, "dist")
 	if err != nil {

@@ -146,7 +146,7 @@ func (s *Servers) watch(p *process) {
 		select {
 		case <-s.stopping:
 		default:
-			s.lost <- fmt.Errorf("%s ended unexpectedly (%v); its log is %s", p.name, p.err, p.logPath)
+			s.lost <- fmt.Errorf("%s ended unexpectedly (%w); its log is %s", p.name, p.reason(), p.logPath)
 		}
 	}
 }

@@ -87,7 +87,15 @@ func (p *process) stop(timeout time.Duration) error {
 
 // ended wraps the end of the process during its start with the last lines it said.
 func (p *process) ended() error {
-	return fmt.Errorf("%s does not start (%w); the end of %s:\n%s", p.name, p.err, p.logPath, tail(p.logPath))
+	return fmt.Errorf("%s does not start (%w); the end of %s:\n%s", p.name, p.reason(), p.logPath, tail(p.logPath))
+}
+
+// reason is how a process ended that nobody had stopped.
+func (p *process) reason() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
 }
 
 func openLog(path string) (*os.File, error) {
