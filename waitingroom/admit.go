@@ -93,6 +93,18 @@ func Waiting(issued, serving int64, gaps []Gap) int64 {
 	return max(0, issued-serving-GapsBetween(gaps, serving, issued+1))
 }
 
+// Land moves serving over a gap that begins right behind it. A gap may hide a
+// few people who got their numbers just before Redis was lost: the line does not
+// wait for somebody behind the gap to invite them, too.
+func Land(serving int64, gaps []Gap) int64 {
+	for _, g := range gaps {
+		if g.First <= serving+1 && g.Last > serving {
+			serving = g.Last
+		}
+	}
+	return serving
+}
+
 // Advance moves serving by n places and over the gaps on its way.
 func Advance(serving, n int64, gaps []Gap) int64 {
 	for _, g := range gaps {
@@ -106,7 +118,7 @@ func Advance(serving, n int64, gaps []Gap) int64 {
 		n -= before
 		serving = g.Last
 	}
-	return serving + n
+	return Land(serving+n, gaps)
 }
 
 // Batch is one step of the serving number: invitations that keep seats free
@@ -150,6 +162,7 @@ func (l *Line) Tick(now int64, v Valve) {
 	if !v.Open {
 		return
 	}
+	l.Serving = Land(l.Serving, l.Gaps)
 	n := min(l.Invite.Has(), Waiting(l.Issued, l.Serving, l.Gaps), v.Bound-int64(len(l.Inside))-l.invited())
 	if n <= 0 {
 		return

@@ -133,9 +133,14 @@ func (s *Service) inside(ctx context.Context, v *view, p Place) (bool, error) {
 	return word(answer, 0) == "in", nil
 }
 
-// leave frees the seat of a place.
+// leave frees the seat of a place, after Postgres knows that it is over.
 func (s *Service) leave(ctx context.Context, v *view, p Place) error {
-	return s.rdb.ZRem(ctx, v.key("act"), p.member()).Err()
+	_, _, err := s.eval(ctx, v, call{
+		script: leaveScript,
+		keys:   func(Room) []string { return []string{v.key("s"), v.key("act")} },
+		args:   func(Room) []any { return []any{p.member()} },
+	})
+	return err
 }
 
 // unuse takes back the mark that a ticket was used.

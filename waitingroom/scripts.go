@@ -59,7 +59,7 @@ end
 `
 
 // rules is admit.go in Lua: Bucket.Refill, InviteSize, DoorSize, DoorRate,
-// GapsBetween, Waiting, Advance and Line.Tick. step(open, rate, bound, grace)
+// GapsBetween, Waiting, Land, Advance and Line.Tick. step(open, rate, bound, grace)
 // needs KEYS[2] invitations, KEYS[3] left, KEYS[4] active; it leaves
 // f.serving, f.out and f.active up to date.
 const rules = `
@@ -74,22 +74,25 @@ local function refill(tokens, at, rate, size)
   end
   return math.min(tokens, size * UNIT), at
 end
-local gaps
+local gaps = {}
 local function loadgaps()
-  if gaps then return end
-  gaps = {}
   local text = redis.call('HGET', S, 'gaps')
   if text then
     for a, b in string.gmatch(text, '(%d+)-(%d+)') do gaps[#gaps+1] = {tonumber(a), tonumber(b)} end
   end
 end
 local function waiting()
-  loadgaps()
   local n = f.issued - f.serving
   for _, g in ipairs(gaps) do
     n = n - math.max(0, math.min(g[2], f.issued) - math.max(g[1], f.serving + 1) + 1)
   end
   return math.max(0, n)
+end
+local function land(serving)
+  for _, g in ipairs(gaps) do
+    if g[1] <= serving + 1 and g[2] > serving then serving = g[2] end
+  end
+  return serving
 end
 local function advance(serving, n)
   for _, g in ipairs(gaps) do
@@ -100,7 +103,7 @@ local function advance(serving, n)
       serving = g[2]
     end
   end
-  return serving + n
+  return land(serving + n)
 end
 local function step(open, rate, bound, grace)
   redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
@@ -115,6 +118,8 @@ local function step(open, rate, bound, grace)
   end
   local tokens, at = refill(f.it, f.ia, rate, math.max(1, math.floor(rate / 30)))
   if open then
+    loadgaps()
+    f.serving = land(f.serving)
     local n = math.min(math.floor(tokens / UNIT), waiting(), bound - f.active - out)
     if n > 0 then
       tokens = tokens - n * UNIT
@@ -231,14 +236,14 @@ end
 return {'in', over, 1}
 `
 
-// leaveLua ends a stay. With ARGV[3] "1" it undoes an admission that could not
-// be written to Postgres, so the ticket may try again.
+// leaveLua ends a stay. It looks at the state first, as every script does: a
+// rebuild that read the pass as valid must not bring the seat back afterwards.
 //
-//	KEYS[1] active, KEYS[2] used; ARGV[1] member, [2] index, [3] undo
-//	result 1 when the place was inside
-const leaveLua = `
-if ARGV[3] == '1' then redis.call('SETBIT', KEYS[2], ARGV[2], 0) end
-return redis.call('ZREM', KEYS[1], ARGV[1])
+//	KEYS[1] state, KEYS[2] active; ARGV[1..4] see prelude, [5] member
+//	result {"ok"}
+const leaveLua = prelude + `
+redis.call('ZREM', KEYS[2], ARGV[5])
+return {'ok'}
 `
 
 // insideLua asks whether a pass still counts.

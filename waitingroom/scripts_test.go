@@ -37,7 +37,7 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 		now := int64(1_610_000_000_000_000)
 		l := NewLine()
 		l.Gaps = drawGaps(t)
-		l.Issued = rapid.Int64Range(0, 100).Draw(t, "issued")
+		l.Issued = lastOf(l.Gaps) + rapid.Int64Range(0, 100).Draw(t, "issued")
 		l.Invite, l.Door = Bucket{1 << 42, now}, Bucket{1 << 42, now}
 		valve := Valve{
 			Open: true, Rate: rapid.Int64Range(1, 300).Draw(t, "rate"), Bound: rapid.Int64Range(1, 30).Draw(t, "bound"),
