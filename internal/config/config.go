@@ -49,6 +49,8 @@ type Config struct {
 	PortalSecretFile string `env:"PORTAL_SECRET_FILE"`
 	// CertificateKeyDir holds the issuing keys; in production it must exist.
 	CertificateKeyDir string `env:"CERTIFICATE_KEY_DIR"`
+	// CertificateIssuer is the name in the certificates; production only.
+	CertificateIssuer string `env:"CERTIFICATE_ISSUER"`
 
 	SMTPAddr     string `env:"SMTP_ADDR"`
 	SMTPUser     string `env:"SMTP_USER"`
@@ -125,6 +127,7 @@ func (c *Config) checkProduction() (bad []error) {
 	need("DATABASE_URL", c.DatabaseURL, "production uses a Postgres server of its own")
 	need("REDIS_URL", c.RedisURL, "production uses a Redis server of its own")
 	need("PUBLIC_URL", c.PublicURL, "the https address of the portal")
+	need("CERTIFICATE_ISSUER", c.CertificateIssuer, "the name of the issuer in the certificates")
 	need("CERTIFICATE_KEY_DIR", c.CertificateKeyDir, "the folder of the issuing keys; they are never made by themselves in production")
 	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") {
 		bad = append(bad, errors.New("PUBLIC_URL must begin with https://"))

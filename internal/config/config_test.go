@@ -17,7 +17,7 @@ func TestProductionRefusesToRun(t *testing.T) {
 	}
 	good := map[string]string{
 		"DATABASE_URL": "postgres://db/portal", "REDIS_URL": "redis://r", "PUBLIC_URL": "https://impfen.example",
-		"CERTIFICATE_KEY_DIR": "/keys", "MASTER_KEY": goodA, "PORTAL_SECRET_FILE": secretFile,
+		"CERTIFICATE_KEY_DIR": "/keys", "CERTIFICATE_ISSUER": "Freistaat", "MASTER_KEY": goodA, "PORTAL_SECRET_FILE": secretFile,
 	}
 	cases := []struct {
 		name string

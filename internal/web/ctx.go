@@ -144,6 +144,9 @@ type Card struct {
 	Template string // a partial, "booking/_appointments"
 	// Data returns what the template shows as .D; nil, nil = nothing to show.
 	Data func(c *Ctx) (any, error)
+	// Late returns the card instead, when it is shown: for a slice that is
+	// built after the page's owner.
+	Late func() Card
 }
 
 // Cards renders cards in order. A card that fails is left out and logged: one
@@ -151,6 +154,9 @@ type Card struct {
 func (c *Ctx) Cards(cards []Card) ([]template.HTML, error) {
 	var out []template.HTML
 	for _, card := range cards {
+		if card.Late != nil {
+			card = card.Late()
+		}
 		d, err := card.Data(c)
 		if err != nil {
 			c.app.log.Error("card", "template", card.Template, "err", err)

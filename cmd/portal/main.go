@@ -1,0 +1,57 @@
+// Command portal answers people. In a local run it starts the worker, Postgres
+// and Redis too; for real the worker is a program of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"impfportal/cmd/wiring"
+	"impfportal/internal/config"
+)
+
+type cli struct {
+	Run    runCmd    `cmd:"" default:"1" help:"Answer people (the default)."`
+	Import importCmd `cmd:"" help:"Read real data into the running portal."`
+	Staff  staffCmd  `cmd:"" help:"Staff accounts."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := realMain(ctx, os.Args[1:]); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "portal: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+func realMain(ctx context.Context, args []string) error {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("portal"), kong.Description("The vaccination portal. Settings come from the environment; see README.md."))
+	if err != nil {
+		return err
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load()
+	if err != nil {
+		return err
+	}
+	k.BindTo(ctx, (*context.Context)(nil))
+	return k.Run(cfg)
+}
+
+type runCmd struct{}
+
+// Run starts everything and waits for the end.
+func (runCmd) Run(ctx context.Context, cfg config.Config) error {
+	return wiring.RunPortal(ctx, cfg, wiring.NewLog(cfg), os.Stdout)
+}

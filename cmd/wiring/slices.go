@@ -1,0 +1,286 @@
+package wiring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"impfportal/audit"
+	"impfportal/booking"
+	"impfportal/centre"
+	"impfportal/certificate"
+	"impfportal/citizen"
+	"impfportal/hotline"
+	"impfportal/internal/jobs"
+	"impfportal/internal/pg"
+	"impfportal/internal/web"
+	"impfportal/inventory"
+	"impfportal/mobileteams"
+	"impfportal/notify"
+	"impfportal/programme"
+	"impfportal/retention"
+	"impfportal/staff"
+	"impfportal/vaccination"
+	"impfportal/waitingroom"
+)
+
+// The letterhead and the telephone number of the demo; for real they are
+// settings of the programme's texts.
+var sender = []string{"Impfportal Sachsen (MUSTER)", "Musterstraße 1", "01067 Dresden"}
+
+const hotlineNumber = "0800 000 2021"
+
+// issuerMuster names who signs outside production.
+const issuerMuster = certificate.Muster + " Impfportal (ungültig)"
+
+// Slices are all slices, wired.
+type Slices struct {
+	env *Env
+	mux *jobs.Mux
+
+	Programme   *programme.Service
+	Centre      *centre.Service
+	Notify      *notify.Service
+	Staff       *staff.Service
+	Citizen     *citizen.Service
+	Inventory   *inventory.Service
+	Rooms       *waitingroom.Service
+	Booking     *booking.Service
+	Vaccination *vaccination.Service
+	Certificate *certificate.Service
+	Teams       *mobileteams.Service
+	Hotline     *hotline.Service
+	Retention   *retention.Service
+
+	periodic []jobs.Periodic
+	exempt   []retention.Exempt
+}
+
+// Build wires the slices in the order of the import line. What must go against
+// it is handed over as a function.
+func Build(env *Env) (_ *Slices, err error) {
+	s := &Slices{env: env, mux: jobs.NewMux()}
+	pool, now, v, log := env.Pool, env.Now, env.Vault, env.Log
+	local := env.Cfg.Local()
+	base := env.Cfg.PublicURL
+	if base == "" {
+		base = fmt.Sprintf("http://127.0.0.1:%d", env.Cfg.Port)
+	}
+
+	s.Programme = programme.New(pool)
+	s.Centre = centre.New(pool)
+	s.Notify = notify.New(notify.Config{
+		Pool: pool, Vault: v, Now: now, Local: local, Sender: sender, From: env.Cfg.MailFrom,
+		SMTP:   notify.SMTP{Addr: env.Cfg.SMTPAddr, User: env.Cfg.SMTPUser, Password: env.Cfg.SMTPPass},
+		Twilio: notify.Twilio{AccountSID: env.Cfg.TwilioSID, AuthToken: env.Cfg.TwilioToken, From: env.Cfg.TwilioFrom},
+	})
+	s.Staff, err = staff.New(pool, v, env.Redis, now, s.scopes, local)
+	if err != nil {
+		return nil, err
+	}
+	s.Rooms = waitingroom.New(waitingroom.Config{Pool: pool, Redis: env.Redis, Now: now, Keys: roomKeys(v), Log: log})
+	s.Inventory = inventory.New(pool, now, log)
+	s.Citizen = citizen.New(citizen.Config{
+		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
+		Bookings: func(ctx context.Context, q pg.Querier, ids []string) (map[string]bool, error) {
+			return s.Booking.Standing(ctx, q, ids)
+		},
+		StartCards: []web.Card{s.Rooms.StartCard(), lateCard(func() web.Card { return s.Booking.StartCard() })},
+		CaseCards: []web.Card{
+			lateCard(func() web.Card { return s.Booking.CaseCard() }),
+			lateCard(func() web.Card { return s.Certificate.Card() }),
+		},
+	})
+	s.Booking = booking.New(booking.Deps{
+		Pool: pool, Now: now, Log: log, Citizens: s.Citizen, Inventory: s.Inventory, Notify: s.Notify, BaseURL: base, Hotline: hotlineNumber,
+		Release: s.Rooms.ReleaseRequest,
+	})
+	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
+	if err := s.buildCertificate(base); err != nil {
+		return nil, err
+	}
+	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
+	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizen: s.Citizen, Booking: s.Booking, Notify: s.Notify, Sender: sender})
+	s.buildRetention()
+	s.registerJobs()
+	return s, nil
+}
+
+// lateCard is the card of a slice that is built after the page it stands on.
+func lateCard(get func() web.Card) web.Card {
+	return web.Card{Late: get}
+}
+
+func (s *Slices) buildCertificate(base string) error {
+	cfg := s.env.Cfg
+	issuer := issuerMuster
+	if !cfg.Local() {
+		issuer = cfg.CertificateIssuer
+	}
+	keys, err := certificate.OpenKeys(certificate.KeyConfig{
+		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local(), Now: s.env.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	s.Certificate, err = certificate.New(certificate.Config{
+		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
+		Source: certificate.FromRecords(s.Vaccination), Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
+		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
+			p, err := s.Citizen.Person(ctx, q, personID)
+			if errors.Is(err, citizen.ErrNotFound) {
+				return notify.Recipient{}, false, nil
+			}
+			if err != nil {
+				return notify.Recipient{}, false, err
+			}
+			return citizen.Recipient(p), true, nil
+		},
+		PublicURL: base,
+	})
+	return err
+}
+
+func (s *Slices) buildRetention() {
+	var rules []retention.Rule
+	add := func(r []retention.Rule, e []retention.Exempt) {
+		rules, s.exempt = append(rules, r...), append(s.exempt, e...)
+	}
+	add(programme.RetentionRules(), programme.RetentionExempt())
+	add(centre.RetentionRules(), centre.RetentionExempt())
+	add(notify.RetentionRules(), notify.RetentionExempt())
+	add(s.Citizen.RetentionRules(), s.Citizen.RetentionExempt())
+	add(inventory.RetentionRules(), inventory.RetentionExempt())
+	add(waitingroom.RetentionRules(), waitingroom.RetentionExempt())
+	add(booking.RetentionRules(), booking.RetentionExempt())
+	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
+	add(certificate.RetentionRules(), certificate.RetentionExempt())
+	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
+	add(hotline.RetentionRules(), hotline.RetentionExempt())
+	s.Retention = retention.New(s.env.Pool, s.env.Now, rules)
+}
+
+func (s *Slices) registerJobs() {
+	m := s.mux
+	for _, p := range [][]jobs.Periodic{
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m),
+	} {
+		s.periodic = append(s.periodic, p...)
+	}
+}
+
+// Worker returns the worker over all tasks.
+func (s *Slices) Worker() *jobs.Worker {
+	return jobs.NewWorker(s.env.Pool, s.env.Redis, s.mux, s.periodic, s.env.Now, s.env.Log, s.env.Cfg.Workers)
+}
+
+// Routes is the one list of all addresses, in the order of the navigation.
+func (s *Slices) Routes() []web.Route {
+	var r []web.Route
+	add := func(routes []web.Route) { r = append(r, routes...) }
+	add(s.Citizen.Routes())
+	add(staff.OverviewRoutes([]web.Card{s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
+	add(s.Rooms.Routes())
+	add(s.Booking.Routes())
+	add(s.Hotline.Routes())
+	add(s.Vaccination.Routes())
+	add(s.Certificate.Routes())
+	add(s.Teams.Routes())
+	add(s.Centre.Routes())
+	add(s.Inventory.Routes())
+	add(s.Programme.Routes())
+	add(s.Notify.Routes())
+	add(s.Retention.Routes())
+	add(audit.Routes(s.env.Pool, s.actorName))
+	add(s.Staff.Routes())
+	return r
+}
+
+// Bundles lists the pages and texts of all slices.
+func Bundles() []web.Bundle {
+	return []web.Bundle{
+		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, citizen.Assets, inventory.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, mobileteams.Assets, hotline.Assets,
+	}
+}
+
+// App wires the application.
+func (s *Slices) App() (*web.App, error) {
+	cfg := s.env.Cfg
+	return web.New(web.Config{
+		Pool: s.env.Pool, Now: s.env.Now, Log: s.env.Log, Secret: s.env.Vault.Derive("web"), Local: cfg.Local(), Origin: cfg.PublicURL,
+		TrustedProxies: cfg.TrustedProxies, Bundles: Bundles(), Routes: s.Routes(), Gate: s.Rooms.Gate, Ready: s.env.Ready,
+		Fast: func(app *fiber.App) { s.Rooms.MountFast(app) }, Metrics: s.env.Metrics, StaffLogin: "/staff/login", CitizenLogin: "/login",
+	})
+}
+
+// actorName shows staff by name and everybody else by role and id.
+func (s *Slices) actorName(c *web.Ctx, actor string) string {
+	if kind, id, ok := strings.Cut(actor, ":"); ok && kind == "staff" {
+		return s.Staff.NameOf(c.Std(), id)
+	}
+	return actor
+}
+
+// scopes lists the centres and teams that an account can belong to.
+func (s *Slices) scopes(ctx context.Context) ([]web.Option, error) {
+	var out []web.Option
+	centres, err := centre.List(ctx, s.env.Pool)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range centres {
+		out = append(out, web.Option{Value: c.ID, Label: c.Name})
+	}
+	teams, err := s.Teams.TeamList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range teams {
+		out = append(out, web.Option{Value: t.ID, Label: t.Name})
+	}
+	return out, nil
+}
+
+// background starts what each replica of the portal does by itself.
+func (s *Slices) background(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return s.Rooms.Run(ctx) })
+	g.Go(func() error { return s.Booking.Run(ctx) })
+}
+
+// Prepare loads what the first page needs; it must be quick.
+func (s *Slices) Prepare(ctx context.Context) error { return s.Rooms.Refresh(ctx) }
+
+// Uncovered lists tables without a retention rule or an exemption.
+func (s *Slices) Uncovered(ctx context.Context) ([]string, error) {
+	return s.Retention.Uncovered(ctx, s.exempt)
+}
+
+// Seed fills an empty local portal with the demo state of Saxony; it does
+// nothing where something is there already.
+func (s *Slices) Seed(ctx context.Context) error {
+	now := s.env.Now()
+	err := pg.InTx(ctx, s.env.Pool, func(tx pgx.Tx) error {
+		for _, seed := range []func(context.Context, pgx.Tx, time.Time) error{
+			programme.SeedDemo, centre.SeedDemo, s.Inventory.SeedDemo, s.Teams.SeedDemo,
+		} {
+			if err := seed(ctx, tx, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("demo state: %w", err)
+	}
+	if err := s.Staff.SeedDemo(ctx, map[string]string{"zentrum": "leipzig", "team": mobileteams.DemoTeam1}); err != nil {
+		return fmt.Errorf("demo accounts: %w", err)
+	}
+	return nil
+}
