@@ -35,7 +35,7 @@ type SeriesRule struct {
 // SeriesRules returns all series rules of a programme by product, newest first.
 func SeriesRules(ctx context.Context, q pg.Querier, programmeID string) ([]SeriesRule, error) {
 	rows, err := q.Query(ctx, `
-		SELECT r.product_id, r.valid_from, r.doses, r.min_days, CASE WHEN r.doses = 1 THEN 0 ELSE coalesce(r.max_days, $2) END, r.plan_days, r.set_by, r.set_at
+		SELECT r.product_id, r.valid_from, r.doses, r.min_days, CASE WHEN r.doses = 1 THEN 0 ELSE coalesce(r.max_days, $2::int) END, r.plan_days, r.set_by, r.set_at
 		FROM programme.series_rule r JOIN programme.product p ON p.id = r.product_id
 		WHERE p.programme_id = $1 ORDER BY p.position, r.product_id, r.valid_from DESC`, programmeID, NoUpperLimit)
 	if err != nil {
@@ -54,6 +54,11 @@ func SeriesRules(ctx context.Context, q pg.Querier, programmeID string) ([]Serie
 func SetSeries(ctx context.Context, tx pgx.Tx, now time.Time, productID string, from time.Time, s Series, by By) error {
 	if _, err := ProductByID(ctx, tx, productID); err != nil {
 		return err
+	}
+	// The table says the same; its columns could not even take larger figures.
+	if s.Doses < 1 || s.Doses > 9 || s.MinDays < 0 || s.MinDays > 3650 || s.PlanDays < 0 || s.PlanDays > 3650 ||
+		s.MaxDays < 0 || (s.MaxDays > 3650 && s.MaxDays != NoUpperLimit) {
+		return fmt.Errorf("%w: series", ErrInvalid)
 	}
 	var before any
 	if old, err := SeriesFor(ctx, tx, productID, from); err == nil {
@@ -112,6 +117,9 @@ func SetAgeRule(ctx context.Context, tx pgx.Tx, now time.Time, r AgeRule, by By)
 	p, err := ProductByID(ctx, tx, r.ProductID)
 	if err != nil {
 		return err
+	}
+	if r.MinAge < 0 || r.MinAge > 120 || r.MaxAge < 0 || r.MaxAge > 130 {
+		return fmt.Errorf("%w: age", ErrInvalid)
 	}
 	rules, err := AgeRules(ctx, tx, p.ProgrammeID)
 	if err != nil {
@@ -188,6 +196,9 @@ func GroupRuleOn(ctx context.Context, q pg.Querier, programmeID, code string, on
 func SetGroup(ctx context.Context, tx pgx.Tx, now time.Time, g GroupRule, by By) error {
 	if _, err := ProgrammeByID(ctx, tx, g.ProgrammeID, "de"); err != nil {
 		return err
+	}
+	if g.Rank < 1 || g.Rank > 99 || g.MinAge < 0 || g.MinAge > 120 {
+		return fmt.Errorf("%w: rank or age", ErrInvalid)
 	}
 	for _, words := range []map[string]string{g.Name, g.Proof} {
 		if words["de"] == "" {

@@ -109,7 +109,7 @@ func ProductByID(ctx context.Context, q pg.Querier, id string) (Product, error) 
 func SeriesFor(ctx context.Context, q pg.Querier, productID string, on time.Time) (Series, error) {
 	var s Series
 	err := q.QueryRow(ctx, `
-		SELECT doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3) END, plan_days
+		SELECT doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3::int) END, plan_days
 		FROM programme.series_rule
 		WHERE product_id = $1 AND valid_from <= $2
 		ORDER BY valid_from DESC LIMIT 1`, productID, clock.Day(on), NoUpperLimit).

@@ -11,6 +11,7 @@ import (
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/renderer/html"
 
 	"impfportal/internal/pg"
 )
@@ -51,7 +52,8 @@ func (t Document) Empty() bool { return strings.TrimSpace(t.Markdown) == "" }
 
 // goldmark without html.WithUnsafe leaves raw HTML out and drops links to
 // javascript:, vbscript:, file: and data:.
-var markdown = goldmark.New(goldmark.WithExtensions(extension.Table, extension.Linkify))
+// A line break in the source is one on the page, as in an address.
+var markdown = goldmark.New(goldmark.WithExtensions(extension.Table, extension.Linkify), goldmark.WithRendererOptions(html.WithHardWraps()))
 
 // Text returns a text in lang: the administrator's, else the one that the
 // program brings along; a language that the text does not exist in falls back
