@@ -191,7 +191,7 @@ func (a *App) mount(r *Route) error {
 	}
 	a.fiber.Add(r.Method, r.Path, func(fc *fiber.Ctx) error {
 		c := a.ctx(fc)
-		if err := a.guard(c, r); err != nil {
+		if passed, err := a.guard(c, r); !passed || err != nil {
 			return err
 		}
 		return r.Handle(c)
@@ -199,25 +199,29 @@ func (a *App) mount(r *Route) error {
 	return nil
 }
 
-// guard is the one place that decides who may call a route.
-func (a *App) guard(c *Ctx, r *Route) error {
+// guard is the one place that decides who may call a route. Not passed without
+// an error means that the answer is given already: the way to the login.
+func (a *App) guard(c *Ctx, r *Route) (passed bool, err error) {
 	if r.Gate != "" && a.gate != nil {
 		if err := a.gate(c, r.Gate); err != nil {
-			return err
+			return false, err
 		}
 	}
 	u, err := c.loadUser()
 	if err != nil {
-		return err
+		return false, err
 	}
 	c.User = u
 	if len(r.Roles) > 0 && !u.Has(r.Roles...) {
-		return a.refuse(c, r)
+		return false, a.refuse(c, r)
 	}
 	if len(r.Roles) > 0 {
 		c.Set(fiber.HeaderCacheControl, "no-store")
 	}
-	return c.checkForgery(r)
+	if err := c.checkForgery(r); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // refuse: nobody is sent to the login (pages) or told 401; a wrong role is 403.
