@@ -89,6 +89,43 @@ func (s *Service) ClarifySame(ctx context.Context, personID, actor, role string)
 	})
 }
 
+// ClarifyReplace is an agent's finding that the registration in check is the
+// right one and the first was made by somebody else, or is of no use any more:
+// the first is deleted and the new one may book. It returns ErrStanding while
+// the first has an appointment that stands.
+func (s *Service) ClarifyReplace(ctx context.Context, personID, actor, role string) error {
+	return s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
+		var known *string
+		err := tx.QueryRow(ctx, `SELECT duplicate_of::text FROM citizen.person WHERE id = $1`, personID).Scan(&known)
+		if err != nil {
+			return err
+		}
+		if known != nil {
+			if _, err := tx.Exec(ctx, `SELECT FROM citizen.person WHERE id = $1 FOR UPDATE`, *known); err != nil {
+				return err
+			}
+			standing, err := s.Bookings(ctx, tx, []string{*known})
+			if err != nil {
+				return err
+			}
+			if standing[*known] {
+				return ErrStanding
+			}
+			if err := s.close(ctx, tx, []string{*known}, now); err != nil {
+				return err
+			}
+			if err := audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.replaced", Subject: Subject(*known)}); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE citizen.person SET state = 'active', duplicate_of = NULL, keep_from = $2 WHERE id = $1`, personID, now)
+		if err != nil {
+			return err
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.clarified_other", Subject: Subject(personID)})
+	})
+}
+
 func (s *Service) clarify(ctx context.Context, personID string, fn func(tx pgx.Tx, now time.Time) error) error {
 	now := s.Now()
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {

@@ -23,7 +23,7 @@ const (
 )
 
 // CodeExample is shown as a hint beside the field of a case number.
-const CodeExample = "7K2M-9QXD-4B"
+const CodeExample = "7K2M-9QXD-KZ"
 
 // ParseCaseNumber reads a case number as people type it (small letters,
 // spaces, hyphens, O for 0, I or L for 1) and returns the stored form: ten

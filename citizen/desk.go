@@ -1,9 +1,11 @@
 package citizen
 
 import (
+	"context"
 	"strings"
 
 	"impfportal/internal/clock"
+	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -78,3 +80,20 @@ func PersonJSON(p Person) APIPerson { return personOut(p) }
 
 // Problem turns the errors of this package into what a caller is told.
 func Problem(err error) error { return problem(err) }
+
+// TypedDate reads a date typed in three fields, of which day and month may be
+// missing; key is the text of what is wrong, or "". Nothing typed is the zero
+// date.
+func TypedDate(day, month, year string) (d PartialDate, key string) {
+	d, key = typedDate(day, month, year)
+	if key != "" {
+		key = "citizen.error." + key
+	}
+	return d, key
+}
+
+// CheckCount is how many registrations wait for an agent's word.
+func (s *Service) CheckCount(ctx context.Context, q pg.Querier) (n int, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*)::int FROM citizen.person WHERE state = 'check'`).Scan(&n)
+	return n, wrap("checks", err)
+}

@@ -38,7 +38,8 @@
 //	    |               agent: the same person                    ^
 //	    '---------------------------------------------------------'
 //
-// closed means: vault key destroyed, indexes and login data deleted. What is
+// (Or the agent finds that the first one is false: then the first is closed and
+// the one in check becomes active.) closed means: vault key destroyed, indexes and login data deleted. What is
 // left is a row of an id, programme, group and times.
 //
 // # Duplicates

@@ -71,7 +71,7 @@ func addressProblem(s string) (key string, args []any) {
 
 func characterProblem(r rune) (string, []any) {
 	switch {
-	case isEmoji(r):
+	case r != '\ufffd' && isEmoji(r):
 		return "emoji", nil
 	case unicode.IsControl(r) || r == '\ufffd' || unicode.Is(unicode.Co, r) || unicode.Is(unicode.Cf, r) || !unicode.IsPrint(r):
 		return "control", nil

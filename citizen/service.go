@@ -201,14 +201,15 @@ func (s *Service) Register(ctx context.Context, in Registration, by string) (Reg
 	}
 	for try := 0; ; try++ {
 		r, err := s.insert(ctx, in, by, now)
-		switch {
-		case pg.Violates(err, "login_pkey") && try < 3: // 40 random bits met an existing number
-			in.caseNumber = newCaseNumber()
-		case pg.Violates(err, "person_pkey"):
-			return s.again(ctx, in)
-		default:
+		if !pg.Violates(err, "person_pkey") && !pg.Violates(err, "login_person") && !pg.Violates(err, "login_pkey") {
 			return r, err
 		}
+		// Pressed twice, or (never, as good as) a case number drawn twice.
+		r, err = s.again(ctx, in)
+		if !errors.Is(err, ErrNotFound) || try == 3 {
+			return r, err
+		}
+		in.caseNumber = newCaseNumber()
 	}
 }
 
