@@ -9,7 +9,6 @@ SHELL := /bin/bash
 
 # A checkout that belongs to another user must not fail the build.
 export GOFLAGS ?= -buildvcs=false
-export JSON ONLY URL FULL
 
 ## run: install what is missing, build, and run portal and worker with Postgres and Redis; Ctrl-C stops all
 .PHONY: run

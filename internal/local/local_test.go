@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -276,4 +277,18 @@ func TestRootWithoutUserNamespaces(t *testing.T) {
 	_ = h.cmd.Process.Kill()
 	_ = h.cmd.Wait()
 	eventually(t, "no server is left", func() bool { return len(holders(filepath.Join(opts.DataDir, serversLock))) == 0 })
+}
+
+func TestPortInUseIsSaidClearly(t *testing.T) {
+	t.Parallel()
+	l, err := Listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	port := l.Addr().(*net.TCPAddr).Port
+	_, err = Listen(t.Context(), port)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("port %d is in use", port)) || !strings.Contains(err.Error(), "PORT") {
+		t.Errorf("the message is %v", err)
+	}
 }

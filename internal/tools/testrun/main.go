@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"impfportal/internal/checkout"
+	"impfportal/internal/leftover"
 	"impfportal/internal/local"
 	"impfportal/internal/shareddata"
 )
@@ -162,20 +163,9 @@ func marker(scratch string) string { return "IMPFPORTAL_TESTRUN=" + scratch }
 // sweepProcesses kills what the tests left running and returns what it was.
 func sweepProcesses(scratch string) []string {
 	var left []string
-	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environs {
-		raw, err := os.ReadFile(path)
-		if err != nil || !strings.Contains("\x00"+string(raw), "\x00"+marker(scratch)+"\x00") {
-			continue
-		}
-		dir := filepath.Dir(path)
-		var pid int
-		if _, err := fmt.Sscan(filepath.Base(dir), &pid); err != nil {
-			continue
-		}
-		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		left = append(left, fmt.Sprintf("%d %s", pid, strings.ReplaceAll(strings.Trim(string(line), "\x00"), "\x00", " ")))
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	for _, p := range leftover.Processes(marker(scratch)) {
+		left = append(left, p.String())
+		p.Kill()
 	}
 	return left
 }
