@@ -14,7 +14,7 @@ import (
 	"impfportal/vaccination"
 )
 
-//go:embed templates i18n
+//go:embed all:templates i18n
 var assets embed.FS
 
 // Assets are the pages and texts of dispatch and teams.

@@ -18,7 +18,7 @@ import (
 	"impfportal/programme"
 )
 
-//go:embed templates i18n
+//go:embed all:templates i18n
 var assets embed.FS
 
 // Assets are the pages and texts of the site.

@@ -237,7 +237,7 @@ func all(n int, fn func(i int) error) []error {
 func (b *bundle) app(role web.Role, scope string) *webtest.App {
 	b.t.Helper()
 	a := webtest.New(b.t, webtest.Config{Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(),
-		Bundles: []web.Bundle{vaccination.Assets}})
+		Bundles: []web.Bundle{vaccination.Assets, citizen.Assets}})
 	a.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{role}, Scope: scope})
 	return a
 }
