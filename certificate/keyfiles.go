@@ -22,55 +22,42 @@ import (
 // apart.
 const sealedMagic = "impfportal sealed key 1\n"
 
-// keyFolder is a folder of certificates (csca-<kid>.crt, dsc-<kid>.crt, PEM)
-// and their private keys (.key: PKCS #8, AES-256-GCM, mode 0600). The file's
-// name is bound into the seal. A certificate is written after its key: one
-// that exists has a key.
+// keyFolder is the folder of certificates and private keys. The name of a
+// sealed file is bound into its seal. A certificate is written after its key:
+// one that was made here has a key.
 type keyFolder struct {
-	dir  string
-	aead cipher.AEAD
+	dir         string
+	aead        cipher.AEAD
+	cscas, dscs []*x509.Certificate          // oldest first
+	names       map[*x509.Certificate]string // file without its ending
 }
 
 // openLocalKeys loads a local run's keys and makes what is missing or too old
 // for now, one process at a time.
 func openLocalKeys(cfg KeyConfig) (_ *Keys, err error) {
-	if len(cfg.Master) < 32 {
-		return nil, fmt.Errorf("%w: master secret shorter than 32 bytes", ErrKeys)
-	}
 	if !strings.HasPrefix(cfg.Issuer, Muster) {
 		return nil, fmt.Errorf("%w: issuer of a local run must begin with %s", ErrKeys, Muster)
 	}
-	f, err := newKeyFolder(cfg.Dir, cfg.Master)
-	if err != nil {
-		return nil, err
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 	}
-	unlock, err := f.lock()
+	unlock, err := lockFolder(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-
-	k := &Keys{}
-	if k.cscas, err = f.certificates("csca-"); err != nil {
+	f, err := openKeyFolder(cfg.Dir, cfg.Master)
+	if err != nil {
 		return nil, err
 	}
-	if k.dscs, err = f.certificates("dsc-"); err != nil {
+	k := &Keys{cscas: f.cscas, dscs: f.dscs}
+	if k.signer, err = f.signer(func(c *x509.Certificate) bool { return signsAt(c, cfg.Now) }); err != nil {
 		return nil, err
 	}
-	for _, c := range k.dscs {
-		if signsAt(c, cfg.Now) {
-			key, err := f.key("dsc-", c)
-			if err != nil {
-				return nil, err
-			}
-			if k.signer, err = NewSigner(key, c); err != nil {
-				return nil, err
-			}
-			return k, k.check()
+	if k.signer == nil {
+		if err := f.rollOver(k, cfg); err != nil {
+			return nil, err
 		}
-	}
-	if err := f.rollOver(k, cfg); err != nil {
-		return nil, err
 	}
 	return k, k.check()
 }
@@ -86,11 +73,11 @@ func (f *keyFolder) rollOver(k *Keys, cfg KeyConfig) error {
 		}
 	}
 	if ca != nil {
-		caKey, err = f.key("csca-", ca)
+		caKey, err = f.key(ca)
 	} else {
 		if caKey, ca, err = newCSCA(cfg.Issuer, cfg.Now); err == nil {
 			k.cscas = append(k.cscas, ca)
-			err = f.store("csca-", caKey, ca)
+			err = f.store("csca", caKey, ca)
 		}
 	}
 	if err != nil {
@@ -100,7 +87,7 @@ func (f *keyFolder) rollOver(k *Keys, cfg KeyConfig) error {
 	if err != nil {
 		return err
 	}
-	if err := f.store("dsc-", key, dsc); err != nil {
+	if err := f.store("dsc", key, dsc); err != nil {
 		return err
 	}
 	k.dscs = append(k.dscs, dsc)
@@ -108,10 +95,8 @@ func (f *keyFolder) rollOver(k *Keys, cfg KeyConfig) error {
 	return err
 }
 
-func newKeyFolder(dir string, master []byte) (*keyFolder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-	}
+// openKeyFolder reads all certificates of a folder.
+func openKeyFolder(dir string, master []byte) (*keyFolder, error) {
 	secret, err := hkdf.Key(sha256.New, master, nil, "impfportal certificate key files", 32)
 	if err != nil {
 		return nil, err
@@ -120,54 +105,78 @@ func newKeyFolder(dir string, master []byte) (*keyFolder, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
+	f := &keyFolder{dir: dir, names: map[*x509.Certificate]string{}}
+	if f.aead, err = cipher.NewGCM(block); err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.crt"))
 	if err != nil {
 		return nil, err
 	}
-	return &keyFolder{dir: dir, aead: aead}, nil
-}
-
-// lock keeps two processes that start together from both making keys.
-func (f *keyFolder) lock() (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(f.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("%w: lock: %w", ErrKeys, err)
-	}
-	return func() { file.Close() }, nil
-}
-
-// certificates loads the certificates of one kind, oldest first.
-func (f *keyFolder) certificates(kind string) ([]*x509.Certificate, error) {
-	names, err := filepath.Glob(filepath.Join(f.dir, kind+"*.crt"))
-	if err != nil {
-		return nil, err
-	}
-	var out []*x509.Certificate
-	for _, name := range names {
-		text, err := os.ReadFile(name)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 		}
 		cs, err := parseCertificates(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %v", ErrKeys, filepath.Base(name), err)
+			return nil, fmt.Errorf("%w: %s: %w", ErrKeys, file, err)
 		}
-		out = append(out, cs...)
+		for _, c := range cs {
+			f.names[c] = strings.TrimSuffix(filepath.Base(file), ".crt")
+			if c.IsCA {
+				f.cscas = append(f.cscas, c)
+			} else {
+				f.dscs = append(f.dscs, c)
+			}
+		}
 	}
-	slices.SortFunc(out, func(a, b *x509.Certificate) int { return a.NotBefore.Compare(b.NotBefore) })
-	return out, nil
+	for _, cs := range [][]*x509.Certificate{f.cscas, f.dscs} {
+		slices.SortFunc(cs, func(a, b *x509.Certificate) int { return a.NotBefore.Compare(b.NotBefore) })
+	}
+	return f, nil
 }
 
-func fileName(kind string, c *x509.Certificate) string { return fmt.Sprintf("%s%x", kind, KID(c)) }
+// lockFolder keeps two processes that start together from both making keys.
+func lockFolder(dir string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(dir, "certificate.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("%w: lock: %w", ErrKeys, err)
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// signer returns the newest signer that is usable and has its key here, nil
+// when there is none. A key file that cannot be read is an error.
+func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*Signer, error) {
+	for _, c := range slices.Backward(f.dscs) {
+		if !usable(c) {
+			continue
+		}
+		key, err := f.key(c)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, err := NewSigner(key, c)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrKeys, f.names[c], err)
+		}
+		return s, nil
+	}
+	return nil, nil
+}
 
 // key opens the private key of a certificate. A file that others can read, or
 // that another master secret has sealed, is an error and never replaced.
-func (f *keyFolder) key(kind string, c *x509.Certificate) (*ecdsa.PrivateKey, error) {
-	name := fileName(kind, c) + ".key"
+func (f *keyFolder) key(c *x509.Certificate) (*ecdsa.PrivateKey, error) {
+	name := f.names[c] + ".key"
 	path := filepath.Join(f.dir, name)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -176,39 +185,49 @@ func (f *keyFolder) key(kind string, c *x509.Certificate) (*ecdsa.PrivateKey, er
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s is readable by others (mode %o, 600 is right)", ErrKeys, path, info.Mode().Perm())
 	}
-	sealed, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 	}
-	body, ok := strings.CutPrefix(string(sealed), sealedMagic)
-	if n := f.aead.NonceSize(); ok && len(body) > n {
-		der, err := f.aead.Open(nil, []byte(body[:n]), []byte(body[n:]), []byte(name))
+	var key *ecdsa.PrivateKey
+	if body, ok := strings.CutPrefix(string(text), sealedMagic); ok {
+		n := min(f.aead.NonceSize(), len(body))
+		der, err := f.open(body[:n], body[n:], name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s was sealed with another master secret, or changed", ErrKeys, path)
 		}
-		if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-			if ec, ok := key.(*ecdsa.PrivateKey); ok {
-				return ec, nil
-			}
-		}
+		text = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
-	return nil, fmt.Errorf("%w: %s is damaged", ErrKeys, path)
+	if key, err = parseKey(text); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrKeys, path, err)
+	}
+	return key, nil
 }
 
-// store writes a key, then its certificate.
+func (f *keyFolder) open(nonce, sealed, name string) ([]byte, error) {
+	if len(nonce) != f.aead.NonceSize() {
+		return nil, errors.New("too short")
+	}
+	return f.aead.Open(nil, []byte(nonce), []byte(sealed), []byte(name))
+}
+
+// store writes a key, sealed, then its certificate.
 func (f *keyFolder) store(kind string, key *ecdsa.PrivateKey, c *x509.Certificate) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	name := fileName(kind, c)
+	name := fmt.Sprintf("%s-%x", kind, KID(c))
 	nonce := make([]byte, f.aead.NonceSize())
-	rand.Read(nonce)
+	if _, err := rand.Read(nonce); err != nil {
+		return err
+	}
 	sealed := append([]byte(sealedMagic), nonce...)
 	sealed = f.aead.Seal(sealed, nonce, der, []byte(name+".key"))
 	if err := f.write(name+".key", sealed); err != nil {
 		return err
 	}
+	f.names[c] = name
 	return f.write(name+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 }
 

@@ -18,25 +18,23 @@ var ErrKeys = errors.New("certificate: signing keys")
 // Muster is the word that everything outside production carries.
 const Muster = "MUSTER"
 
-// KeyConfig says where the keys come from. In a local run they are made at
-// the first start under Dir; for production they are configured as PEM, the
-// private key as a secret from a file, and nothing is ever made.
+// KeyConfig says where the keys lie: certificates as <name>.crt (PEM; an
+// authority is told from a signer by the certificate itself) and private keys
+// as <name>.key, readable by the owner only. In a local run what is missing is
+// made at the first start and sealed under the master secret. In production
+// nothing is ever made: the operator puts the files there, keys as PEM (PKCS
+// #8 or SEC 1) or sealed.
 type KeyConfig struct {
-	Local bool
-
-	Dir    string // local: folder of the sealed files, made when missing
-	Master []byte // local: 32 bytes, from which the files' own key is derived
-	Issuer string // local: organisation in the certificates; begins with MUSTER
-
-	CSCA   []byte // production: PEM certificates of the signing authority
-	DSC    []byte // production: PEM certificates of the signers, old ones too
-	DSCKey []byte // production: PEM private key (PKCS #8 or SEC 1) of one DSC; empty = this process does not sign
-
-	Now time.Time
+	Local  bool
+	Dir    string
+	Master []byte // 32 bytes, from which the files' own key is derived
+	Issuer string // local: organisation in new certificates; begins with MUSTER
+	Sign   bool   // production: this process signs, so a usable key must be there
+	Now    time.Time
 }
 
-// Keys holds the trust list of this portal and, where configured, the signer.
-// It is immutable.
+// Keys holds the trust list of this portal and, where this process has a
+// private key, the signer. It is immutable.
 type Keys struct {
 	cscas, dscs []*x509.Certificate
 	signer      *Signer
@@ -44,57 +42,42 @@ type Keys struct {
 
 // OpenKeys loads the keys, in a local run after making the missing ones. A
 // DSC whose time to sign is over is replaced there; the old one stays in the
-// trust list.
+// trust list. Every error is ErrKeys and says what is wrong.
 func OpenKeys(cfg KeyConfig) (*Keys, error) {
+	if len(cfg.Master) < 32 {
+		return nil, fmt.Errorf("%w: master secret shorter than 32 bytes", ErrKeys)
+	}
 	if cfg.Local {
 		return openLocalKeys(cfg)
 	}
-	k := &Keys{}
-	var err error
-	if k.cscas, err = parseCertificates(cfg.CSCA); err != nil {
-		return nil, fmt.Errorf("%w: certificate of the CSCA: %v", ErrKeys, err)
+	f, err := openKeyFolder(cfg.Dir, cfg.Master)
+	if err != nil {
+		return nil, err
 	}
-	if k.dscs, err = parseCertificates(cfg.DSC); err != nil {
-		return nil, fmt.Errorf("%w: certificate of the DSC: %v", ErrKeys, err)
-	}
+	k := &Keys{cscas: f.cscas, dscs: f.dscs}
 	for _, c := range slices.Concat(k.cscas, k.dscs) {
 		if strings.Contains(strings.ToUpper(c.Subject.String()), Muster) {
 			return nil, fmt.Errorf("%w: %q is a demo certificate", ErrKeys, c.Subject.CommonName)
 		}
 	}
-	if len(cfg.DSCKey) > 0 {
-		if k.signer, err = configuredSigner(cfg, k.dscs); err != nil {
-			return nil, err
-		}
+	if err := k.check(); err != nil {
+		return nil, err
 	}
-	return k, k.check()
-}
-
-// configuredSigner pairs the configured private key with its certificate.
-func configuredSigner(cfg KeyConfig, dscs []*x509.Certificate) (*Signer, error) {
-	key, err := parseKey(cfg.DSCKey)
-	if err != nil {
-		return nil, fmt.Errorf("%w: private key of the DSC: %v", ErrKeys, err)
+	if k.signer, err = f.signer(func(c *x509.Certificate) bool {
+		return mayVaccinate(c) == nil && !cfg.Now.Before(c.NotBefore) && cfg.Now.Before(c.NotAfter)
+	}); err != nil {
+		return nil, err
 	}
-	for _, c := range dscs {
-		if !key.PublicKey.Equal(c.PublicKey) {
-			continue
-		}
-		if err := mayVaccinate(c); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-		}
-		if cfg.Now.Before(c.NotBefore) || cfg.Now.After(c.NotAfter) {
-			return nil, fmt.Errorf("%w: the DSC is valid from %s to %s", ErrKeys, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
-		}
-		return NewSigner(key, c)
+	if cfg.Sign && k.signer == nil {
+		return nil, fmt.Errorf("%w: %s holds no private key of a DSC that is valid now and may sign vaccinations", ErrKeys, cfg.Dir)
 	}
-	return nil, fmt.Errorf("%w: the private key belongs to none of the DSCs", ErrKeys)
+	return k, nil
 }
 
 // check holds every DSC against the authorities: each must be signed by one.
 func (k *Keys) check() error {
 	if len(k.dscs) == 0 || len(k.cscas) == 0 {
-		return fmt.Errorf("%w: no DSC or no CSCA is configured", ErrKeys)
+		return fmt.Errorf("%w: certificate of the CSCA or of the DSC is missing", ErrKeys)
 	}
 	for _, dsc := range k.dscs {
 		if !slices.ContainsFunc(k.cscas, func(ca *x509.Certificate) bool { return dsc.CheckSignatureFrom(ca) == nil }) {

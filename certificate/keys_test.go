@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,7 +117,7 @@ func TestLocalKeysRefused(t *testing.T) {
 	t.Parallel()
 	cfg := localConfig(t)
 	k := mustOpen(t, cfg)
-	name := filepath.Join(cfg.Dir, fileName("dsc-", k.signer.cert)+".key")
+	name := filepath.Join(cfg.Dir, fmt.Sprintf("dsc-%x.key", KID(k.signer.cert)))
 	good, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -157,14 +158,15 @@ func TestLocalKeysRefused(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	refuse("lost key", cfg) // never silently replaced
+	// A key that is lost cannot sign; a new one takes over and the old
+	// certificates stay verifiable.
+	if k2 := mustOpen(t, cfg); len(k2.dscs) != 2 || k2.signer.cert.Equal(k.signer.cert) || k2.DSC(kidOf(k.signer.cert)) == nil {
+		t.Error("lost key")
+	}
 }
 
-func pemOf(typ string, der ...[]byte) (out []byte) {
-	for _, d := range der {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: d})...)
-	}
-	return out
+func pemOf(typ string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der})
 }
 
 func TestConfiguredKeys(t *testing.T) {
@@ -185,19 +187,6 @@ func TestConfiguredKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := KeyConfig{CSCA: pemOf("CERTIFICATE", ca.Raw), DSC: pemOf("CERTIFICATE", old.Raw, dsc.Raw), DSCKey: pemOf("PRIVATE KEY", pkcs8), Now: issuedAt}
-	k := mustOpen(t, good)
-	if s := mustSigner(t, k, issuedAt); !s.cert.Equal(dsc) || k.DSC(kidOf(old)) == nil {
-		t.Error("wrong signer")
-	}
-	if _, err := k.Signer(dsc.NotAfter); !errors.Is(err, ErrKeys) {
-		t.Errorf("signs after its end: %v", err)
-	}
-	verifier := good
-	verifier.DSCKey = nil
-	if _, err := mustOpen(t, verifier).Signer(issuedAt); !errors.Is(err, ErrKeys) {
-		t.Errorf("a process without a key signs: %v", err)
-	}
 	sec1, _ := x509.MarshalECPrivateKey(key)
 	strangerKey, stranger, _ := newCSCA("Jemand", issuedAt)
 	foreignKey, foreign, _ := newDSC("Jemand", stranger, strangerKey, issuedAt)
@@ -205,30 +194,63 @@ func TestConfiguredKeys(t *testing.T) {
 	muster := mustOpen(t, localConfig(t))
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	p384DER, _ := x509.MarshalECPrivateKey(p384)
+
+	type files map[string][]byte
+	open := func(change func(files), sign bool, now time.Time) (*Keys, error) {
+		f := files{"csca.crt": pemOf("CERTIFICATE", ca.Raw), "old.crt": pemOf("CERTIFICATE", old.Raw), "dsc.crt": pemOf("CERTIFICATE", dsc.Raw), "dsc.key": pemOf("PRIVATE KEY", pkcs8)}
+		change(f)
+		dir := t.TempDir()
+		for name, b := range f {
+			if b == nil {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return OpenKeys(KeyConfig{Dir: dir, Master: bytes.Repeat([]byte{7}, 32), Sign: sign, Now: now})
+	}
+	k, err := open(func(files) {}, true, issuedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := mustSigner(t, k, issuedAt); !s.cert.Equal(dsc) || k.DSC(kidOf(old)) == nil {
+		t.Error("wrong signer")
+	}
+	if _, err := k.Signer(dsc.NotAfter); !errors.Is(err, ErrKeys) {
+		t.Errorf("signs after its end: %v", err)
+	}
+	verifier, err := open(func(f files) { f["dsc.key"] = nil }, false, issuedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verifier.Signer(issuedAt); !errors.Is(err, ErrKeys) {
+		t.Errorf("a process without a key signs: %v", err)
+	}
+	none := func(files) {}
 	for why, c := range map[string]struct {
-		change func(*KeyConfig)
+		change func(files)
+		now    time.Time
 		ok     bool
 	}{
-		"SEC 1":        {func(c *KeyConfig) { c.DSCKey = pemOf("EC PRIVATE KEY", sec1) }, true},
-		"nothing":      {func(c *KeyConfig) { *c = KeyConfig{Now: issuedAt} }, false},
-		"no authority": {func(c *KeyConfig) { c.CSCA = nil }, false},
-		"no signer":    {func(c *KeyConfig) { c.DSC = nil }, false},
-		"foreign signer": {func(c *KeyConfig) {
-			c.DSC = pemOf("CERTIFICATE", foreign.Raw)
-			c.DSCKey = pemOf("PRIVATE KEY", foreign8)
-		}, false},
-		"foreign key": {func(c *KeyConfig) { c.DSCKey = pemOf("PRIVATE KEY", foreign8) }, false},
-		"P-384":       {func(c *KeyConfig) { c.DSCKey = pemOf("EC PRIVATE KEY", p384DER) }, false},
-		"rubbish":     {func(c *KeyConfig) { c.DSCKey = []byte("secret") }, false},
-		"too early":   {func(c *KeyConfig) { c.Now = issuedAt.AddDate(-1, 0, 0) }, false},
-		"expired":     {func(c *KeyConfig) { c.Now = issuedAt.AddDate(3, 0, 0) }, false},
-		"demo in production": {func(c *KeyConfig) {
-			c.CSCA, c.DSC = pemOf("CERTIFICATE", muster.cscas[0].Raw), pemOf("CERTIFICATE", muster.dscs[0].Raw)
-		}, false},
+		"SEC 1":          {func(f files) { f["dsc.key"] = pemOf("EC PRIVATE KEY", sec1) }, issuedAt, true},
+		"nothing":        {func(f files) { clear(f) }, issuedAt, false},
+		"no authority":   {func(f files) { f["csca.crt"] = nil }, issuedAt, false},
+		"no signer":      {func(f files) { f["dsc.crt"], f["old.crt"] = nil, nil }, issuedAt, false},
+		"no private key": {func(f files) { f["dsc.key"] = nil }, issuedAt, false},
+		"foreign signer": {func(f files) {
+			f["dsc.crt"], f["dsc.key"] = pemOf("CERTIFICATE", foreign.Raw), pemOf("PRIVATE KEY", foreign8)
+		}, issuedAt, false},
+		"foreign key": {func(f files) { f["dsc.key"] = pemOf("PRIVATE KEY", foreign8) }, issuedAt, false},
+		"P-384":       {func(f files) { f["dsc.key"] = pemOf("EC PRIVATE KEY", p384DER) }, issuedAt, false},
+		"rubbish":     {func(f files) { f["dsc.key"] = []byte("secret") }, issuedAt, false},
+		"too early":   {none, issuedAt.AddDate(-1, 0, 0), false},
+		"expired":     {none, issuedAt.AddDate(3, 0, 0), false},
+		"demo in production": {func(f files) {
+			f["csca.crt"], f["dsc.crt"] = pemOf("CERTIFICATE", muster.cscas[0].Raw), pemOf("CERTIFICATE", muster.dscs[0].Raw)
+		}, issuedAt, false},
 	} {
-		cfg := good
-		c.change(&cfg)
-		if _, err := OpenKeys(cfg); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrKeys) {
+		if _, err := open(c.change, true, c.now); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrKeys) {
 			t.Errorf("%s: %v", why, err)
 		}
 	}

@@ -1,0 +1,191 @@
+package certificate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+	"impfportal/internal/qr"
+	"impfportal/internal/web"
+)
+
+// pngScale makes a QR code of some 800 pixels: sharp on every screen.
+const pngScale = 8
+
+// Routes are the pages and operations of this slice. A certificate is handed
+// only to the login that its vaccination record names.
+func (s *Service) Routes() []web.Route {
+	citizen := []web.Role{web.RoleCitizen}
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/certificates", Roles: citizen, Nav: "certificate.nav", Handle: s.showList},
+		{Method: http.MethodGet, Path: "/certificates/:id/certificate.pdf", Roles: citizen, Handle: s.download(s.sendPDF)},
+		{Method: http.MethodGet, Path: "/certificates/:id/qr.png", Roles: citizen, Handle: s.download(s.sendPNG)},
+		{Method: http.MethodGet, Path: "/certificates/:id/hc1.txt", Roles: citizen, Handle: s.download(s.sendText)},
+
+		{Method: http.MethodGet, Path: "/api/v1/certificates", Roles: citizen, API: web.JSON("The citizen's vaccination certificates, newest first, with those that are still being made", s.apiList)},
+		{Method: http.MethodGet, Path: "/api/v1/certificates/trust", API: web.JSON("Certificates with which the portal's vaccination certificates can be verified", s.apiTrust)},
+		{Method: http.MethodGet, Path: "/api/v1/certificates/:id", Roles: citizen, API: web.JSON("One vaccination certificate with the text of its QR code", s.apiGet)},
+	}
+}
+
+// view is a certificate as the pages show it.
+type view struct {
+	Certificate
+	Name, Birth, Product, Holder string
+	FullFrom                     time.Time // from when it counts as complete; zero: more doses follow
+}
+
+func viewOf(c Certificate) view {
+	v := view{Certificate: c}
+	if !c.Ready() {
+		return v
+	}
+	codes := c.Codes()
+	v.Name, v.Birth = fullName(c.Payload.Name), c.Payload.Birth
+	v.Product, v.Holder = codes.ProductName, codes.HolderName
+	v.FullFrom = fullFrom(c.Entry(), codes, c.Day)
+	return v
+}
+
+func fullName(n Name) string {
+	switch {
+	case n.Given == "":
+		return n.Family
+	case n.Family == "":
+		return n.Given
+	}
+	return n.Given + " " + n.Family
+}
+
+// fullFrom is the day from which the holder counts as fully vaccinated
+// (section 2 no. 3 SchAusnahmV): on the 15th day after the last dose, at once
+// for one dose after an infection; zero while a dose is missing.
+func fullFrom(e Entry, codes Codes, day time.Time) time.Time {
+	switch {
+	case e.Dose < e.Doses:
+		return time.Time{}
+	case e.Doses == 1 && codes.Doses == 2:
+		return day
+	}
+	return day.AddDate(0, 0, 15)
+}
+
+type listPage struct {
+	Certificates []view
+	Muster       bool
+}
+
+func (s *Service) views(c *web.Ctx) ([]view, error) {
+	list, err := s.OfPerson(c.Std(), s.Pool, c.User.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]view, len(list))
+	for i, x := range list {
+		out[i] = viewOf(x)
+	}
+	return out, nil
+}
+
+func (s *Service) showList(c *web.Ctx) error {
+	list, err := s.views(c)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.Page("certificate/list", listPage{list, !s.Production})
+}
+
+// Card is the certificate's place on the page "my case".
+func (s *Service) Card() web.Card {
+	return web.Card{Template: "certificate/_card", Data: func(c *web.Ctx) (any, error) {
+		list, err := s.views(c)
+		if err != nil || len(list) == 0 {
+			return nil, err
+		}
+		return listPage{list, !s.Production}, nil
+	}}
+}
+
+// Figures count certificates.
+type Figures struct {
+	Today, Released int // released since midnight in Berlin, and in all
+	Open, Late      int // begun and not released; of these for longer than a minute
+	Refused         int
+	Muster          bool
+}
+
+// Count returns the figures at a moment.
+func (s *Service) Count(ctx context.Context, q pg.Querier, now time.Time) (f Figures, err error) {
+	err = q.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE released_at >= $1), count(*) FILTER (WHERE state = 'released'),
+		       count(*) FILTER (WHERE state IN ('intent', 'signed')),
+		       count(*) FILTER (WHERE state IN ('intent', 'signed') AND created_at < $2),
+		       count(*) FILTER (WHERE state = 'refused')
+		  FROM certificate.certificate`, clock.At(clock.Day(now), 0, 0), now.Add(-stale)).
+		Scan(&f.Today, &f.Released, &f.Open, &f.Late, &f.Refused)
+	f.Muster = !s.Production
+	return f, err
+}
+
+// AdminCard shows the figures on the administration's overview.
+func (s *Service) AdminCard() web.Card {
+	return web.Card{Template: "certificate/_figures", Data: func(c *web.Ctx) (any, error) {
+		return s.Count(c.Std(), s.Pool, c.Now)
+	}}
+}
+
+// download finds the certificate of the path for its owner.
+func (s *Service) download(send func(c *web.Ctx, x Certificate) error) func(c *web.Ctx) error {
+	return func(c *web.Ctx) error {
+		x, err := s.own(c, c.Params("id"))
+		if err != nil {
+			return err
+		}
+		return send(c, x)
+	}
+}
+
+// own returns a ready certificate of whoever asks, or a problem.
+func (s *Service) own(c *web.Ctx, certificateID string) (Certificate, error) {
+	x, err := s.Get(c.Std(), s.Pool, certificateID, c.User.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return x, web.NotFound()
+	case err != nil:
+		return x, err
+	case !x.Ready():
+		return x, web.Fail(http.StatusConflict, "certificate.error.not_ready")
+	}
+	return x, nil
+}
+
+func (s *Service) sendPDF(c *web.Ctx, x Certificate) error {
+	body, err := s.PDF(x, c.Lang)
+	if err != nil {
+		return err
+	}
+	return c.Download("application/pdf", c.T("certificate.file")+"-"+x.Entry().Date+".pdf", body)
+}
+
+func (s *Service) sendPNG(c *web.Ctx, x Certificate) error {
+	code, err := qr.Encode(x.HC1, qr.Q)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "image/png")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.Send(code.PNG(pngScale))
+}
+
+func (s *Service) sendText(c *web.Ctx, x Certificate) error {
+	return c.Download("text/plain; charset=us-ascii", c.T("certificate.file")+"-"+x.Entry().Date+".txt", []byte(x.HC1))
+}
+
+// day is a moment's day in Berlin, ISO 8601.
+func day(t time.Time) string { return clock.Day(t).Format(time.DateOnly) }

@@ -1,0 +1,118 @@
+package certificate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/pg"
+)
+
+// Certificate is a certificate as its owner sees it.
+type Certificate struct {
+	ID        string // "" in StateMaking
+	RecordID  string
+	State     State
+	Problem   string // StateRefused: "name", "dose" or "dates"
+	Day       time.Time
+	HC1       string // StateReleased only, like the following
+	Payload   Payload
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	KID       []byte
+}
+
+// Ready reports whether it can be shown and downloaded.
+func (c Certificate) Ready() bool { return c.State == StateReleased }
+
+// Entry is the vaccination that a ready certificate attests.
+func (c Certificate) Entry() Entry { return c.Payload.V[0] }
+
+// Codes are the words beside the codes of a ready certificate.
+func (c Certificate) Codes() Codes { return describe(c.Entry()) }
+
+// OfPerson returns the certificates of a login, newest first, and those that
+// are still being made for records of that login.
+func (s *Service) OfPerson(ctx context.Context, q pg.Querier, personID string) ([]Certificate, error) {
+	out, err := s.read(ctx, q, `c.person_id = $1`, personID)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.Source.OfPerson(ctx, q, personID)
+	if err != nil {
+		return nil, fmt.Errorf("records of a login: %w", err)
+	}
+	for _, v := range records {
+		_, wanted := CodesFor(v.ProductID, s.Now())
+		known := slices.ContainsFunc(out, func(c Certificate) bool { return c.RecordID == v.RecordID })
+		if wanted && !known {
+			out = append(out, Certificate{RecordID: v.RecordID, State: StateMaking, Day: v.Day})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Certificate) int { return b.Day.Compare(a.Day) })
+	return out, nil
+}
+
+// Get returns one certificate of a login. Somebody else's is ErrNotFound.
+func (s *Service) Get(ctx context.Context, q pg.Querier, certificateID, personID string) (Certificate, error) {
+	if uuid.Validate(certificateID) != nil || uuid.Validate(personID) != nil {
+		return Certificate{}, ErrNotFound
+	}
+	list, err := s.read(ctx, q, `c.id = $1 AND c.person_id = $2`, certificateID, personID)
+	if err != nil {
+		return Certificate{}, err
+	}
+	if len(list) == 0 {
+		return Certificate{}, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// read opens the certificates that a condition selects. where is a constant
+// of this package, never input.
+func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...any) ([]Certificate, error) {
+	rows, err := q.Query(ctx, `
+		SELECT c.id::text, c.record_id::text, c.key_id::text, k.wrapped, c.state, c.problem, c.hc1, c.issued_at, c.expires_at, c.kid, c.created_at
+		  FROM certificate.certificate c JOIN vault.key k ON k.id = c.key_id
+		 WHERE `+where+` ORDER BY c.created_at DESC`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Certificate, err error) {
+		var (
+			keyID           string
+			wrapped, sealed []byte
+			issued, expires *time.Time
+		)
+		if err := row.Scan(&c.ID, &c.RecordID, &keyID, &wrapped, &c.State, &c.Problem, &sealed, &issued, &expires, &c.KID, &c.Day); err != nil {
+			return c, err
+		}
+		if !c.Ready() {
+			return c, nil
+		}
+		c.IssuedAt, c.ExpiresAt = *issued, *expires
+		key, err := s.Vault.Unwrap(keyID, wrapped)
+		if err != nil {
+			return c, err
+		}
+		text, err := key.Unseal(sealHC1, sealed)
+		if err != nil {
+			return c, fmt.Errorf("certificate %s: %w", c.ID, err)
+		}
+		d, err := Decode(string(text))
+		if err != nil {
+			return c, fmt.Errorf("certificate %s: %w", c.ID, err)
+		}
+		if len(d.Claims.HCert.DCC.V) != 1 {
+			return c, errors.New("certificate " + c.ID + " holds no vaccination")
+		}
+		c.HC1, c.Payload = string(text), d.Claims.HCert.DCC
+		c.Day, err = time.Parse(time.DateOnly, c.Entry().Date)
+		return c, err
+	})
+}

@@ -1,0 +1,85 @@
+package certificate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+	"impfportal/internal/vault"
+	"impfportal/notify"
+)
+
+// ErrGone is what a Source returns for a record that does not exist (any more).
+var ErrGone = errors.New("certificate: no such vaccination record")
+
+// ErrNotFound says that there is no such certificate, or that it is somebody
+// else's.
+var ErrNotFound = errors.New("certificate: no such certificate")
+
+// Source reads vaccination records. FromRecords makes it of the treatment
+// record; tests have their own.
+type Source struct {
+	// Record returns one record, or ErrGone.
+	Record func(ctx context.Context, q pg.Querier, recordID string) (Vaccination, error)
+	// OfPerson returns the records that belong to a login, oldest first.
+	OfPerson func(ctx context.Context, q pg.Querier, personID string) ([]Vaccination, error)
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Pool   *pgxpool.Pool
+	Vault  *vault.Vault
+	Keys   *Keys
+	Now    clock.Clock
+	Log    *slog.Logger
+	Source Source
+	// Issuer is the name in the certificate ("is", at most 80 characters).
+	Issuer string
+	// Production is true where certificates are meant for people. Otherwise
+	// everything says MUSTER, and so must Issuer.
+	Production bool
+	// Send stores a message, as notify.Service.Send; nil = nobody is told.
+	Send func(ctx context.Context, tx pgx.Tx, to notify.Recipient, m notify.Message) error
+	// Recipient finds how the owner of a login can be reached, false when the
+	// registration is gone. Without it the contact that stays with the record
+	// is used.
+	Recipient func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error)
+	// PublicURL stands in messages, "https://..."; may be empty.
+	PublicURL string
+}
+
+// Service makes certificates and hands them out.
+type Service struct{ Config }
+
+// New makes the service. It refuses a configuration that would issue real
+// certificates in the name of MUSTER, or demo certificates without it.
+func New(cfg Config) (*Service, error) {
+	if err := checkIssuer(cfg.Issuer, cfg.Production); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Service{cfg}, nil
+}
+
+// checkIssuer holds the issuer's name against the mode of the run.
+func checkIssuer(issuer string, production bool) error {
+	muster := strings.Contains(strings.ToUpper(issuer), Muster)
+	switch {
+	case issuer == "" || utf8.RuneCountInString(issuer) > 80:
+		return errors.New("certificate: the issuer's name must have 1 to 80 characters")
+	case production && muster:
+		return errors.New("certificate: the issuer of a production portal must not be MUSTER")
+	case !production && !muster:
+		return errors.New("certificate: outside production the issuer's name must say MUSTER")
+	}
+	return nil
+}
