@@ -68,15 +68,7 @@ func Find(dataDir string) (Instance, error) {
 	if err != nil {
 		return Instance{}, fmt.Errorf("local: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, ownerLock), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return Instance{}, fmt.Errorf("%w %s; start it with `make run`", ErrNotRunning, dir)
-	}
-	if err != nil {
-		return Instance{}, fmt.Errorf("local: %w", err)
-	}
-	defer lock.Close()
-	running, err := isLocked(lock)
+	running, err := isRunning(dir)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -85,6 +77,32 @@ func Find(dataDir string) (Instance, error) {
 		return Instance{}, fmt.Errorf("%w %s; start it with `make run`", ErrNotRunning, dir)
 	}
 	return inst, readErr
+}
+
+// InUse returns the error that Start would fail with, [ErrInUse], when a portal
+// runs on dataDir; so that this can be said before something else goes wrong.
+func InUse(dataDir string) error {
+	dir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return fmt.Errorf("local: %w", err)
+	}
+	if running, err := isRunning(dir); err != nil || !running {
+		return err
+	}
+	return inUse(dir)
+}
+
+// isRunning asks whether somebody holds the portal's lock of dir.
+func isRunning(dir string) (bool, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, ownerLock), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("local: %w", err)
+	}
+	defer lock.Close()
+	return isLocked(lock)
 }
 
 func readInstance(dir string) (Instance, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,6 +89,9 @@ func TestSecondStartIsRefused(t *testing.T) {
 	if !errors.Is(err, ErrInUse) {
 		t.Fatalf("the second start returned %v", err)
 	}
+	if err := InUse(opts.DataDir); !errors.Is(err, ErrInUse) {
+		t.Errorf("InUse returned %v", err)
+	}
 	for _, want := range []string{opts.DataDir, "http://127.0.0.1:8080", fmt.Sprint(os.Getpid()), "DATA_DIR"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the message %q does not mention %s", err, want)
@@ -130,6 +132,9 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find(dir); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("after: %v", err)
+	}
+	if err := InUse(dir); err != nil {
+		t.Errorf("InUse after: %v", err)
 	}
 }
 
@@ -277,18 +282,4 @@ func TestRootWithoutUserNamespaces(t *testing.T) {
 	_ = h.cmd.Process.Kill()
 	_ = h.cmd.Wait()
 	eventually(t, "no server is left", func() bool { return len(holders(filepath.Join(opts.DataDir, serversLock))) == 0 })
-}
-
-func TestPortInUseIsSaidClearly(t *testing.T) {
-	t.Parallel()
-	l, err := Listen(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	port := l.Addr().(*net.TCPAddr).Port
-	_, err = Listen(t.Context(), port)
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("port %d is in use", port)) || !strings.Contains(err.Error(), "PORT") {
-		t.Errorf("the message is %v", err)
-	}
 }
