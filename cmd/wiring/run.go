@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"impfportal/internal/config"
+	"impfportal/internal/local"
 	"impfportal/staff"
 )
 
@@ -104,6 +105,12 @@ func listen(cfg config.Config) (net.Listener, error) {
 	}
 	ln, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, cfg.Port))
 	if errors.Is(err, syscall.EADDRINUSE) {
+		// Most likely it is this portal already: then say so.
+		if cfg.Local() {
+			if err := local.InUse(cfg.DataDir); err != nil {
+				return nil, err
+			}
+		}
 		return nil, fmt.Errorf("port %d is in use by another program: stop that, or choose another port, for example PORT=%d make run", cfg.Port, cfg.Port+1)
 	}
 	if err != nil {
