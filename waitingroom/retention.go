@@ -1,0 +1,34 @@
+package waitingroom
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/retention"
+)
+
+// RetentionRules ends the rows of admissions once no ticket can be presented
+// again. They name no person.
+func RetentionRules() []retention.Rule {
+	return []retention.Rule{{
+		Name: "waitingroom.pass", Table: "waitingroom.pass", Why: "a used ticket must stay used as long as it could be shown again; afterwards the row has no use",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			// A ticket lives for TicketLife, its pass a day at most.
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.pass WHERE id IN (
+					SELECT id FROM waitingroom.pass WHERE entered_at < $1 ORDER BY entered_at LIMIT $2)`,
+				now.Add(-TicketLife-25*time.Hour), limit)
+			return tag.RowsAffected(), err
+		},
+	}}
+}
+
+// RetentionExempt names the tables that are kept.
+func RetentionExempt() []retention.Exempt {
+	return []retention.Exempt{
+		{Table: "waitingroom.room", Why: "settings of the rooms"},
+		{Table: "waitingroom.line", Why: "one row per room with the numbers given out; names nobody"},
+	}
+}
