@@ -184,7 +184,6 @@ func (p *portal) wait(t testing.TB, limit time.Duration) error {
 // leftover waits until no process of the portal is left and returns those that
 // stay all the same, after it has killed them.
 func (p *portal) leftover() []leftover.Process {
-	t.Helper()
 	var left []leftover.Process
 	gone := poll(stopLimit, func() bool {
 		left = leftover.Processes(p.mark)
