@@ -15,7 +15,7 @@ import (
 	"impfportal/notify"
 )
 
-//go:embed templates i18n
+//go:embed all:templates i18n
 var files embed.FS
 
 // Assets are the pages and texts of this slice.

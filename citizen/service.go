@@ -269,7 +269,11 @@ func (s *Service) insert(ctx context.Context, in Registration, by string, now ti
 		if err := registered.Enqueue(ctx, tx, registeredPayload{PersonID: p.ID, ByStaff: strings.HasPrefix(by, "staff:")}); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: by, Action: "citizen.registered", Subject: Subject(p.ID),
+		role := "" // of staff: stands in their own entry about the call
+		if by == SessionKind {
+			role = string(web.RoleCitizen)
+		}
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: by, Role: role, Action: "citizen.registered", Subject: Subject(p.ID),
 			After: map[string]string{"programme": p.ProgrammeID, "group": p.GroupCode}})
 	})
 	if err != nil {
