@@ -42,6 +42,9 @@ type ChannelDay struct {
 	Taken  int       `json:"taken"`
 }
 
+// Free is what of the quota is left.
+func (d ChannelDay) Free() int { return max(0, d.Places-d.Taken) }
+
 // ChannelDays returns the quota of a channel by day, from and to included; days
 // without a place are left out.
 func ChannelDays(ctx context.Context, q pg.Querier, ch Channel, from, to time.Time) ([]ChannelDay, error) {

@@ -1,0 +1,37 @@
+// Package hotline is the desk of the call centre's agents (Hotline).
+//
+// An agent finds or registers a caller and books from the hotline's own quota,
+// at least as many days ahead as the channel says (five), because the papers
+// go by post. Agents do not wait in line. Registering and booking are the same
+// functions that the pages of the citizens call, with the same checks.
+//
+// # Who reads what
+//
+// Searching and every opening of a case are in the audit record: the agent,
+// the person's id, and for a search in which way it was done and whom it found;
+// never what was typed. What is typed into a search goes in the body of the
+// request, not in its address.
+//
+// # Papers
+//
+// A letter (DIN 5008 form B) carries both appointments and, for somebody who
+// was registered in the same call, the login data. The secret stands on the
+// agent's screen once, right after registering, and in that letter; until the
+// letter is written it is kept sealed under the person's key (login_data).
+//
+// A booking over the hotline and its letter belong together, although the
+// booking commits alone: the wish for the letter is stored before the booking
+// is confirmed, fulfilled right after, and looked after by a job if the program
+// is killed in between.
+//
+//	            booking confirmed, address known
+//	  wanted ------------------------------------> made (print queue of notify)
+//	     \---- booking ended, or no address -----> dropped
+//
+// Login data of somebody for whom nothing was booked within half an hour goes
+// out in a letter of its own. E-mail and SMS about a booking are sent by
+// booking itself, whoever booked.
+//
+// New login data for a caller who has lost it is never told on the telephone:
+// it goes to the contact that is known, or by post to the known address.
+package hotline

@@ -1,0 +1,328 @@
+package hotline
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"impfportal/booking"
+	"impfportal/centre"
+	"impfportal/citizen"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/web"
+	"impfportal/programme"
+)
+
+type caseView struct {
+	Case
+	CaseNumber string
+	Group      string
+	Centre     centre.Centre
+	Product    string
+	Reference  string
+	Confirmed  bool
+	Side       side
+	Results    []web.Option
+}
+
+func casePath(c *web.Ctx) string { return "/hotline/persons/" + c.Params("id") }
+
+func (s *Service) showCase(c *web.Ctx) error { return s.casePage(c, &web.Form{}) }
+
+func (s *Service) casePage(c *web.Ctx, f *web.Form) error {
+	open, err := s.OpenCase(c.Std(), c.Params("id"), by(c))
+	if err != nil {
+		return problem(err)
+	}
+	v := caseView{Case: open, CaseNumber: citizen.PrintCode(open.Person.CaseNumber)}
+	group, err := programme.GroupByCode(c.Std(), s.Pool, open.Person.ProgrammeID, open.Person.GroupCode, c.Now, c.Lang)
+	if err != nil && !errors.Is(err, programme.ErrNotFound) {
+		return err
+	}
+	v.Group = group.Name
+	if open.Series != nil {
+		if v.Centre, err = centre.Get(c.Std(), s.Pool, open.Series.CentreID); err != nil {
+			return err
+		}
+		p, err := programme.ProductByID(c.Std(), s.Pool, open.Series.ProductID)
+		if err != nil {
+			return err
+		}
+		v.Product, v.Reference, v.Confirmed = p.Name, booking.PrintReference(open.Series.Reference), open.Series.State == booking.StateConfirmed
+	}
+	for _, d := range Dispositions {
+		v.Results = append(v.Results, web.Option{Value: d, Label: c.T("hotline.disposition." + d)})
+	}
+	if v.Side, err = s.side(c); err != nil {
+		return err
+	}
+	return c.PageForm("hotline/case", f, v)
+}
+
+// offer is one series as an agent reads it out.
+type offer struct {
+	Value string // slot ids
+	booking.Choice
+	Product string
+}
+
+type offerDay struct {
+	Day     time.Time
+	Free    int
+	Current bool
+}
+
+type bookView struct {
+	Person   citizen.Person
+	Centres  []web.Option
+	CentreID string
+	Centre   string
+	Days     []offerDay
+	Day      time.Time
+	Offers   []offer
+	Key      string
+	Earliest time.Time
+	Side     side
+	Taken    bool // what was chosen is gone; Offers are the nearest
+}
+
+// bookHorizon is how far ahead an agent looks.
+const bookHorizon = 60
+
+func (s *Service) showBook(c *web.Ctx) error {
+	v, err := s.bookView(c, c.Query("centre"), c.Query("day"))
+	if err != nil {
+		return problem(err)
+	}
+	v.Key = id.New()
+	return c.PageForm("hotline/book", web.NewForm("centre", v.CentreID), v)
+}
+
+// bookView gathers what could be booked for a person at a centre on a day; the
+// first day with something free when none is named.
+func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
+	p, err := s.Citizens.Person(c.Std(), s.Pool, c.Params("id"))
+	if err != nil {
+		return bookView{}, err
+	}
+	v := bookView{Person: p}
+	if v.Side, err = s.side(c); err != nil {
+		return v, err
+	}
+	if v.Centres, v.CentreID, err = s.centres(c, p, centreID); err != nil || v.CentreID == "" {
+		return v, err
+	}
+	v.Centre = v.Centres[slices.IndexFunc(v.Centres, func(o web.Option) bool { return o.Value == v.CentreID })].Label
+	days, err := s.Booking.Offers(c.Std(), s.Pool, booking.OfferQuery{Person: p, CentreID: v.CentreID, Channel: booking.Hotline, From: c.Now, To: c.Now.AddDate(0, 0, bookHorizon)})
+	if err != nil {
+		return v, err
+	}
+	wanted, _ := time.Parse(time.DateOnly, day)
+	if !slices.ContainsFunc(days, func(d booking.OfferDay) bool { return d.Day.Equal(wanted) }) && len(days) > 0 {
+		wanted = days[0].Day
+	}
+	v.Day = wanted
+	names, err := s.productNames(c.Std())
+	if err != nil {
+		return v, err
+	}
+	for _, d := range days {
+		if n := len(v.Days); n > 0 && v.Days[n-1].Day.Equal(d.Day) {
+			v.Days[n-1].Free += d.Free()
+		} else {
+			v.Days = append(v.Days, offerDay{Day: d.Day, Free: d.Free(), Current: d.Day.Equal(wanted)})
+		}
+		if !d.Day.Equal(wanted) {
+			continue
+		}
+		for _, t := range d.First {
+			if choice, ok := d.Choice(t.SlotID); ok {
+				v.Offers = append(v.Offers, offerOf(choice, names))
+			}
+		}
+	}
+	return v, nil
+}
+
+func offerOf(ch booking.Choice, names map[string]string) offer {
+	ids := make([]string, len(ch.Times))
+	for i, slot := range ch.SlotIDs() {
+		ids[i] = strconv.FormatInt(slot, 10)
+	}
+	return offer{Value: strings.Join(ids, ","), Choice: ch, Product: names[ch.ProductID]}
+}
+
+func (s *Service) productNames(ctx context.Context) (map[string]string, error) {
+	list, err := programme.Products(ctx, s.Pool, "")
+	names := map[string]string{}
+	for _, p := range list {
+		names[p.ID] = p.Name
+	}
+	return names, err
+}
+
+// centres lists the centres with what is free over the hotline, and chooses
+// one: the wanted, else the one with the earliest free day.
+func (s *Service) centres(c *web.Ctx, p citizen.Person, wanted string) (out []web.Option, chosen string, err error) {
+	list, err := centre.List(c.Std(), s.Pool)
+	if err != nil {
+		return nil, "", err
+	}
+	free, err := s.Booking.FreeOver(c.Std(), s.Pool, booking.Hotline)
+	if err != nil {
+		return nil, "", err
+	}
+	allowed, err := programme.AllowedProducts(c.Std(), s.Pool, p.ProgrammeID, p.Birth.Latest(), clock.Day(c.Now))
+	if err != nil {
+		return nil, "", err
+	}
+	count := map[string]int{}
+	var first time.Time
+	for _, f := range free {
+		if !slices.ContainsFunc(allowed, func(a programme.Product) bool { return a.ID == f.ProductID }) {
+			continue
+		}
+		count[f.CentreID] += f.Free
+		if chosen == "" || f.Day.Before(first) {
+			chosen, first = f.CentreID, f.Day
+		}
+	}
+	for _, x := range list {
+		out = append(out, web.Option{Value: x.ID, Label: c.T("hotline.book.centre_free", "Name", x.Name, "Count", count[x.ID])})
+		if x.ID == wanted {
+			chosen = wanted
+		}
+	}
+	if chosen == "" && len(list) > 0 {
+		chosen = list[0].ID
+	}
+	return out, chosen, nil
+}
+
+func (s *Service) book(c *web.Ctx) error {
+	f := c.Form()
+	var slots []int64
+	for _, part := range strings.Split(f.Get("offer"), ",") {
+		if n, err := strconv.ParseInt(part, 10, 64); err == nil {
+			slots = append(slots, n)
+		}
+	}
+	if len(slots) == 0 {
+		f.Fail("offer", "hotline.error.choose")
+		return s.bookAgain(c, f, nil)
+	}
+	_, err := s.Book(c.Std(), c.Params("id"), slots, f.Get("key"), by(c))
+	var taken *booking.TakenError
+	if errors.As(err, &taken) {
+		f.Fail("offer", "hotline.error.taken")
+		return s.bookAgain(c, f, taken.Alternatives)
+	}
+	if err != nil {
+		return problem(err)
+	}
+	c.Flash("hotline.booked")
+	return c.See(casePath(c))
+}
+
+// bookAgain shows the page with what was wrong; near are the nearest series
+// when the chosen one is gone.
+func (s *Service) bookAgain(c *web.Ctx, f *web.Form, near []booking.Choice) error {
+	v, err := s.bookView(c, f.Get("centre"), f.Get("day"))
+	if err != nil {
+		return problem(err)
+	}
+	v.Key = id.New() // the taken one is spent
+	if near != nil {
+		names, err := s.productNames(c.Std())
+		if err != nil {
+			return err
+		}
+		v.Taken, v.Offers = true, nil
+		for _, ch := range near {
+			v.Offers = append(v.Offers, offerOf(ch, names))
+		}
+	}
+	return c.PageForm("hotline/book", f, v)
+}
+
+func (s *Service) cancel(c *web.Ctx) error {
+	f := c.Form()
+	if f.Get("sure") == "" {
+		f.Fail("sure", "hotline.error.sure")
+		return s.casePage(c, f)
+	}
+	if err := s.Cancel(c.Std(), c.Params("id"), f.Get("series"), by(c)); err != nil {
+		return problem(err)
+	}
+	c.Flash("hotline.cancelled")
+	return c.See(casePath(c))
+}
+
+func (s *Service) loginData(c *web.Ctx) error {
+	var err error
+	switch c.Form().Get("way") {
+	case "post":
+		err = s.NewLoginByPost(c.Std(), c.Params("id"), by(c))
+	case "contact":
+		err = s.NewLoginByContact(c.Std(), c.Params("id"), by(c))
+	default:
+		err = booking.ErrInvalid
+	}
+	if err != nil {
+		return problem(err)
+	}
+	c.Flash("hotline.login.sent")
+	return c.See(casePath(c))
+}
+
+func (s *Service) again(c *web.Ctx) error {
+	if err := s.PapersAgain(c.Std(), c.Params("id"), by(c)); err != nil {
+		return problem(err)
+	}
+	c.Flash("hotline.letter.again_done")
+	return c.See(casePath(c))
+}
+
+func (s *Service) preview(c *web.Ctx) error {
+	b, err := s.Preview(c.Std(), c.Params("id"), by(c))
+	if err != nil {
+		return problem(err)
+	}
+	return c.Download("application/pdf", c.T("hotline.letter.file")+".pdf", b)
+}
+
+func (s *Service) addNote(c *web.Ctx) error {
+	f := c.Form()
+	if f.Get("text") == "" && f.Get("disposition") == "" {
+		f.Fail("text", "web.error.required")
+	}
+	if n := len([]rune(f.Get("text"))); n > maxNote {
+		f.Fail("text", "web.error.too_long", "Max", maxNote)
+	}
+	if !f.OK() {
+		return s.casePage(c, f)
+	}
+	if err := s.AddNote(c.Std(), c.Params("id"), f.Get("disposition"), f.Get("text"), by(c)); err != nil {
+		return problem(err)
+	}
+	c.Flash("hotline.note.saved")
+	return c.See(casePath(c))
+}
+
+// letterStep is a button on a batch of the print queue.
+func (s *Service) letterStep(step func(ctx context.Context, batchID, actor, role string) error, done string) func(c *web.Ctx) error {
+	return func(c *web.Ctx) error {
+		if !id.Valid(c.Params("id")) {
+			return web.NotFound()
+		}
+		if err := step(c.Std(), c.Params("id"), c.Actor(), role(c)); err != nil {
+			return problem(err)
+		}
+		c.Flash(done)
+		return c.See("/hotline/letters")
+	}
+}
