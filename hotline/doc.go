@@ -24,9 +24,9 @@
 // is confirmed, fulfilled right after, and looked after by a job if the program
 // is killed in between.
 //
-//	            booking confirmed, address known
-//	  wanted ------------------------------------> made (print queue of notify)
-//	     \---- booking ended, or no address -----> dropped
+//	          booking confirmed, address known
+//	wanted ------------------------------------> made (print queue of notify)
+//	   \---- booking ended, or no address -----> dropped
 //
 // Login data of somebody for whom nothing was booked within half an hour goes
 // out in a letter of its own. E-mail and SMS about a booking are sent by
