@@ -1,7 +1,6 @@
 package waitingroom
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -148,21 +147,21 @@ func (s *Service) PassID(c *web.Ctx, group string) string {
 	return p.ID()
 }
 
-// Done ends the browser's stay behind a group of routes: the booking is made.
-// Its ticket is used up with it. Trouble is logged only, since what the citizen
-// did is done and the pass runs out by itself.
-func (s *Service) Done(ctx context.Context, c *web.Ctx, group string) {
-	v := s.rooms.Load().guard[group]
-	if v == nil {
-		return
-	}
-	if id := s.PassID(c, group); id != "" {
-		if err := s.Release(ctx, id); err != nil {
-			s.log.Warn("release after the booking", "room", v.id, "err", err)
-			return
+// ReleaseRequest ends the stay of the browser that sent this request: its
+// booking is done, or it gives up. The tickets are used up with it. Trouble is
+// logged only, since what the citizen did is done and a pass runs out by itself.
+func (s *Service) ReleaseRequest(c *web.Ctx) {
+	for _, v := range s.rooms.Load().views {
+		p, ok := s.passOf(c, v)
+		if !ok {
+			continue
 		}
+		if err := s.Release(c.Std(), p.ID()); err != nil {
+			s.log.Warn("release a pass", "room", v.id, "err", err)
+			continue
+		}
+		forget(c, v.id)
 	}
-	forget(c, v.id)
 }
 
 // linePath is the address of the waiting page that leads on to a path.
