@@ -36,6 +36,9 @@ var sender = []string{"Impfportal Sachsen (MUSTER)", "Musterstraße 1", "01067 D
 
 const hotlineNumber = "0800 000 2021"
 
+// availabilityEvery is how old the free places on the start page can be.
+const availabilityEvery = time.Second
+
 // issuerMuster names who signs outside production.
 const issuerMuster = certificate.Muster + " Impfportal (ungültig)"
 
@@ -77,19 +80,22 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Centre = centre.New(pool)
 	s.Notify = notify.New(notify.Config{
 		Pool: pool, Vault: v, Now: now, Local: local, Sender: sender, From: env.Cfg.MailFrom,
-		SMTP:   notify.SMTP{Addr: env.Cfg.SMTPAddr, User: env.Cfg.SMTPUser, Password: env.Cfg.SMTPPass},
+		SMTP: notify.SMTP{
+			Host: env.Cfg.SMTPHost, Port: env.Cfg.SMTPPort, User: env.Cfg.SMTPUser, Password: env.Cfg.SMTPPass, TLS: env.Cfg.SMTPTLS,
+		},
 		Twilio: notify.Twilio{AccountSID: env.Cfg.TwilioSID, AuthToken: env.Cfg.TwilioToken, From: env.Cfg.TwilioFrom},
 	})
 	s.Staff, err = staff.New(pool, v, env.Redis, now, s.scopes, local)
 	if err != nil {
 		return nil, err
 	}
-	s.Rooms = waitingroom.New(waitingroom.Config{Pool: pool, Redis: env.Redis, Now: now, Keys: roomKeys(v), Log: log})
+	s.Rooms = waitingroom.New(waitingroom.Config{Pool: pool, Redis: env.Redis, Now: now, Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.Derive("waitingroom")}), Log: log})
 	s.Inventory = inventory.New(pool, now, log)
 	s.Citizen = citizen.New(citizen.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
-		Bookings: func(ctx context.Context, q pg.Querier, ids []string) (map[string]bool, error) {
-			return s.Booking.Standing(ctx, q, ids)
+		Bookings: booking.Standing,
+		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
+			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
 		StartCards: []web.Card{s.Rooms.StartCard(), lateCard(func() web.Card { return s.Booking.StartCard() })},
 		CaseCards: []web.Card{
@@ -106,7 +112,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		return nil, err
 	}
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
-	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizen: s.Citizen, Booking: s.Booking, Notify: s.Notify, Sender: sender})
+	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Phone: hotlineNumber, BaseURL: base})
 	s.buildRetention()
 	s.registerJobs()
 	return s, nil
@@ -169,7 +175,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -238,7 +244,7 @@ func (s *Slices) scopes(ctx context.Context) ([]web.Option, error) {
 	for _, c := range centres {
 		out = append(out, web.Option{Value: c.ID, Label: c.Name})
 	}
-	teams, err := s.Teams.TeamList(ctx)
+	teams, err := s.Teams.Teams(ctx, s.env.Pool)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +257,7 @@ func (s *Slices) scopes(ctx context.Context) ([]web.Option, error) {
 // background starts what each replica of the portal does by itself.
 func (s *Slices) background(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return s.Rooms.Run(ctx) })
-	g.Go(func() error { return s.Booking.Run(ctx) })
+	g.Go(func() error { s.Booking.KeepAvailability(ctx, availabilityEvery); return nil })
 }
 
 // Prepare loads what the first page needs; it must be quick.
@@ -268,7 +274,7 @@ func (s *Slices) Seed(ctx context.Context) error {
 	now := s.env.Now()
 	err := pg.InTx(ctx, s.env.Pool, func(tx pgx.Tx) error {
 		for _, seed := range []func(context.Context, pgx.Tx, time.Time) error{
-			programme.SeedDemo, centre.SeedDemo, s.Inventory.SeedDemo, s.Teams.SeedDemo,
+			programme.SeedDemo, centre.SeedDemo, s.Inventory.SeedDemo, booking.SeedDemo, s.Teams.SeedDemo,
 		} {
 			if err := seed(ctx, tx, now); err != nil {
 				return err

@@ -52,7 +52,9 @@ type Config struct {
 	// CertificateIssuer is the name in the certificates; production only.
 	CertificateIssuer string `env:"CERTIFICATE_ISSUER"`
 
-	SMTPAddr     string `env:"SMTP_ADDR"`
+	SMTPHost     string `env:"SMTP_HOST"`
+	SMTPPort     int    `env:"SMTP_PORT"`
+	SMTPTLS      string `env:"SMTP_TLS" envDefault:"mandatory"` // "mandatory" (STARTTLS), "implicit", "none"
 	SMTPUser     string `env:"SMTP_USER"`
 	SMTPPass     string `env:"SMTP_PASSWORD"`
 	SMTPPassFile string `env:"SMTP_PASSWORD_FILE"`

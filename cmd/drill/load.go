@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// caller is one keep-alive connection. It writes a prepared request and reads
+// the answer with as little work as can be, because the load shares two cores
+// with what is measured.
+type caller struct {
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func dial(addr string) (*caller, error) {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &caller{conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}, nil
+}
+
+// do sends req and returns status and body; the body is valid until the next call.
+func (c *caller) do(req []byte, body []byte) (status int, got []byte, err error) {
+	if err := c.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return 0, nil, err
+	}
+	if _, err := c.conn.Write(req); err != nil {
+		return 0, nil, err
+	}
+	line, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(line) < 12 {
+		return 0, nil, fmt.Errorf("answer begins with %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, nil, err
+	}
+	length := 0
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return 0, nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if i := bytes.IndexByte(line, ':'); i > 0 && len("content-length") == i && textproto.CanonicalMIMEHeaderKey(string(line[:i])) == "Content-Length" {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[i+1:]))); err != nil {
+				return 0, nil, err
+			}
+		}
+	}
+	if cap(body) < length {
+		body = make([]byte, length)
+	}
+	body = body[:length]
+	_, err = io.ReadFull(c.r, body)
+	return status, body, err
+}
+
+// request writes an HTTP request once, to be sent many times.
+func request(method, path, body string, headers ...string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: portal\r\n", method, path)
+	for i := 0; i+1 < len(headers); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	if body != "" || method != "GET" {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
+	}
+	b.WriteString("\r\n" + body)
+	return b.Bytes()
+}
+
+// load runs call on n connections for d and returns calls a second.
+func load(ctx context.Context, addr string, n int, d time.Duration, call func(c *caller, conn int) error) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var (
+		calls atomic.Int64
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		bad   error
+	)
+	start := time.Now()
+	for i := range n {
+		wg.Go(func() {
+			c, err := dial(addr)
+			if err == nil {
+				defer func() { _ = c.conn.Close() }()
+				for ctx.Err() == nil && err == nil {
+					if err = call(c, i); err == nil {
+						calls.Add(1)
+					}
+				}
+			}
+			if err != nil && !errors.Is(err, errDone) {
+				mu.Lock()
+				bad = errors.Join(bad, err)
+				mu.Unlock()
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return float64(calls.Load()) / time.Since(start).Seconds(), bad
+}
+
+// errDone ends one connection of a load before its time: there is no work left.
+var errDone = errors.New("no work left")
+
+// always sends the same request and wants the same status.
+func always(req []byte, want int) func(*caller, int) error {
+	return func(c *caller, _ int) error {
+		status, body, err := c.do(req, nil)
+		if err == nil && status != want {
+			err = fmt.Errorf("status %d, want %d: %.200s", status, want, body)
+		}
+		return err
+	}
+}
