@@ -32,28 +32,45 @@ type Query struct {
 // the centre and the day is ever found. ErrInvalid when the query says too
 // little, or the code is mistyped.
 func (s *Service) Find(ctx context.Context, q pg.Querier, centreID string, now time.Time, in Query) ([]Visitor, error) {
-	var fits func(Visitor) bool
 	if in.Code != "" {
-		reference, err := booking.ParseReference(in.Code)
-		if err != nil {
-			return nil, ErrCode
-		}
-		fits = func(v Visitor) bool { return v.reference == reference }
-	} else {
-		family, given := citizen.MatchName(in.Family), citizen.MatchName(in.Given)
-		if family == "" || in.Birth.Year < 1 {
-			return nil, ErrInvalid
-		}
-		fits = func(v Visitor) bool {
-			return citizen.MatchName(v.FamilyName) == family && v.Birth.Compatible(in.Birth) &&
-				(given == "" || citizen.MatchName(v.GivenName) == given)
-		}
+		return s.findByCode(ctx, q, centreID, now, in.Code)
+	}
+	family, given := citizen.MatchName(in.Family), citizen.MatchName(in.Given)
+	if family == "" || in.Birth.Year < 1 {
+		return nil, ErrInvalid
 	}
 	d, err := s.Today(ctx, q, centreID, now)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(d.Visitors, func(v Visitor) bool { return v.AppointmentID == "" || !fits(v) }), nil
+	return slices.DeleteFunc(d.Visitors, func(v Visitor) bool {
+		return v.AppointmentID == "" || citizen.MatchName(v.FamilyName) != family || !v.Birth.Compatible(in.Birth) ||
+			(given != "" && citizen.MatchName(v.GivenName) != given)
+	}), nil
+}
+
+// findByCode finds the appointment of a series that is here and today.
+func (s *Service) findByCode(ctx context.Context, q pg.Querier, centreID string, now time.Time, code string) ([]Visitor, error) {
+	series, err := booking.SeriesByReference(ctx, q, code)
+	switch {
+	case errors.Is(err, booking.ErrReference):
+		return nil, ErrCode
+	case errors.Is(err, booking.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("find by reference: %w", err)
+	}
+	for _, a := range series.Appointments {
+		if _, listed := stateOf(a.State); !listed || a.CentreID != centreID || !clock.Day(a.Start).Equal(clock.Day(now)) {
+			continue
+		}
+		c, err := s.Card(ctx, q, centreID, a.ID, now)
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		return []Visitor{c.Visitor}, err
+	}
+	return nil, nil
 }
 
 // Here checks somebody in. Doing it again changes nothing.

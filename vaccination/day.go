@@ -2,17 +2,14 @@ package vaccination
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"impfportal/booking"
 	"impfportal/centre"
-	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
-	"impfportal/internal/vault"
 	"impfportal/inventory"
 	"impfportal/programme"
 )
@@ -40,8 +37,6 @@ type Visitor struct {
 	ProductID     string
 	Product       string
 	DoseNumber    int
-
-	reference string
 }
 
 // Day is a centre's day.
@@ -108,24 +103,25 @@ func (s *Service) Today(ctx context.Context, q pg.Querier, centreID string, now 
 	if err != nil {
 		return d, fmt.Errorf("appointments of the day: %w", err)
 	}
+	ids := make([]string, len(appointments))
+	for i, a := range appointments {
+		ids[i] = a.PersonID
+	}
+	people, err := s.citizen.People(ctx, q, ids) // who is not in it was deleted; the time stays in the list
+	if err != nil {
+		return d, err
+	}
 	expected := map[string]int{}
 	for _, a := range appointments {
 		state, listed := stateOf(a.State)
 		if !listed {
 			continue
 		}
-		v := Visitor{AppointmentID: a.ID, Time: a.Start, State: state, ProductID: a.ProductID, Product: names[a.ProductID], DoseNumber: a.DoseNumber, reference: a.Reference}
+		v := Visitor{AppointmentID: a.ID, Time: a.Start, State: state, ProductID: a.ProductID, Product: names[a.ProductID], DoseNumber: a.DoseNumber}
 		if r, ok := recorded[a.ID]; ok {
 			v.RecordID, v.FamilyName, v.GivenName, v.Birth, v.State = r.ID, r.Patient.FamilyName, r.Patient.GivenName, r.Patient.Birth, Vaccinated
-		} else {
-			p, err := s.citizen.Person(ctx, q, a.PersonID)
-			switch {
-			case errors.Is(err, citizen.ErrNotFound), errors.Is(err, vault.ErrDestroyed): // deleted; the time stays in the list
-			case err != nil:
-				return d, fmt.Errorf("person of appointment %s: %w", a.ID, err)
-			default:
-				v.FamilyName, v.GivenName, v.Birth = p.FamilyName, p.GivenName, p.Birth
-			}
+		} else if p, ok := people[a.PersonID]; ok {
+			v.FamilyName, v.GivenName, v.Birth = p.FamilyName, p.GivenName, p.Birth
 		}
 		if v.State == Expected || v.State == Here {
 			expected[a.ProductID]++
