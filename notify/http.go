@@ -11,7 +11,7 @@ import (
 	"impfportal/internal/web"
 )
 
-//go:embed templates i18n
+//go:embed all:templates i18n
 var files embed.FS
 
 // Assets are the slice's templates and texts.
