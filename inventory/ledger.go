@@ -93,6 +93,8 @@ func (s *Service) post(ctx context.Context, tx pgx.Tx, m movement) (movementID s
 		return "", ErrAlreadyGiven
 	case pg.Violates(err, "movement_corrected_once"):
 		return "", ErrAlreadyCorrected
+	case pg.Violates(err, "entry_place"):
+		return "", fmt.Errorf("%w: place", ErrInvalid)
 	case err != nil:
 		return "", fmt.Errorf("post %s: %w", m.kind, err)
 	case fell != falling:

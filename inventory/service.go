@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"impfportal/internal/clock"
 	"impfportal/internal/jobs"
+	"impfportal/internal/pg"
 )
 
 var (
@@ -47,6 +49,10 @@ var StockChanged = jobs.Define[StockChangedPayload]("inventory.stock-changed")
 
 // Service is the ledger.
 type Service struct {
+	// TeamNames says what mobile teams are called, by their id; nil = pages show
+	// the end of the id. Set before the first request.
+	TeamNames func(ctx context.Context, q pg.Querier) (map[string]string, error)
+
 	pool       *pgxpool.Pool
 	now        clock.Clock
 	log        *slog.Logger

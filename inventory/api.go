@@ -1,0 +1,308 @@
+package inventory
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/internal/pg"
+	"impfportal/internal/web"
+)
+
+// apiRoutes are the JSON operations: the same functions as the pages.
+func (s *Service) apiRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/v1/stock", Roles: admin, API: web.JSON("List what lies where, by lot", s.apiStock)},
+		{Method: http.MethodGet, Path: "/api/v1/stock/movements", Roles: admin, API: web.JSON("List the newest movements of the ledger", s.apiMovements)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/movements/:id/correct", Roles: admin, API: web.JSON("Undo a movement by its counter-movement", s.apiCorrect)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/transfers", Roles: admin, API: web.JSON("Move stock between two places", s.apiTransfer)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/waste", Roles: admin, API: web.JSON("Book vaccine that was thrown away", s.apiWaste)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/equal-shares", Roles: admin, API: web.JSON("Give the central store's vials to all active centres in equal shares", s.apiShares)},
+		{Method: http.MethodGet, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("List deliveries", s.apiDeliveries)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("Plan a delivery", s.apiPlan)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/import", Roles: admin, API: web.JSON("Import the ministry's delivery report", s.apiImport)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/receive", Roles: admin, API: web.JSON("Receive a planned delivery by lot", s.apiReceive)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/cancel", Roles: admin, API: web.JSON("Cancel a planned delivery", s.apiCancel)},
+		{Method: http.MethodGet, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("List the doses-per-vial rules", s.apiVials)},
+		{Method: http.MethodPost, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("Set the doses per vial of a product from a day on", s.apiSetVials)},
+	}
+}
+
+func parseDay(field, s string) (time.Time, error) {
+	f := web.NewForm(field, s)
+	d := f.Day(field, "inventory.error.day")
+	if !f.OK() {
+		return d, web.Invalid(f.Errors...)
+	}
+	return d, nil
+}
+
+func isoDay(t time.Time) string { return t.Format(time.DateOnly) }
+
+type stockIn struct {
+	Place     string `query:"place" json:"-" doc:"central, centre:leipzig, team:…; all without it"`
+	ProductID string `query:"product" json:"-"`
+	On        string `query:"on" json:"-" doc:"day that decides about expiry and doses per vial; today without it"`
+}
+
+type holdingOut struct {
+	Place     string `json:"place"`
+	ProductID string `json:"product_id"`
+	LotID     string `json:"lot_id"`
+	LotNumber string `json:"lot_number"`
+	Expiry    string `json:"expiry" doc:"last day on which it may be given"`
+	Assumed   bool   `json:"assumed" doc:"number and expiry were not in the imported report"`
+	Vials     int    `json:"vials"`
+	OpenDoses int    `json:"open_doses"`
+	Doses     int    `json:"doses" doc:"by the rule of the day; 0 when expired"`
+}
+
+type stockOut struct {
+	Stock []holdingOut `json:"stock"`
+}
+
+func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
+	on := c.Now
+	if in.On != "" {
+		var err error
+		if on, err = parseDay("on", in.On); err != nil {
+			return stockOut{}, err
+		}
+	}
+	hs, err := s.Holdings(c.Std(), s.pool, Place(in.Place), in.ProductID, on)
+	if err != nil {
+		return stockOut{}, err
+	}
+	out := stockOut{Stock: []holdingOut{}}
+	for _, h := range hs {
+		out.Stock = append(out.Stock, holdingOut{string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses})
+	}
+	return out, nil
+}
+
+type movementsIn struct {
+	Place string `query:"place" json:"-"`
+	Limit int    `query:"limit" json:"-" doc:"1 to 1000; 100 without it"`
+}
+
+type movementsOut struct {
+	Movements []Movement `json:"movements"`
+}
+
+func (s *Service) apiMovements(c *web.Ctx, in movementsIn) (movementsOut, error) {
+	if in.Limit == 0 {
+		in.Limit = 100
+	}
+	if in.Limit < 1 || in.Limit > 1000 {
+		return movementsOut{}, web.Invalid(web.FieldError{Field: "limit", Key: "inventory.error.number", Args: []any{"Low", 1, "High", 1000}})
+	}
+	ms, err := Movements(c.Std(), s.pool, Place(in.Place), in.Limit)
+	return movementsOut{ms}, err
+}
+
+type correctIn struct {
+	ID  string `path:"id" json:"-"`
+	Why string `json:"why" maxlen:"200"`
+}
+
+func (s *Service) apiCorrect(c *web.Ctx, in correctIn) (struct{}, error) {
+	if len([]rune(in.Why)) > 200 {
+		return struct{}{}, problem(ErrInvalid)
+	}
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, in.ID, in.Why, by(c)) }))
+}
+
+type transferIn struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	LotID string `json:"lot_id"`
+	Vials int    `json:"vials"`
+	Doses int    `json:"doses" doc:"open doses"`
+	Why   string `json:"why" maxlen:"200"`
+}
+
+func (s *Service) apiTransfer(c *web.Ctx, in transferIn) (struct{}, error) {
+	if len([]rune(in.Why)) > 200 || in.Vials > maxVials || in.Doses > maxVials || Place(in.To).TeamID() != "" {
+		return struct{}{}, problem(ErrInvalid) // a team's box is filled with its visits
+	}
+	t := Transfer{From: Place(in.From), To: Place(in.To), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Actor: c.Actor(), Why: in.Why, At: c.Now}
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) }))
+}
+
+type wasteIn struct {
+	Place  string `json:"place"`
+	LotID  string `json:"lot_id"`
+	Vials  int    `json:"vials"`
+	Doses  int    `json:"doses" doc:"open doses"`
+	Reason string `json:"reason" enum:"open-vial,closed-vial,expired,cold-chain"`
+	Why    string `json:"why" maxlen:"200"`
+}
+
+func (s *Service) apiWaste(c *web.Ctx, in wasteIn) (struct{}, error) {
+	if len([]rune(in.Why)) > 200 || in.Vials > maxVials || in.Doses > maxVials {
+		return struct{}{}, problem(ErrInvalid)
+	}
+	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) }))
+}
+
+type sharesIn struct {
+	ProductID string `json:"product_id"`
+}
+
+func (s *Service) apiShares(c *web.Ctx, in sharesIn) (sh Shares, err error) {
+	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
+		sh, err = s.EqualShares(c.Std(), tx, in.ProductID, "equal shares", by(c))
+		return err
+	})
+	return sh, problem(err)
+}
+
+type deliveriesIn struct {
+	State string `query:"state" json:"-" doc:"planned, received, cancelled; all without it"`
+}
+
+type deliveryOut struct {
+	ID          string     `json:"id"`
+	ProductID   string     `json:"product_id"`
+	Place       string     `json:"place"`
+	Day         string     `json:"day" doc:"planned"`
+	Vials       int        `json:"vials" doc:"planned; once received: what came"`
+	EqualShares bool       `json:"equal_shares"`
+	State       string     `json:"state" enum:"planned,received,cancelled"`
+	Source      string     `json:"source" enum:"manual,import"`
+	Note        string     `json:"note"`
+	ReceivedAt  *time.Time `json:"received_at"`
+}
+
+type deliveriesOut struct {
+	Deliveries []deliveryOut `json:"deliveries"`
+}
+
+func (s *Service) apiDeliveries(c *web.Ctx, in deliveriesIn) (deliveriesOut, error) {
+	ds, err := Deliveries(c.Std(), s.pool, in.State, 1000)
+	if err != nil {
+		return deliveriesOut{}, err
+	}
+	out := deliveriesOut{Deliveries: []deliveryOut{}}
+	for _, d := range ds {
+		out.Deliveries = append(out.Deliveries, deliveryOut{d.ID, d.ProductID, string(d.Place), isoDay(d.Day), d.Vials, d.EqualShares, d.State, d.Source, d.Note, d.ReceivedAt})
+	}
+	return out, nil
+}
+
+type planIn struct {
+	ProductID   string `json:"product_id"`
+	Place       string `json:"place" doc:"central or centre:leipzig"`
+	Day         string `json:"day" doc:"day as 2021-01-11"`
+	Vials       int    `json:"vials"`
+	EqualShares bool   `json:"equal_shares" doc:"only for central: given out to all active centres on arrival"`
+	Note        string `json:"note" maxlen:"500"`
+}
+
+type planOut struct {
+	ID string `json:"id"`
+}
+
+// HTTPStatus says that something was made.
+func (planOut) HTTPStatus() int { return http.StatusCreated }
+
+func (s *Service) apiPlan(c *web.Ctx, in planIn) (out planOut, err error) {
+	day, err := parseDay("day", in.Day)
+	if err != nil {
+		return out, err
+	}
+	n := NewDelivery{ProductID: in.ProductID, Place: Place(in.Place), Day: day, Vials: in.Vials, EqualShares: in.EqualShares, Note: in.Note}
+	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
+		out.ID, err = s.PlanDelivery(c.Std(), tx, n, by(c))
+		return err
+	})
+	return out, problem(err)
+}
+
+type receiveIn struct {
+	ID   string         `path:"id" json:"-"`
+	Lots []receiveLotIn `json:"lots"`
+}
+
+type receiveLotIn struct {
+	Number string `json:"number" maxlen:"40"`
+	Expiry string `json:"expiry" doc:"last day on which it may be given"`
+	Vials  int    `json:"vials"`
+}
+
+func (s *Service) apiReceive(c *web.Ctx, in receiveIn) (struct{}, error) {
+	if len(in.Lots) > 50 {
+		return struct{}{}, problem(ErrInvalid)
+	}
+	var lots []ReceivedLot
+	for _, l := range in.Lots {
+		expiry, err := parseDay("expiry", l.Expiry)
+		if err != nil {
+			return struct{}{}, err
+		}
+		lots = append(lots, ReceivedLot{l.Number, expiry, l.Vials})
+	}
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, in.ID, lots, by(c)) }))
+}
+
+type idIn struct {
+	ID string `path:"id" json:"-"`
+}
+
+func (s *Service) apiCancel(c *web.Ctx, in idIn) (struct{}, error) {
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.CancelDelivery(c.Std(), tx, in.ID, by(c)) }))
+}
+
+type importIn struct {
+	CSV string `json:"csv" doc:"the file: date,vaccine,doses"`
+}
+
+func (s *Service) apiImport(c *web.Ctx, in importIn) (ImportReport, error) {
+	rep, err := s.ImportDeliveries(c.Std(), strings.NewReader(in.CSV), c.Actor(), nil)
+	var bad ImportErrors
+	if errors.As(err, &bad) {
+		p := web.Fail(http.StatusUnprocessableEntity, "inventory.error.lines", "Count", len(bad))
+		for _, l := range bad {
+			p.Fields = append(p.Fields, web.FieldError{Field: "csv", Key: "inventory.import.line_error",
+				Args: []any{"Line", l.Line, "What", c.T("inventory.import.error." + l.Key), "Value", l.Value}})
+		}
+		return rep, p
+	}
+	return rep, err
+}
+
+type vialRuleOut struct {
+	ProductID string `json:"product_id"`
+	ValidFrom string `json:"valid_from"`
+	Doses     int    `json:"doses"`
+}
+
+type vialRulesOut struct {
+	Rules []vialRuleOut `json:"rules"`
+}
+
+func (s *Service) apiVials(c *web.Ctx, _ struct{}) (vialRulesOut, error) {
+	rules, err := VialRules(c.Std(), s.pool, "")
+	if err != nil {
+		return vialRulesOut{}, err
+	}
+	out := vialRulesOut{Rules: []vialRuleOut{}}
+	for _, r := range rules {
+		out.Rules = append(out.Rules, vialRuleOut{r.ProductID, isoDay(r.ValidFrom), r.Doses})
+	}
+	return out, nil
+}
+
+func (s *Service) apiSetVials(c *web.Ctx, in vialRuleOut) (struct{}, error) {
+	from, err := parseDay("valid_from", in.ValidFrom)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+		return s.SetDosesPerVial(c.Std(), tx, in.ProductID, from, in.Doses, by(c))
+	}))
+}

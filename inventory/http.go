@@ -1,0 +1,163 @@
+package inventory
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"strings"
+
+	"impfportal/centre"
+	"impfportal/internal/web"
+	"impfportal/programme"
+)
+
+//go:embed all:templates i18n
+var files embed.FS
+
+// Assets are this slice's pages and texts.
+var Assets = web.Bundle{Name: "inventory", FS: files}
+
+var admin = []web.Role{web.RoleAdmin}
+
+// Routes lists this slice's addresses.
+func (s *Service) Routes() []web.Route {
+	return append([]web.Route{
+		{Method: http.MethodGet, Path: "/admin/deliveries", Roles: admin, Nav: "inventory.nav.deliveries", Handle: s.deliveriesPage},
+		{Method: http.MethodPost, Path: "/admin/deliveries", Roles: admin, Handle: s.planForm},
+		{Method: http.MethodGet, Path: "/admin/deliveries/import", Roles: admin, Handle: s.importPage},
+		{Method: http.MethodPost, Path: "/admin/deliveries/import", Roles: admin, Handle: s.importUpload},
+		{Method: http.MethodGet, Path: "/admin/deliveries/:id", Roles: admin, Handle: s.deliveryPage},
+		{Method: http.MethodPost, Path: "/admin/deliveries/:id/receive", Roles: admin, Handle: s.receiveForm},
+		{Method: http.MethodPost, Path: "/admin/deliveries/:id/cancel", Roles: admin, Handle: s.cancelForm},
+		{Method: http.MethodGet, Path: "/admin/stock", Roles: admin, Nav: "inventory.nav.stock", Handle: s.stockPage},
+		{Method: http.MethodPost, Path: "/admin/stock/equal-shares", Roles: admin, Handle: s.sharesForm},
+		{Method: http.MethodGet, Path: "/admin/stock/move", Roles: admin, Handle: s.movePage},
+		{Method: http.MethodPost, Path: "/admin/stock/transfer", Roles: admin, Handle: s.transferForm},
+		{Method: http.MethodPost, Path: "/admin/stock/waste", Roles: admin, Handle: s.wasteForm},
+		{Method: http.MethodPost, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotForm},
+		{Method: http.MethodGet, Path: "/admin/stock/movements/:id", Roles: admin, Handle: s.movementPage},
+		{Method: http.MethodPost, Path: "/admin/stock/movements/:id/correct", Roles: admin, Handle: s.correctForm},
+		{Method: http.MethodGet, Path: "/admin/doses-per-vial", Roles: admin, Nav: "inventory.nav.vials", Handle: s.vialsPage},
+		{Method: http.MethodPost, Path: "/admin/doses-per-vial", Roles: admin, Handle: s.vialsForm},
+	}, s.apiRoutes()...)
+}
+
+// by is who asks, for ledger and audit.
+func by(c *web.Ctx) By { return By{Actor: c.Actor(), Role: string(web.RoleAdmin)} }
+
+// problem tells domain errors in words; others pass through.
+func problem(err error) error {
+	if p := asProblem(err); p != nil {
+		return p
+	}
+	return err
+}
+
+func asProblem(err error) *web.Problem {
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, centre.ErrNotFound):
+		return web.NotFound()
+	case errors.Is(err, ErrLotEmpty), errors.Is(err, ErrNotEnough):
+		return web.Fail(http.StatusConflict, "inventory.error.not_enough")
+	case errors.Is(err, ErrLotExpired):
+		return web.Fail(http.StatusConflict, "inventory.error.expired")
+	case errors.Is(err, ErrNoRule):
+		return web.Fail(http.StatusConflict, "inventory.error.no_rule")
+	case errors.Is(err, ErrAlreadyGiven):
+		return web.Fail(http.StatusConflict, "inventory.error.already_given")
+	case errors.Is(err, ErrAlreadyCorrected):
+		return web.Fail(http.StatusConflict, "inventory.error.already_corrected")
+	case errors.Is(err, ErrNotCorrectable):
+		return web.Fail(http.StatusConflict, "inventory.error.not_correctable")
+	case errors.Is(err, ErrState):
+		return web.Fail(http.StatusConflict, "inventory.error.state")
+	case errors.Is(err, ErrInvalid):
+		return web.Fail(http.StatusUnprocessableEntity, "inventory.error.invalid")
+	}
+	return nil
+}
+
+// formProblem notes a domain error at a field of the form; false when it is
+// none and must go on as it is.
+func formProblem(f *web.Form, field string, err error) bool {
+	p := asProblem(err)
+	if p == nil {
+		return false
+	}
+	f.Fail(field, p.Key)
+	return true
+}
+
+// names knows what places and products are called.
+type names struct {
+	c        *web.Ctx
+	places   map[Place]string
+	products map[string]string
+	Places   []web.Option // places that hold stock and can be chosen
+	Products []web.Option
+}
+
+func (s *Service) names(c *web.Ctx) (*names, error) {
+	n := &names{c: c, places: map[Place]string{}, products: map[string]string{}}
+	centres, err := centre.All(c.Std(), s.pool)
+	if err != nil {
+		return nil, err
+	}
+	n.Places = append(n.Places, web.Option{Value: string(Central), Label: n.Place(Central)})
+	for _, ce := range centres {
+		p := CentrePlace(ce.ID)
+		n.places[p] = ce.Name
+		n.Places = append(n.Places, web.Option{Value: string(p), Label: ce.Name})
+	}
+	if s.TeamNames != nil {
+		teams, err := s.TeamNames(c.Std(), s.pool)
+		if err != nil {
+			return nil, err
+		}
+		for id, name := range teams {
+			n.places[TeamPlace(id)] = name
+		}
+	}
+	products, err := programme.Products(c.Std(), s.pool, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range products {
+		n.products[p.ID] = p.Name
+		n.Products = append(n.Products, web.Option{Value: p.ID, Label: p.Name})
+	}
+	return n, nil
+}
+
+// Place is what a place is called in the request's language.
+func (n *names) Place(p Place) string {
+	if name := n.places[p]; name != "" {
+		return name
+	}
+	if r, ok := strings.CutPrefix(string(p), "waste:"); ok {
+		return n.c.T("inventory.place.waste") + ": " + n.c.T("inventory.reason."+r)
+	}
+	if t := p.TeamID(); t != "" {
+		return n.c.T("inventory.place.team", "ID", t[max(0, len(t)-4):])
+	}
+	if c := p.CentreID(); c != "" {
+		return c
+	}
+	return n.c.T("inventory.place." + string(p))
+}
+
+// Product is what a product is called.
+func (n *names) Product(id string) string { return n.products[id] }
+
+// known reports whether value is one of the options; if not it notes an error
+// at the field.
+func known(f *web.Form, field string, options []web.Option) string {
+	v := f.Get(field)
+	for _, o := range options {
+		if o.Value == v && v != "" {
+			return v
+		}
+	}
+	f.Fail(field, "inventory.error.choose")
+	return ""
+}

@@ -1,0 +1,356 @@
+package inventory
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+	"impfportal/internal/web"
+)
+
+// total is what all places together hold of a product.
+type total struct {
+	ProductID    string
+	Vials, Doses int
+	PerVial      int
+	Places       int
+}
+
+type stockPage struct {
+	Names     *names
+	Place     Place
+	ProductID string
+	Places    []web.Option // with "all"
+	Products  []web.Option
+	Totals    []total
+	Holdings  []Holding
+	Movements []Movement
+	Today     time.Time
+}
+
+// shownMovements is how many of the newest movements the page lists.
+const shownMovements = 50
+
+func (s *Service) stock(c *web.Ctx) (stockPage, error) {
+	n, err := s.names(c)
+	if err != nil {
+		return stockPage{}, err
+	}
+	all := web.Option{Label: c.T("inventory.all")}
+	d := stockPage{Names: n, Place: Place(c.Query("place")), ProductID: c.Query("product"), Today: clock.Day(c.Now),
+		Places: append([]web.Option{all}, n.Places...), Products: append([]web.Option{all}, n.Products...)}
+	if d.Holdings, err = s.Holdings(c.Std(), s.pool, d.Place, d.ProductID, c.Now); err != nil {
+		return d, err
+	}
+	if d.Movements, err = Movements(c.Std(), s.pool, d.Place, shownMovements); err != nil {
+		return d, err
+	}
+	for _, p := range n.Products {
+		t := total{ProductID: p.Value}
+		seen := map[Place]bool{}
+		for _, h := range d.Holdings {
+			if h.ProductID == p.Value {
+				t.Vials += h.Vials
+				t.Doses += h.Doses
+				seen[h.Place] = true
+			}
+		}
+		if t.Places = len(seen); t.Places == 0 {
+			continue
+		}
+		if t.PerVial, err = DosesPerVial(c.Std(), s.pool, p.Value, c.Now); err != nil {
+			return d, err
+		}
+		d.Totals = append(d.Totals, t)
+	}
+	return d, nil
+}
+
+func (s *Service) stockPage(c *web.Ctx) error {
+	d, err := s.stock(c)
+	if err != nil {
+		return err
+	}
+	return c.PageForm("inventory/stock", web.NewForm("place", string(d.Place), "product", d.ProductID), d)
+}
+
+func (s *Service) sharesForm(c *web.Ctx) error {
+	d, err := s.stock(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	product := known(f, "shares_product", d.Names.Products)
+	if !f.OK() {
+		return c.PageForm("inventory/stock", f, d)
+	}
+	var sh Shares
+	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
+		sh, err = s.EqualShares(c.Std(), tx, product, "equal shares", by(c))
+		return err
+	})
+	if err != nil {
+		return problem(err)
+	}
+	if sh.Each == 0 {
+		f.Fail("shares_product", "inventory.error.no_share", "Vials", sh.Left, "Places", sh.Places)
+		return c.PageForm("inventory/stock", f, d)
+	}
+	c.Flash("inventory.shares.done", "Each", sh.Each, "Places", sh.Places, "Left", sh.Left)
+	return c.See("/admin/stock?product=" + product)
+}
+
+type movePage struct {
+	Names   *names
+	Holding Holding
+	To      []web.Option
+	Reasons []web.Option
+}
+
+// holding is the lot at the place that the address (GET) or the form names.
+func (s *Service) holding(c *web.Ctx, place Place, lotID string) (movePage, error) {
+	n, err := s.names(c)
+	if err != nil {
+		return movePage{}, err
+	}
+	d := movePage{Names: n}
+	all, err := s.Holdings(c.Std(), s.pool, place, "", c.Now)
+	if err != nil {
+		return d, err
+	}
+	found := false
+	for _, h := range all {
+		if h.LotID == lotID && place != "" {
+			d.Holding, found = h, true
+		}
+	}
+	if !found {
+		return d, web.NotFound()
+	}
+	for _, o := range n.Places {
+		if o.Value != string(place) {
+			d.To = append(d.To, o)
+		}
+	}
+	for _, r := range Reasons() {
+		d.Reasons = append(d.Reasons, web.Option{Value: string(r), Label: c.T("inventory.reason." + string(r))})
+	}
+	return d, nil
+}
+
+func (s *Service) movePage(c *web.Ctx) error {
+	d, err := s.holding(c, Place(c.Query("place")), c.Query("lot"))
+	if err != nil {
+		return err
+	}
+	f := web.NewForm("transfer_vials", "0", "transfer_doses", "0", "waste_vials", "0", "waste_doses", "0", "number", d.Holding.Number,
+		"expiry", d.Holding.Expiry.Format(time.DateOnly))
+	return c.PageForm("inventory/move", f, d)
+}
+
+// amounts reads vials and doses of a form; one of them must be more than 0.
+func amounts(f *web.Form, prefix string, h Holding) (vials, doses int) {
+	vials = f.Int(prefix+"_vials", 0, h.Vials, "inventory.error.number")
+	doses = f.Int(prefix+"_doses", 0, h.OpenDoses, "inventory.error.number")
+	if f.OK() && vials+doses == 0 {
+		f.Fail(prefix+"_vials", "inventory.error.nothing")
+	}
+	return vials, doses
+}
+
+func reasonText(f *web.Form, field string) string {
+	why := f.Get(field)
+	if n := len([]rune(why)); n == 0 || n > 200 {
+		f.Fail(field, "inventory.error.why")
+	}
+	return why
+}
+
+func (s *Service) transferForm(c *web.Ctx) error {
+	f := c.Form()
+	d, err := s.holding(c, Place(f.Get("place")), f.Get("lot"))
+	if err != nil {
+		return err
+	}
+	t := Transfer{From: d.Holding.Place, To: Place(known(f, "to", d.To)), LotID: d.Holding.LotID, Actor: c.Actor(), Why: reasonText(f, "transfer_why"), At: c.Now}
+	t.Vials, t.Doses = amounts(f, "transfer", d.Holding)
+	if f.OK() {
+		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) })
+		if err != nil && !formProblem(f, "transfer_vials", err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/move", f, d)
+	}
+	c.Flash("inventory.moved")
+	return c.See("/admin/stock?place=" + string(t.From))
+}
+
+func (s *Service) transferAudited(c *web.Ctx, tx pgx.Tx, t Transfer) error {
+	if err := s.Transfer(c.Std(), tx, t); err != nil {
+		return err
+	}
+	return audit.Write(c.Std(), tx, c.Now, audit.Entry{Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.transfer", Subject: "lot:" + t.LotID,
+		After: map[string]any{"from": t.From, "to": t.To, "vials": t.Vials, "doses": t.Doses, "why": t.Why}})
+}
+
+func (s *Service) wasteForm(c *web.Ctx) error {
+	f := c.Form()
+	d, err := s.holding(c, Place(f.Get("place")), f.Get("lot"))
+	if err != nil {
+		return err
+	}
+	w := Waste{Place: d.Holding.Place, LotID: d.Holding.LotID, Reason: Reason(known(f, "reason", d.Reasons)), Actor: c.Actor(), Why: reasonText(f, "waste_why"), At: c.Now}
+	w.Vials, w.Doses = amounts(f, "waste", d.Holding)
+	if f.OK() {
+		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) })
+		if err != nil && !formProblem(f, "waste_vials", err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/move", f, d)
+	}
+	c.Flash("inventory.wasted")
+	return c.See("/admin/stock?place=" + string(w.Place))
+}
+
+func (s *Service) wasteAudited(c *web.Ctx, tx pgx.Tx, w Waste) error {
+	if err := s.Waste(c.Std(), tx, w); err != nil {
+		return err
+	}
+	return audit.Write(c.Std(), tx, c.Now, audit.Entry{Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.waste", Subject: "lot:" + w.LotID,
+		After: map[string]any{"place": w.Place, "vials": w.Vials, "doses": w.Doses, "reason": w.Reason, "why": w.Why}})
+}
+
+func (s *Service) lotForm(c *web.Ctx) error {
+	f := c.Form()
+	d, err := s.holding(c, Place(f.Get("place")), c.Params("id"))
+	if err != nil {
+		return err
+	}
+	expiry := f.Day("expiry", "inventory.error.day")
+	number := d.Holding.Number
+	if d.Holding.Assumed {
+		if number = f.Get("number"); number == "" || len([]rune(number)) > maxLotNumber {
+			f.Fail("number", "inventory.error.lot")
+		}
+	}
+	if f.OK() {
+		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+			return s.SetLotExpiry(c.Std(), tx, d.Holding.LotID, number, expiry, by(c))
+		})
+		if err != nil && !formProblem(f, "number", err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/move", f, d)
+	}
+	c.Flash("inventory.lot_saved")
+	return c.See("/admin/stock?place=" + string(d.Holding.Place))
+}
+
+type movementPage struct {
+	Names    *names
+	Movement Movement
+}
+
+func (s *Service) movement(c *web.Ctx) (movementPage, error) {
+	m, err := MovementByID(c.Std(), s.pool, c.Params("id"))
+	if err != nil {
+		return movementPage{}, problem(err)
+	}
+	n, err := s.names(c)
+	return movementPage{n, m}, err
+}
+
+func (s *Service) movementPage(c *web.Ctx) error {
+	d, err := s.movement(c)
+	if err != nil {
+		return err
+	}
+	return c.Page("inventory/movement", d)
+}
+
+func (s *Service) correctForm(c *web.Ctx) error {
+	d, err := s.movement(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	why := reasonText(f, "why")
+	if f.OK() {
+		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, d.Movement.ID, why, by(c)) })
+		if err != nil && !formProblem(f, "why", err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/movement", f, d)
+	}
+	c.Flash("inventory.corrected")
+	return c.See("/admin/stock")
+}
+
+type vialsPage struct {
+	Names *names
+	Rules []vialLine
+}
+
+// vialLine is a rule and whether it is in force today, or still to come.
+type vialLine struct {
+	VialRule
+	InForce, Coming bool
+}
+
+func (s *Service) vials(c *web.Ctx) (vialsPage, error) {
+	n, err := s.names(c)
+	if err != nil {
+		return vialsPage{}, err
+	}
+	rules, err := VialRules(c.Std(), s.pool, "")
+	if err != nil {
+		return vialsPage{}, err
+	}
+	d := vialsPage{Names: n}
+	found := map[string]bool{}
+	for _, r := range rules {
+		l := vialLine{VialRule: r, Coming: r.ValidFrom.After(clock.Day(c.Now))}
+		l.InForce = !l.Coming && !found[r.ProductID]
+		found[r.ProductID] = found[r.ProductID] || l.InForce
+		d.Rules = append(d.Rules, l)
+	}
+	return d, nil
+}
+
+func (s *Service) vialsPage(c *web.Ctx) error {
+	d, err := s.vials(c)
+	if err != nil {
+		return err
+	}
+	return c.PageForm("inventory/vials", web.NewForm("valid_from", clock.Day(c.Now).AddDate(0, 0, 1).Format(time.DateOnly)), d)
+}
+
+func (s *Service) vialsForm(c *web.Ctx) error {
+	d, err := s.vials(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	product := known(f, "product", d.Names.Products)
+	from, doses := f.Day("valid_from", "inventory.error.day"), f.Int("doses", 1, 50, "inventory.error.number")
+	if !f.OK() {
+		return c.PageForm("inventory/vials", f, d)
+	}
+	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetDosesPerVial(c.Std(), tx, product, from, doses, by(c)) })
+	if err != nil {
+		return problem(err)
+	}
+	c.Flash("inventory.vials.saved")
+	return c.See("/admin/doses-per-vial")
+}
