@@ -84,7 +84,10 @@ func compress(b []byte) ([]byte, error) {
 	if _, err := w.Write(b); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), w.Close()
+	if err := w.Close(); err != nil { // writes the rest
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }
 
 func (s *static) path(name string) string { return "/static/" + s.version + "/" + name }
