@@ -3,6 +3,7 @@ package booking
 import (
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -152,8 +153,12 @@ type Deps struct {
 // Service books.
 type Service struct {
 	Deps
-	available atomic.Pointer[Availability]
+	available  atomic.Pointer[Availability]
+	background sync.WaitGroup
 }
+
+// Wait returns when what pages have set off in the background is done.
+func (s *Service) Wait() { s.background.Wait() }
 
 // New makes the service.
 func New(d Deps) *Service {

@@ -76,34 +76,55 @@ func (c Choice) SlotIDs() []int64 {
 	return ids
 }
 
-// Choice completes a first time to a series: the later appointments at the
-// time of day that is nearest. ok is false when the slot is not among First or
-// something is missing.
+// Choice completes a first time to a series. Each first place has a later one
+// of its own, by rank: the first times and the later ones lie equally over
+// their days, so the time of day stays about the same, and people who choose
+// different first times do not run into each other at the second. ok is false
+// when the slot is not among First or something is missing.
 func (d OfferDay) Choice(firstSlot int64) (c Choice, ok bool) {
 	i := slices.IndexFunc(d.First, func(t OfferTime) bool { return t.SlotID == firstSlot })
 	if i < 0 {
 		return Choice{}, false
 	}
 	c = Choice{CentreID: d.CentreID, ProductID: d.ProductID, FirstDose: d.FirstDose, Times: []OfferTime{d.First[i]}}
+	rank, of := total(d.First[:i]), total(d.First)
 	for _, list := range d.Later {
 		before := c.Times[len(c.Times)-1].Start
-		var best *OfferTime
-		var bestGap time.Duration
-		for i, t := range list {
-			days := daysBetween(clock.Day(before), clock.Day(t.Start))
-			if days < d.ent.MinDays || days > d.ent.MaxDays {
-				continue
-			}
-			if gap := (timeOfDay(t.Start) - timeOfDay(before)).Abs(); best == nil || gap < bestGap {
-				best, bestGap = &list[i], gap
-			}
-		}
-		if best == nil {
+		later, ok := d.later(list, before, rank, of)
+		if !ok {
 			return Choice{}, false
 		}
-		c.Times = append(c.Times, *best)
+		c.Times = append(c.Times, later)
 	}
 	return c, true
+}
+
+// later returns the place of the same rank, or where that one is too near or too
+// far, the one that is nearest by the time of day.
+func (d OfferDay) later(list []OfferTime, before time.Time, rank, of int) (OfferTime, bool) {
+	fits := func(t OfferTime) bool {
+		days := daysBetween(clock.Day(before), clock.Day(t.Start))
+		return days >= d.ent.MinDays && days <= d.ent.MaxDays
+	}
+	want, so := rank*total(list)/of, 0
+	for _, t := range list {
+		if so += t.Free; so > want {
+			if fits(t) {
+				return t, true
+			}
+			break
+		}
+	}
+	best := -1
+	for i, t := range list {
+		if fits(t) && (best < 0 || (timeOfDay(t.Start)-timeOfDay(before)).Abs() < (timeOfDay(list[best].Start)-timeOfDay(before)).Abs()) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return OfferTime{}, false
+	}
+	return list[best], true
 }
 
 func timeOfDay(t time.Time) time.Duration {

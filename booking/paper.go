@@ -84,7 +84,7 @@ func (p paper) blocks() []pdf.Block {
 	)
 	return []pdf.Block{
 		pdf.Columns{LeftShare: 0.72,
-			Left:  []pdf.Block{pdf.Pairs{Rows: rows, KeyWidth: 34}},
+			Left:  []pdf.Block{pdf.Pairs{Rows: rows, KeyWidth: 38}},
 			Right: []pdf.Block{pdf.QR{Text: QRText(p.Series.Reference), Level: qr.M, Size: 38, Align: "R", Caption: say(p.Lang, "paper.qr")}}},
 		pdf.Heading{Text: say(p.Lang, "paper.bring")},
 		pdf.List{Items: p.Bring()},

@@ -41,7 +41,7 @@ func (s *Service) plannable(ctx context.Context, q pg.Querier, centreID string) 
 
 // ReplanAll plans everything and shows its progress; by is an actor. onStep
 // may be nil.
-func (s *Service) ReplanAll(ctx context.Context, by string, onStep func(done, total int64, message string)) (err error) {
+func (s *Service) ReplanAll(ctx context.Context, by string, onStep func(done, total int64, message string)) error {
 	centres, err := centre.All(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -51,6 +51,24 @@ func (s *Service) ReplanAll(ctx context.Context, by string, onStep func(done, to
 		return err
 	}
 	p.OnStep = onStep
+	return s.planCentres(ctx, p, centres)
+}
+
+// startReplanAll begins the progress of a plan of everything and returns what
+// makes it.
+func (s *Service) startReplanAll(ctx context.Context, by string) (progressID string, run func(context.Context) error, err error) {
+	centres, err := centre.All(ctx, s.Pool)
+	if err != nil {
+		return "", nil, err
+	}
+	p, err := jobs.StartProgress(ctx, s.Pool, "booking.plan", int64(len(centres)), by)
+	if err != nil {
+		return "", nil, err
+	}
+	return p.ID, func(ctx context.Context) error { return s.planCentres(ctx, p, centres) }, nil
+}
+
+func (s *Service) planCentres(ctx context.Context, p *jobs.Progress, centres []centre.Centre) (err error) {
 	defer func() { p.Finish(ctx, err) }()
 	for i, c := range centres {
 		if err := s.ReplanCentre(ctx, c.ID); err != nil {

@@ -92,6 +92,25 @@ func sum(list []int) int {
 	return total
 }
 
+// evenly lays n places over the weights so that they lie as regularly as the
+// weights allow: after each weight the sum so far is the exact share, rounded
+// down. The parts add up to n; for n up to the sum of the weights no part is
+// more than its weight.
+func evenly(n int, weights []int) []int {
+	parts := make([]int, len(weights))
+	total := sum(weights)
+	if total <= 0 || n <= 0 {
+		return parts
+	}
+	before, so := 0, 0
+	for i, w := range weights {
+		so += w
+		upTo := n * so / total
+		parts[i], before = upTo-before, upTo
+	}
+	return parts
+}
+
 // spread lays n places of one kind (leg, first day, channel) over the slots of
 // one day. room is what each slot can still take, have the free places of this
 // kind that the slots offer already. It keeps what is offered where it is, so
@@ -107,7 +126,7 @@ func spread(n int, room, have []int) []int {
 		kept += keep[i]
 	}
 	if n <= kept {
-		return apportion(n, keep)
+		return evenly(n, keep)
 	}
 	spare := make([]int, len(room))
 	total := 0
@@ -115,7 +134,7 @@ func spread(n int, room, have []int) []int {
 		spare[i] = max(0, room[i]-keep[i])
 		total += spare[i]
 	}
-	for i, extra := range apportion(min(n-kept, total), spare) {
+	for i, extra := range evenly(min(n-kept, total), spare) {
 		keep[i] += extra
 	}
 	return keep

@@ -1,0 +1,212 @@
+package booking
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/web"
+)
+
+func joinIDs(ids []int64) string {
+	parts := make([]string, len(ids))
+	for i, n := range ids {
+		parts[i] = strconv.FormatInt(n, 10)
+	}
+	return strings.Join(parts, ",")
+}
+
+func parseIDs(s string) ([]int64, error) {
+	var out []int64
+	for _, part := range strings.Split(s, ",") {
+		n, err := strconv.ParseInt(part, 10, 64)
+		if err != nil || len(out) == 9 {
+			return nil, ErrInvalid
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// postHold holds what was chosen. Pressing twice holds once: the page carries
+// its own key.
+func (s *Service) postHold(c *web.Ctx) error {
+	f := c.Form()
+	centreID, day := f.Get("centre"), f.Get("day")
+	slots, err := parseIDs(f.Get("slots"))
+	if err != nil {
+		c.Flash("booking.error.choose")
+		return c.See("/appointments/at/" + pathSegment(centreID) + "?day=" + pathSegment(day))
+	}
+	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: f.Get("key"), Actor: c.Actor(), Role: string(web.RoleCitizen)})
+	var taken *TakenError
+	switch {
+	case errors.As(err, &taken):
+		v := &takenView{Key: id.New()}
+		for _, choice := range taken.Alternatives {
+			v.Choices = append(v.Choices, viewChoice(c, choice))
+		}
+		return s.pageTimes(c, centreID, day, v)
+	case errors.Is(err, ErrAlreadyBooked):
+		return c.See("/appointments") // shows what they have
+	case err != nil:
+		return problem(err)
+	case series.State == StateCancelled || series.State == StateExpired:
+		// The page was sent a second time after its hold had ended.
+		return problem(ErrHoldExpired)
+	case series.State == StateConfirmed || series.State == StateEnded:
+		return c.See("/appointments")
+	}
+	return c.See("/appointments/held")
+}
+
+// pathSegment keeps only what a centre's id or a date can hold.
+func pathSegment(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// heldView is the check before the confirmation.
+type heldView struct {
+	seriesView
+	Until    time.Time
+	UntilISO string
+}
+
+func (s *Service) showHeld(c *web.Ctx) error {
+	person, series, err := s.mine(c)
+	if err != nil {
+		return err
+	}
+	if series == nil || series.State != StateHeld {
+		return c.See("/appointments")
+	}
+	v, err := s.seriesView(c, *series, person)
+	if err != nil {
+		return err
+	}
+	return c.Page("booking/held", heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)})
+}
+
+func (s *Service) postConfirm(c *web.Ctx) error {
+	_, err := s.Confirm(c.Std(), c.Form().Get("series"), c.User.ID, "")
+	if errors.Is(err, ErrHoldExpired) {
+		return s.pageExpired(c)
+	}
+	if err != nil {
+		return problem(err)
+	}
+	if s.Release != nil {
+		s.Release(c)
+	}
+	return c.See("/appointments")
+}
+
+// expiredView says that the time was over, and where to hold the same again.
+type expiredView struct {
+	Centre centreRef
+	Choice *choiceView
+	Key    string
+}
+
+// pageExpired says that the hold has ended, and offers the same places again
+// when they are still free.
+func (s *Service) pageExpired(c *web.Ctx) error {
+	c.Status(410)
+	view := expiredView{Key: id.New()}
+	series, err := s.SeriesByID(c.Std(), s.Pool, c.Form().Get("series"), c.User.ID)
+	if err != nil {
+		return problem(err)
+	}
+	if _, err := s.expire(c.Std(), s.Now(), nil, c.User.ID); err != nil {
+		return err
+	}
+	if a, err := s.Availability(c.Std()); err == nil {
+		if at := a.Centre(series.CentreID); at != nil {
+			view.Centre = centreRef{at.ID, at.Name, at.City}
+		}
+	}
+	var choice Choice
+	for _, a := range series.Appointments {
+		choice.Times = append(choice.Times, OfferTime{SlotID: a.SlotID, Start: a.Start})
+	}
+	choice.CentreID, choice.ProductID, choice.FirstDose = series.CentreID, series.ProductID, series.Appointments[0].DoseNumber
+	v := viewChoice(c, choice)
+	if choice.Times[0].Start.After(c.Now) {
+		view.Choice = &v
+	}
+	return c.Page("booking/expired", view)
+}
+
+func (s *Service) showCancel(c *web.Ctx) error {
+	person, series, err := s.mine(c)
+	if err != nil {
+		return err
+	}
+	if series == nil || series.State != StateConfirmed {
+		return c.See("/appointments")
+	}
+	v, err := s.seriesView(c, *series, person)
+	if err != nil {
+		return err
+	}
+	return c.Page("booking/cancel", v)
+}
+
+// postCancel gives a series back: a held one without a question, a confirmed
+// one after the page that asks.
+func (s *Service) postCancel(c *web.Ctx) error {
+	seriesID := c.Form().Get("series")
+	series, err := s.SeriesByID(c.Std(), s.Pool, seriesID, c.User.ID)
+	if err != nil {
+		return problem(err)
+	}
+	if err := s.Cancel(c.Std(), seriesID, c.User.ID, c.Actor()); err != nil {
+		return problem(err)
+	}
+	if series.State == StateHeld {
+		c.Flash("booking.flash.released")
+		return c.See("/appointments/at/" + series.CentreID + "?day=" + clock.Day(series.Appointments[0].Start).Format(time.DateOnly))
+	}
+	c.Flash("booking.flash.cancelled")
+	return c.See("/appointments")
+}
+
+// confirmedPaper is the confirmation of the person who is logged in.
+func (s *Service) confirmedPaper(c *web.Ctx) (paper, error) {
+	person, series, err := s.mine(c)
+	if err != nil {
+		return paper{}, err
+	}
+	if series == nil || series.State == StateHeld {
+		return paper{}, web.NotFound()
+	}
+	return s.paperOf(c.Std(), s.Pool, *series, person, c.Lang)
+}
+
+func (s *Service) showSheet(c *web.Ctx) error {
+	p, err := s.confirmedPaper(c)
+	if err != nil {
+		return err
+	}
+	body, err := p.sheet(s.Notify.Sender(), c.Now)
+	if err != nil {
+		return err
+	}
+	return c.Download("application/pdf", c.T("booking.paper.file")+".pdf", body)
+}
+
+func (s *Service) showCalendar(c *web.Ctx) error {
+	p, err := s.confirmedPaper(c)
+	if err != nil {
+		return err
+	}
+	return c.Download("text/calendar; charset=utf-8", c.T("booking.paper.file")+".ics", []byte(p.calendar(c.Now)))
+}
