@@ -47,29 +47,32 @@ func (s *Service) compose(ctx context.Context, q pg.Querier, p citizen.Person, s
 	if !to.Postal.Complete() {
 		return "", nil, ErrNoAddress
 	}
-	blocks := []pdf.Block{pdf.Paragraph{Text: say(p.Lang, "letter.greeting", "Name", p.FullName())}}
-	if series != nil {
+	greeting, closing := pdf.Paragraph{Text: say(p.Lang, "letter.greeting", "Name", p.FullName())}, pdf.Paragraph{Text: say(p.Lang, "letter.closing")}
+	login := []pdf.Block{
+		pdf.Paragraph{Text: say(p.Lang, "letter.login.use", "URL", s.BaseURL)},
+		pdf.Code{Label: say(p.Lang, "letter.case_number"), Text: citizen.PrintCode(p.CaseNumber)},
+		pdf.Code{Label: say(p.Lang, "letter.secret"), Text: secret},
+		pdf.Note{Title: say(p.Lang, "letter.keep_title"), Text: say(p.Lang, "letter.keep")},
+	}
+	var blocks []pdf.Block
+	if series == nil {
+		subject = say(p.Lang, "letter.login.subject")
+		blocks = append([]pdf.Block{greeting, pdf.Paragraph{Text: say(p.Lang, "letter.login.text", "Phone", s.Phone)}}, append(login, closing)...)
+	} else {
 		subject = say(p.Lang, "letter.papers.subject")
-		blocks = append(blocks, pdf.Paragraph{Text: say(p.Lang, "letter.papers.text")})
 		own, err := s.Booking.PaperBlocks(ctx, q, *series, p, p.Lang)
 		if err != nil {
 			return "", nil, err
 		}
-		blocks = append(blocks, own...)
-	} else {
-		subject = say(p.Lang, "letter.login.subject")
-		blocks = append(blocks, pdf.Paragraph{Text: say(p.Lang, "letter.login.text", "Phone", s.Phone)})
+		blocks = append([]pdf.Block{greeting, pdf.Paragraph{Text: say(p.Lang, "letter.papers.text")}}, own...)
+		if secret == "" {
+			blocks = append(blocks, closing)
+		} else { // on a sheet of its own: the first one is shown at the entrance
+			blocks = append(blocks, pdf.Paragraph{Text: say(p.Lang, "letter.login.next_page")}, closing,
+				pdf.PageBreak{}, pdf.Heading{Text: say(p.Lang, "letter.login.heading")})
+			blocks = append(blocks, login...)
+		}
 	}
-	if secret != "" {
-		blocks = append(blocks,
-			pdf.Heading{Text: say(p.Lang, "letter.login.heading")},
-			pdf.Paragraph{Text: say(p.Lang, "letter.login.use", "URL", s.BaseURL)},
-			pdf.Columns{LeftShare: 0.38, Gap: 5,
-				Left:  []pdf.Block{pdf.Code{Label: say(p.Lang, "letter.case_number"), Text: citizen.PrintCode(p.CaseNumber)}},
-				Right: []pdf.Block{pdf.Code{Label: say(p.Lang, "letter.secret"), Text: secret}}},
-			pdf.Note{Title: say(p.Lang, "letter.keep_title"), Text: say(p.Lang, "letter.keep")})
-	}
-	blocks = append(blocks, pdf.Paragraph{Text: say(p.Lang, "letter.closing")})
 	letter, err = pdf.Letter(pdf.LetterSpec{
 		Lang: p.Lang, Created: now, Sender: s.Notify.Sender(), Remark: say(p.Lang, "letter.remark"), Recipient: to.Postal.Lines(),
 		Info: []pdf.Pair{{Key: say(p.Lang, "letter.case_number"), Value: citizen.PrintCode(p.CaseNumber)}, {Key: say(p.Lang, "letter.phone"), Value: s.Phone}},

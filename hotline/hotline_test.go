@@ -1,0 +1,666 @@
+package hotline_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"impfportal/booking"
+	"impfportal/centre"
+	"impfportal/citizen"
+	"impfportal/hotline"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/jobs"
+	"impfportal/internal/pg"
+	"impfportal/internal/pg/pgtest"
+	"impfportal/internal/redistest"
+	"impfportal/internal/vault"
+	"impfportal/internal/web"
+	"impfportal/internal/web/webtest"
+	"impfportal/inventory"
+	"impfportal/notify"
+	"impfportal/programme"
+)
+
+// monday is the opening day: Monday, 11 January 2021, 14:00 in Berlin.
+var monday = time.Date(2021, 1, 11, 13, 0, 0, 0, time.UTC)
+
+// bundle is the desk with everything below it, real Postgres and Redis.
+type bundle struct {
+	t         testing.TB
+	ctx       context.Context
+	pool      *pgxpool.Pool
+	citizens  *citizen.Service
+	booking   *booking.Service
+	notify    *notify.Service
+	inventory *inventory.Service
+	*hotline.Service
+	app    *webtest.App
+	by     hotline.By
+	mux    *jobs.Mux
+	worker *jobs.Worker
+
+	mu   sync.Mutex
+	time time.Time
+}
+
+func (b *bundle) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.time
+}
+
+func (b *bundle) wait(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.time = b.time.Add(d)
+}
+
+func setup(t testing.TB) *bundle {
+	t.Helper()
+	b := &bundle{t: t, ctx: context.Background(), pool: pgtest.New(t), time: monday}
+	v := vault.ForTest()
+	rdb := redistest.New(t)
+	const phone, url = "0800 0899 089", "https://impfportal.example"
+	b.notify = notify.New(notify.Config{Pool: b.pool, Vault: v, Now: b.now, Local: true, From: "Impfportal <termin@example.org>",
+		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"}})
+	b.inventory = inventory.New(b.pool, b.now, slog.New(slog.DiscardHandler))
+	b.citizens = citizen.New(citizen.Config{Pool: b.pool, Redis: rdb, Vault: v, Notify: b.notify, Now: b.now, Bookings: booking.Standing,
+		Sender: b.notify.Sender(), Hotline: phone, BaseURL: url})
+	b.booking = booking.New(booking.Deps{Pool: b.pool, Now: b.now, Citizens: b.citizens, Inventory: b.inventory, Notify: b.notify, BaseURL: url, Hotline: phone})
+	b.Service = hotline.New(hotline.Config{Pool: b.pool, Now: b.now, Vault: v, Citizens: b.citizens, Booking: b.booking, Notify: b.notify, Phone: phone, BaseURL: url})
+	b.tx(func(tx pgx.Tx) error {
+		if err := programme.SeedDemo(b.ctx, tx, b.now()); err != nil {
+			return err
+		}
+		return centre.SeedDemo(b.ctx, tx, b.now())
+	})
+	b.mux = jobs.NewMux()
+	for _, j := range []func(*jobs.Mux) []jobs.Periodic{b.citizens.Jobs, b.booking.Jobs, b.notify.Jobs, b.Jobs} {
+		j(b.mux)
+	}
+	b.worker = jobs.NewWorker(b.pool, rdb, b.mux, nil, b.now, slog.New(slog.DiscardHandler), 2)
+	user := web.User{Kind: "staff", ID: id.New(), Name: "Agentin", Roles: []web.Role{web.RoleAgent}}
+	b.by = hotline.By{Actor: user.Actor(), Role: "agent"}
+	b.app = webtest.New(t, webtest.Config{Pool: b.pool, Now: b.now, Routes: append(b.Routes(), b.notify.Routes()...),
+		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets}})
+	b.app.LoginAs(user)
+	return b
+}
+
+func (b *bundle) ok(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bundle) tx(fn func(tx pgx.Tx) error) { b.t.Helper(); b.ok(pg.InTx(b.ctx, b.pool, fn)) }
+
+func (b *bundle) count(sql string, args ...any) (n int) {
+	b.t.Helper()
+	b.ok(b.pool.QueryRow(b.ctx, sql, args...).Scan(&n))
+	return n
+}
+
+// work runs the worker until its tasks are done.
+func (b *bundle) work() {
+	b.t.Helper()
+	ctx, stop := context.WithCancel(b.ctx)
+	done := make(chan error, 1)
+	go func() { done <- b.worker.Run(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); b.count(`SELECT count(*) FROM jobs.outbox WHERE done_at IS NULL`) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatal("tasks are not done")
+		}
+	}
+	stop()
+	b.ok(<-done)
+}
+
+// stock gives a centre vials and has its places planned; only the hotline books.
+func (b *bundle) stock(centreID string, vials int, hotlinePercent int) {
+	b.t.Helper()
+	by := inventory.By{Actor: "staff:test", Role: "admin"}
+	b.tx(func(tx pgx.Tx) error {
+		did, err := b.inventory.PlanDelivery(b.ctx, tx, inventory.NewDelivery{ProductID: "comirnaty", Place: inventory.CentrePlace(centreID), Day: b.now(), Vials: vials}, by)
+		if err != nil {
+			return err
+		}
+		return b.inventory.ReceiveDelivery(b.ctx, tx, did, []inventory.ReceivedLot{{Number: "T" + id.New()[24:], Expiry: clock.Day(b.now()).AddDate(0, 0, 180), Vials: vials}}, by)
+	})
+	b.ok(b.booking.SetShares(b.ctx, centreID, booking.Shares{booking.Hotline: hotlinePercent, booking.Web: 100 - hotlinePercent}, booking.By{Actor: "staff:test", Role: "admin"}))
+	b.ok(b.booking.Replan(b.ctx, centreID, "comirnaty"))
+}
+
+// caller is what an agent types for a caller with a postal address alone.
+func caller(change ...string) []string {
+	f := map[string]string{"key": id.New(), "who": "self", "group": "covid-19/s2-age", "proof_ready": "1", "family_name": "Großmann-Łučina", "given_name": "Jiří",
+		"birth_day": "1", "birth_month": "2", "birth_year": "1935", "sex": "male", "street": "Straße des 17. Juni 135", "postcode": "02625", "city": "Bautzen",
+		"country": "DE", "lang": "de", "prior": "none"}
+	for i := 0; i+1 < len(change); i += 2 {
+		f[change[i]] = change[i+1]
+	}
+	var kv []string
+	for k, v := range f {
+		kv = append(kv, k, v)
+	}
+	return kv
+}
+
+func (b *bundle) register(change ...string) (personID, body string) {
+	b.t.Helper()
+	a := b.app.PostForm("/hotline/register", caller(change...)...)
+	if a.Status != http.StatusOK {
+		b.t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	return regexp.MustCompile(`/hotline/persons/([0-9a-f-]{36})`).FindStringSubmatch(a.Body)[1], a.Body
+}
+
+var codePattern = regexp.MustCompile(`<dd class="[^"]*\bcode">([^<]+)</dd>`)
+
+func (b *bundle) offers(personID string) []booking.OfferDay {
+	b.t.Helper()
+	p, err := b.citizens.Person(b.ctx, b.pool, personID)
+	b.ok(err)
+	days, err := b.booking.Offers(b.ctx, b.pool, booking.OfferQuery{Person: p, CentreID: "leipzig", Channel: booking.Hotline, From: b.now(), To: b.now().AddDate(0, 0, 60)})
+	b.ok(err)
+	return days
+}
+
+func (b *bundle) slots(personID string) []int64 {
+	b.t.Helper()
+	for _, d := range b.offers(personID) {
+		for _, t := range d.First {
+			if c, ok := d.Choice(t.SlotID); ok {
+				return c.SlotIDs()
+			}
+		}
+	}
+	b.t.Fatal("nothing is free")
+	return nil
+}
+
+// printed takes the waiting letters and returns their texts.
+func (b *bundle) printed() []string {
+	b.t.Helper()
+	a := b.app.PostForm("/hotline/letters/take")
+	if a.Status != http.StatusSeeOther {
+		b.t.Fatal(a.Status, a.Body)
+	}
+	page := b.app.Get("/hotline/letters")
+	m := regexp.MustCompile(`/hotline/letters/[0-9a-f-]{36}/letters\.zip`).FindString(page.Body)
+	if m == "" {
+		return nil
+	}
+	dl := b.app.Get(m)
+	z, err := zip.NewReader(bytes.NewReader([]byte(dl.Body)), int64(len(dl.Body)))
+	b.ok(err)
+	var out []string
+	for _, f := range z.File {
+		r, err := f.Open()
+		b.ok(err)
+		raw, err := io.ReadAll(r)
+		b.ok(err)
+		out = append(out, b.text(raw, fmt.Sprintf("letter%d", len(out))))
+	}
+	done := b.app.PostForm(strings.TrimSuffix(m, "letters.zip") + "printed")
+	if done.Status != http.StatusSeeOther {
+		b.t.Fatal(done.Status, done.Body)
+	}
+	return out
+}
+
+func (b *bundle) text(letter []byte, name string) string {
+	b.t.Helper()
+	dir := b.t.TempDir()
+	if keep := os.Getenv("PDF_KEEP"); keep != "" {
+		dir = keep
+		name = b.t.Name() + name
+	}
+	path := filepath.Join(dir, name+".pdf")
+	b.ok(os.WriteFile(path, letter, 0o600))
+	out, err := exec.Command("pdftotext", "-layout", path, "-").Output()
+	if err != nil {
+		b.t.Fatalf("pdftotext (Debian: poppler-utils): %v", err)
+	}
+	return string(out)
+}
+
+// The whole call: a caller who is not known is registered, gets both
+// appointments, and the letter has them, the login data and the address.
+func TestCall(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 200, 50)
+
+	a := b.app.PostForm("/hotline/search", "family_name", "Grossmann-Lucina", "birth_day", "1", "birth_month", "2", "birth_year", "1935")
+	if a.Status != 200 || !strings.Contains(a.Body, "Niemand gefunden") {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	personID, body := b.register()
+	codes := codePattern.FindAllStringSubmatch(body, -1)
+	if len(codes) != 2 {
+		t.Fatalf("login data is not shown: %s", body)
+	}
+	caseNumber, secret := codes[0][1], codes[1][1]
+
+	page := b.app.Get("/hotline/persons/" + personID + "/book?centre=leipzig")
+	offer := regexp.MustCompile(`name="offer" value="([0-9]+,[0-9]+)"`).FindStringSubmatch(page.Body)
+	key := regexp.MustCompile(`name="key" value="([^"]+)"`).FindStringSubmatch(page.Body)
+	if offer == nil || key == nil {
+		t.Fatalf("no offers: %s", page.Body)
+	}
+	for range 2 { // a double click books once
+		if a := b.app.PostForm("/hotline/persons/"+personID+"/book", "offer", offer[1], "key", key[1], "centre", "leipzig"); a.Status != http.StatusSeeOther {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+	series, err := b.booking.SeriesOf(b.ctx, b.pool, personID)
+	b.ok(err)
+	if series == nil || series.State != booking.StateConfirmed || len(series.Appointments) != 2 || series.Channel != booking.Hotline || series.BookedBy != b.by.Actor {
+		t.Fatalf("%+v", series)
+	}
+	if first := clock.Day(series.Appointments[0].Start); first.Before(clock.Day(monday).AddDate(0, 0, 5)) {
+		t.Errorf("the first appointment is on %s, the letter would come too late", first)
+	}
+	page = b.app.Get("/hotline/persons/" + personID)
+	for _, want := range []string{"Gebucht und bestätigt", booking.PrintReference(series.Reference), "an den Druck gegeben", "panel--yours"} {
+		if !strings.Contains(page.Body, want) {
+			t.Errorf("the case lacks %q", want)
+		}
+	}
+	if strings.Contains(page.Body, secret) {
+		t.Error("the secret is shown again")
+	}
+
+	b.work() // booking's and citizen's messages: nothing may go by post a second time
+	letters := b.printed()
+	if len(letters) != 1 {
+		t.Fatalf("%d letters", len(letters))
+	}
+	for _, want := range []string{"Jiří Großmann-Łučina", "02625 Bautzen", caseNumber, secret, booking.PrintReference(series.Reference),
+		web.FormatDateTime("de", series.Appointments[0].Start), web.FormatDateTime("de", series.Appointments[1].Start), "0800 0899 089"} {
+		if !strings.Contains(strings.Join(strings.Fields(letters[0]), " "), want) {
+			t.Errorf("the letter lacks %q:\n%s", want, letters[0])
+		}
+	}
+	if n := b.count(`SELECT count(*) FROM hotline.login_data`); n != 0 {
+		t.Errorf("the secret is still kept")
+	}
+	p, err := b.citizens.Login(b.ctx, caseNumber, secret)
+	if err != nil || p.ID != personID {
+		t.Errorf("the login data does not work: %v", err)
+	}
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE action = 'hotline.case.open' AND subject = $1 AND actor = $2`, "person:"+personID, b.by.Actor); n == 0 {
+		t.Error("opening the case is not in the audit record")
+	}
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE after::text ILIKE '%grossmann%' OR after::text ILIKE '%1935%'`); n != 0 {
+		t.Error("the audit record has personal data")
+	}
+
+	// The caller calls again, by case number, and cancels.
+	a = b.app.PostForm("/hotline/search", "case_number", caseNumber)
+	if !strings.Contains(a.Body, personID) {
+		t.Fatal("not found by case number")
+	}
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/cancel", "series", series.ID); a.Status != http.StatusUnprocessableEntity {
+		t.Errorf("cancelled without being asked: %d", a.Status)
+	}
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/cancel", "series", series.ID, "sure", "1"); a.Status != http.StatusSeeOther {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if s, _ := b.booking.SeriesOf(b.ctx, b.pool, personID); s != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRegisterSentTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	form := caller()
+	first := b.app.PostForm("/hotline/register", form...)
+	if first.Status != 200 {
+		t.Fatal(first.Status, first.Body)
+	}
+	again := b.app.PostForm("/hotline/register", form...)
+	if again.Status != http.StatusSeeOther || !strings.Contains(first.Body, strings.TrimPrefix(again.Location, "/hotline/persons/")) {
+		t.Errorf("%d %s", again.Status, again.Location)
+	}
+	if n := b.count(`SELECT count(*) FROM citizen.person`); n != 1 {
+		t.Errorf("%d people", n)
+	}
+}
+
+func TestBadInputKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	key := id.New()
+	a := b.app.PostForm("/hotline/register", caller("key", key, "birth_day", "31", "given_name", "<b>Eva</b> 😀", "postcode", "1")...)
+	if a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "Straße des 17. Juni 135") || strings.Contains(a.Body, "<b>Eva") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if a := b.app.PostForm("/hotline/register", caller("key", key)...); a.Status != 200 {
+		t.Errorf("mended, the same form is refused: %d", a.Status)
+	}
+	for _, kv := range [][]string{{}, {"case_number", "XXXX"}, {"family_name", "Müller"}, {"family_name", "Müller", "birth_day", "31", "birth_month", "2", "birth_year", "1950"}} {
+		if a := b.app.PostForm("/hotline/search", kv...); a.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%v: %d", kv, a.Status)
+		}
+	}
+	for _, path := range []string{"/hotline/persons/nonsense", "/hotline/persons/" + id.New(), "/hotline/persons/" + id.New() + "/book", "/hotline/letters/x/letters.zip"} {
+		if a := b.app.Get(path); a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, a.Status)
+		}
+	}
+}
+
+// Somebody for whom nothing is booked gets the login data alone, half an hour later.
+func TestLoginLetterWithoutBooking(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, body := b.register()
+	secret := codePattern.FindAllStringSubmatch(body, -1)[1][1]
+	sweep := func() {
+		for _, p := range b.Jobs(jobs.NewMux()) {
+			b.ok(p.Run(b.ctx, b.now()))
+		}
+	}
+	sweep()
+	if n := b.count(`SELECT count(*) FROM notify.message WHERE channel = 'letter'`); n != 0 {
+		t.Fatalf("%d letters during the call", n)
+	}
+	b.wait(31 * time.Minute)
+	sweep()
+	sweep()
+	letters := b.printed()
+	if len(letters) != 1 || !strings.Contains(letters[0], secret) {
+		t.Errorf("%d letters: %v", len(letters), letters)
+	}
+}
+
+// A booking whose request is killed after the confirmation still gets its letter.
+func TestKilledAfterConfirm(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 100, 50)
+	personID, _ := b.register()
+	held, err := b.booking.Hold(b.ctx, booking.HoldRequest{PersonID: personID, Channel: booking.Hotline, SlotIDs: b.slots(personID), Key: "k", Actor: b.by.Actor, Role: "agent"})
+	b.ok(err)
+	_, err = b.pool.Exec(b.ctx, `INSERT INTO hotline.letter (id, person_id, series_id, kind, state, actor, created_at) VALUES ($1, $2, $3, 'papers', 'wanted', $4, $5)`,
+		id.New(), personID, held.ID, b.by.Actor, b.now())
+	b.ok(err)
+	_, err = b.booking.Confirm(b.ctx, held.ID, personID, "k")
+	b.ok(err)
+	b.wait(2 * time.Minute)
+	for range 2 {
+		b.ok(b.Jobs(jobs.NewMux())[0].Run(b.ctx, b.now()))
+	}
+	if letters := b.printed(); len(letters) != 1 {
+		t.Errorf("%d letters", len(letters))
+	}
+}
+
+// A hold that was never confirmed gets none.
+func TestNoLetterForAnExpiredHold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 100, 50)
+	personID, _ := b.register()
+	held, err := b.booking.Hold(b.ctx, booking.HoldRequest{PersonID: personID, Channel: booking.Hotline, SlotIDs: b.slots(personID), Key: "k", Actor: b.by.Actor, Role: "agent"})
+	b.ok(err)
+	_, err = b.pool.Exec(b.ctx, `INSERT INTO hotline.letter (id, person_id, series_id, kind, state, actor, created_at) VALUES ($1, $2, $3, 'papers', 'wanted', $4, $5)`,
+		id.New(), personID, held.ID, b.by.Actor, b.now())
+	b.ok(err)
+	b.wait(20 * time.Minute)
+	b.ok(b.Jobs(jobs.NewMux())[0].Run(b.ctx, b.now()))
+	if n := b.count(`SELECT count(*) FROM hotline.letter WHERE state = 'dropped'`); n != 1 {
+		t.Error("the wish was not dropped")
+	}
+	if n := b.count(`SELECT count(*) FROM hotline.login_data`); n != 1 {
+		t.Error("the login data must wait for its own letter")
+	}
+}
+
+// Whose quota it is: the hotline books from its own share until it is empty,
+// and never more; many agents at once.
+func TestQuotaIsNotExceeded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 4, 30)
+	quota := 0
+	days, err := booking.ChannelDays(b.ctx, b.pool, booking.Hotline, b.now(), b.now().AddDate(0, 0, 90))
+	b.ok(err)
+	for _, d := range days {
+		quota += d.Places
+	}
+	if quota == 0 {
+		t.Fatal("the hotline has no places")
+	}
+	var people []string
+	for i := range quota + 3 {
+		p, _ := b.register("family_name", "Muster"+string(rune('a'+i%26))+string(rune('a'+i/26)))
+		people = append(people, p)
+	}
+	var mu sync.Mutex
+	booked, gone := 0, 0
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, p := range people {
+		g.Go(func() error {
+			person, err := b.citizens.Person(b.ctx, b.pool, p)
+			if err != nil {
+				return err
+			}
+			for range 20 {
+				days, err := b.booking.Offers(b.ctx, b.pool, booking.OfferQuery{Person: person, CentreID: "leipzig", Channel: booking.Hotline, From: b.now(), To: b.now().AddDate(0, 0, 60)})
+				if err != nil {
+					return err
+				}
+				var slots []int64
+				for _, d := range days {
+					for _, t := range d.First {
+						if c, ok := d.Choice(t.SlotID); ok && slots == nil {
+							slots = c.SlotIDs()
+						}
+					}
+				}
+				if slots == nil {
+					mu.Lock()
+					gone++
+					mu.Unlock()
+					return nil
+				}
+				_, err = b.Book(b.ctx, p, slots, id.New(), b.by)
+				if errors.Is(err, booking.ErrSlotTaken) {
+					continue
+				}
+				if err == nil {
+					mu.Lock()
+					booked++
+					mu.Unlock()
+				}
+				return err
+			}
+			return errors.New("no place in twenty tries")
+		})
+	}
+	b.ok(g.Wait())
+	if booked != quota || gone != 3 {
+		t.Errorf("booked %d of %d, %d were told that nothing is free", booked, quota, gone)
+	}
+	if n := b.count(`SELECT count(*) FROM notify.message WHERE channel = 'letter' AND kind = 'hotline.papers'`); n != booked {
+		t.Errorf("%d letters for %d bookings", n, booked)
+	}
+}
+
+func TestLostLoginData(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	personID, _ := b.register()
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/login-data", "way", "contact"); a.Status != http.StatusConflict {
+		t.Errorf("there is no contact: %d", a.Status)
+	}
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/login-data", "way", "post"); a.Status != http.StatusSeeOther || strings.Contains(a.Body, "secret") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/login-data", "way", "post"); a.Status != http.StatusConflict {
+		t.Errorf("a second letter the same day: %d", a.Status)
+	}
+	letters := b.printed()
+	if len(letters) != 1 {
+		t.Fatalf("%d letters", len(letters))
+	}
+	known, _ := b.register("family_name", "Andere", "email", "a@example.org")
+	if a := b.app.PostForm("/hotline/persons/"+known+"/login-data", "way", "contact"); a.Status != http.StatusSeeOther {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	b.work()
+	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'citizen.new_login' AND channel = 'email'`); n == 0 {
+		t.Error("nothing was sent to the known contact")
+	}
+}
+
+func TestDuplicate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, _ := b.register()
+	second, body := b.register("given_name", "Jiri", "family_name", "Grossmann-Lucina")
+	if first == second || !strings.Contains(body, "vielleicht schon angemeldet") {
+		t.Fatalf("the agent is not told: %s", body)
+	}
+	page := b.app.Get("/hotline/checks")
+	if !strings.Contains(page.Body, second) || !strings.Contains(page.Body, first) {
+		t.Fatalf("not in the list: %s", page.Body)
+	}
+	if a := b.app.Get("/hotline/persons/" + second + "/book"); a.Status != http.StatusConflict {
+		t.Errorf("could be booked: %d", a.Status)
+	}
+	if a := b.app.PostForm("/hotline/checks/"+second, "finding", "other"); a.Status != http.StatusSeeOther {
+		t.Fatal(a.Status, a.Body)
+	}
+	if p, err := b.citizens.Person(b.ctx, b.pool, second); err != nil || p.State != citizen.StateActive {
+		t.Errorf("%v %v", p.State, err)
+	}
+	third, _ := b.register()
+	if a := b.app.PostForm("/hotline/checks/"+third, "finding", "same"); a.Status != http.StatusSeeOther {
+		t.Fatal(a.Status, a.Body)
+	}
+	if _, err := b.citizens.Person(b.ctx, b.pool, third); !errors.Is(err, citizen.ErrNotFound) {
+		t.Errorf("still there: %v", err)
+	}
+	b.wait(time.Hour)
+	b.ok(b.Jobs(jobs.NewMux())[0].Run(b.ctx, b.now()))
+	if n := b.count(`SELECT count(*) FROM hotline.login_data WHERE person_id = $1`, third); n != 0 {
+		t.Error("login data of a deleted person is kept")
+	}
+}
+
+func TestNotesAreSealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	personID, _ := b.register()
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/notes", "disposition", "callback", "text", "Ruft am Dienstag <zurück>"); a.Status != http.StatusSeeOther {
+		t.Fatal(a.Status, a.Body)
+	}
+	if page := b.app.Get("/hotline/persons/" + personID); !strings.Contains(page.Body, "Ruft am Dienstag &lt;zurück&gt;") {
+		t.Errorf("%s", page.Body)
+	}
+	if n := b.count(`SELECT count(*) FROM hotline.note WHERE position('Dienstag'::bytea IN sealed) > 0`); n != 0 {
+		t.Error("the note is readable in the database")
+	}
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/notes", "disposition", "other", "text", strings.Repeat("x", 1001)); a.Status != http.StatusUnprocessableEntity {
+		t.Errorf("%d", a.Status)
+	}
+}
+
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 100, 50)
+	var reg struct {
+		PersonID   string `json:"person_id"`
+		CaseNumber string `json:"case_number"`
+		Secret     string `json:"secret"`
+	}
+	in := map[string]any{"key": id.New(), "registration": map[string]any{"programme": "covid-19", "group": "s2-age", "proof_ready": true, "family_name": "Muster", "given_name": "Erika",
+		"birth": "1935-02-01", "sex": "female", "address": map[string]any{"street": "Weg 1", "postcode": "04109", "city": "Leipzig"}}}
+	if a := b.app.JSON("POST", "/api/v1/hotline/persons", in, &reg); a.Status != 201 || reg.Secret == "" {
+		t.Fatal(a.Status, a.Body)
+	}
+	var found struct {
+		Persons []struct {
+			ID string `json:"id"`
+		} `json:"persons"`
+	}
+	if a := b.app.JSON("POST", "/api/v1/hotline/search", map[string]any{"family_name": "Muster", "postcode": "04109"}, &found); a.Status != 200 || len(found.Persons) != 1 || found.Persons[0].ID != reg.PersonID {
+		t.Fatal(a.Status, a.Body)
+	}
+	path := "/api/v1/hotline/persons/" + reg.PersonID
+	if a := b.app.JSON("GET", path+"/offers?centre=leipzig", nil, nil); a.Status != 200 || !strings.Contains(a.Body, "slot_id") {
+		t.Fatal(a.Status, a.Body)
+	}
+	var series struct {
+		ID           string `json:"id"`
+		State        string `json:"state"`
+		Appointments []any  `json:"appointments"`
+	}
+	if a := b.app.JSON("POST", path+"/series", map[string]any{"slot_ids": b.slots(reg.PersonID), "key": id.New()}, &series); a.Status != 201 || series.State != "confirmed" || len(series.Appointments) != 2 {
+		t.Fatal(a.Status, a.Body)
+	}
+	if a := b.app.JSON("POST", path+"/series", map[string]any{"slot_ids": []int64{1}, "key": id.New()}, nil); a.Status != http.StatusConflict {
+		t.Error(a.Status, a.Body)
+	}
+	for _, x := range []struct {
+		method, path string
+		in           any
+		status       int
+	}{
+		{"GET", path, nil, 200}, {"POST", path + "/letters", nil, 204}, {"POST", path + "/notes", map[string]any{"disposition": "booked", "text": "ok"}, 204},
+		{"POST", path + "/login-data", map[string]any{"way": "post"}, 204}, {"GET", "/api/v1/hotline/quota", nil, 200}, {"GET", "/api/v1/hotline/checks", nil, 200},
+		{"GET", "/api/v1/hotline/letters", nil, 200}, {"POST", "/api/v1/hotline/letters/batches", nil, 201}, {"POST", "/api/v1/hotline/letters/batches", nil, 409},
+		{"POST", "/api/v1/hotline/checks/" + reg.PersonID, map[string]any{"finding": "same"}, 404},
+		{"DELETE", path + "/series/" + series.ID, nil, 204}, {"GET", "/api/v1/hotline/persons/" + id.New(), nil, 404},
+		{"POST", "/api/v1/hotline/search", map[string]any{"case_number": "nonsense"}, 422},
+	} {
+		if a := b.app.JSON(x.method, x.path, x.in, nil); a.Status != x.status {
+			t.Errorf("%s %s: %d, want %d: %s", x.method, x.path, a.Status, x.status, a.Body)
+		}
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	personID, _ := b.register()
+	b.ok(b.AddNote(b.ctx, personID, "other", "x", b.by))
+	b.ok(b.NewLoginByPost(b.ctx, personID, b.by))
+	later := monday.AddDate(0, 0, 40)
+	for _, r := range hotline.RetentionRules() {
+		b.tx(func(tx pgx.Tx) error {
+			n, err := r.Run(b.ctx, tx, later, 30*24*time.Hour, 100)
+			if err == nil && n != 1 {
+				t.Errorf("%s deleted %d rows", r.Name, n)
+			}
+			return err
+		})
+	}
+}
