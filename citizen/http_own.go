@@ -186,7 +186,7 @@ func (s *Service) personRows(c *web.Ctx, p Person) []summaryRow {
 		add("programme", prog.Name)
 	}
 	if g, err := programme.GroupByCode(c.Std(), s.Pool, p.ProgrammeID, p.GroupCode, c.Now, c.Lang); err == nil {
-		add("group", g.Name)
+		rows = append(rows, summaryRow{"group", c.T("citizen.field.group_short"), g.Name})
 	}
 	rows = append(rows, s.priorRows(c, p.Prior)...)
 	country := ""

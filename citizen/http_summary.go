@@ -27,7 +27,7 @@ func (s *Service) summary(c *web.Ctx, a answers) ([]summaryPart, error) {
 		{Step: stepGroup, Rows: []summaryRow{
 			row("who", "citizen.field.who", c.T("citizen.who."+a["who"])),
 			row("programme", "citizen.field.programme", prog),
-			row("group", "citizen.field.group", group),
+			row("group", "citizen.field.group_short", group),
 		}},
 		{Step: stepPerson, Rows: []summaryRow{
 			row("family_name", "citizen.field.family_name", in.FamilyName),
