@@ -272,7 +272,7 @@ BEGIN
         WHERE series_id = ANY (p_series) AND state IN ('held', 'confirmed') RETURNING id)
     SELECT coalesce(array_agg(id), '{}') INTO v_freed FROM freed;
     UPDATE booking.series s SET ended_at = p_now,
-        state = CASE WHEN EXISTS (SELECT 1 FROM booking.appointment a WHERE a.series_id = s.id AND a.state IN ('done', 'here'))
+        state = CASE WHEN EXISTS (SELECT 1 FROM booking.appointment a WHERE a.series_id = s.id AND a.state IN ('done', 'here', 'missed'))
                      THEN 'ended' ELSE p_state END
     WHERE s.id = ANY (p_series) AND s.ended_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM booking.appointment a WHERE a.series_id = s.id AND a.state = 'here');

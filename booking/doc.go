@@ -1,0 +1,129 @@
+// Package booking turns vaccine, stations and minutes into places (Plätze), and
+// places into appointments (Termine). A place is a dose, a station and a minute;
+// nothing is offered that is not all three.
+//
+// # Words
+//
+//   - A slot (Zeitfenster) is a time at a centre for one product. A place row
+//     says how many people a channel may bring to a slot (places) and how many
+//     it has (taken). The database itself refuses taken > places.
+//   - A channel (Buchungsweg) is a way to book: web, hotline, mobile teams. It
+//     is a row, with its lead: the hotline's papers go by post, so it books at
+//     least five days ahead.
+//   - A share (Kontingent) is a channel's part of a centre's day in percent,
+//     standing or for one day, divided by largest remainder.
+//   - A lane (Impfstrecken je Impfstoff) says how many stations of a centre work
+//     for a product from a day on. A centre without lanes shares its stations
+//     evenly among the products that have something to do there.
+//   - A series (Impfserie) is what one person books together: both doses for
+//     most, one for Janssen, influenza, recovered people, and those who had the
+//     first dose elsewhere.
+//   - A hold (Vormerkung) keeps a series for ten minutes (setting).
+//   - A reference (Buchungsnummer) names a series on paper and in the QR code.
+//
+// # The plan
+//
+// plan.go decides from numbers alone. For each centre and product it goes
+// through the days in order. A series may start on a day when the stations have
+// room on that day and on the days of its later appointments, and when the
+// doses for all its appointments are there on the first day: the second dose is
+// reserved with the first, so a later delivery never pays for an earlier
+// promise, and of n doses floor(n / doses per series) series are offered,
+// exactly. Vaccine that expires before an appointment does not carry it; doses
+// of opened vials are good for today; planned deliveries count from their day
+// plus a margin (setting). What active appointments need is subtracted first.
+//
+// A later appointment lies PlanDays after the one before; when that day is
+// closed or full, on the next open one within the product's limits, else on the
+// nearest before. Days are calendar days in Berlin, so nothing moves when the
+// clocks change.
+//
+// The shares of a day hold for taken and new together: what the web has sold
+// stays the web's, and the hotline's free places stay the hotline's whatever
+// the web does. A channel cannot use the days before its lead. When vaccine is
+// what is short, its share of them waits for the first days that it can book;
+// when stations are what is short, others may use them. In the end nothing is
+// kept back that somebody could book.
+//
+// Places of later appointments belong to the day on which their series starts
+// (place.first_day). That is why there are no half pairs: for every free first
+// place of a day and channel there is a free later one that only a series of
+// that day can take, and the last pair of a centre is as whole as the first.
+// Somebody who needs one dose takes a first place alone; the next plan offers
+// the dose that was kept for a second one.
+//
+// replan.go carries the plan out. It looks without locks first and usually
+// finds nothing to do. Otherwise it locks the place rows in the order that
+// bookings use, decides again, and writes what differs: places = taken + new. A
+// slot that is offered stays offered as long as there is enough, so a plan does
+// not pull places from under those who are looking. When more is booked than
+// supply or stations carry, nothing is cancelled: the difference is a row of
+// booking.shortfall, by day and cause.
+//
+// Whoever changes what a plan follows from (stock, doses per vial, hours,
+// stations, lanes, shares, settings, cancellations) counts booking.plan.wanted
+// up; the worker plans within two seconds, once for however many changes. Every
+// quarter of an hour and at midnight everything is planned anew, because times
+// pass and rules come into force.
+//
+// # Taking places
+//
+// hold.go calls one SQL function, booking.hold, in one round trip: idempotency
+// key first (the same key gets the same series again), then the rules (the
+// slots make a series that this person may have), the series and its
+// appointments, and last the guarded updates
+//
+//	UPDATE booking.place SET taken = taken + 1 WHERE ... AND taken < places
+//
+// in the order of slot_id, the order in which everybody locks places. All or
+// nothing. Everything runs at Read Committed. Unique indexes allow one active
+// series per person and programme, and one active appointment per dose.
+// Before anybody is told 'taken', holds whose time is over are ended and the
+// attempt is made once more; then the three nearest alternatives come in the
+// same answer.
+//
+// # States
+//
+// of an appointment:
+//
+//	        confirm               arrives            dose given
+//	held ------------> confirmed ----------> here ------------> done
+//	 |  \                |  |  \              |  ^               ^
+//	 |   \ give back     |  |   \ not come    |  | came late     |
+//	 |    v       cancel |  |    +----------> missed ------------+
+//	 |   cancelled <-----+  |                    recorded late
+//	 v                      +--> done (recorded without check-in)
+//	expired
+//
+// of a series:
+//
+//	held --confirm--> confirmed --last appointment done or missed--> ended
+//	  |  \               |    ^                                        |
+//	  |   \ give back    |    +-------- came late after all -----------+
+//	  v    v             |
+//	expired cancelled <--+ cancel (ended, when one took place or was missed before)
+//
+// held, confirmed and here (of appointments) are active. Expired and cancelled
+// appointments have given their places back; done and missed ones have used
+// them. A missed appointment's dose goes back into the plan. At midnight
+// everybody of the day before whom the centre has noted neither way is missed.
+//
+// # Who may book
+//
+// entitlement.go: the registration is not being clarified, the priority group is
+// open on the day (who has begun a series may finish it), the age limits of the
+// product allow it, and doses are missing: a dose stated with its proof, or
+// given here, counts; the rest follows it at the right distance and with the
+// same product.
+//
+// # Telling people
+//
+// Confirming writes a task into the outbox in the same transaction; the worker
+// makes PDF and calendar file and hands them to notify, exactly once (mark and
+// message are one transaction). So nobody waits for a PDF while places are
+// locked, and a confirmation is never lost. People whom the hotline booked get
+// their papers from there.
+//
+// 'Taken' and 'yours' differ in words, icon, colour and border, and no page
+// says both.
+package booking

@@ -1,0 +1,201 @@
+package booking
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
+
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+// modelPerson is what the model knows of a person.
+type modelPerson struct {
+	id      string
+	state   string // "", held, confirmed, over
+	series  string
+	until   time.Time
+	visits  []string // ids of the appointments
+	visit   []string // their states
+	key     int
+	lastKey string
+}
+
+func (p *modelPerson) open() (n int) {
+	for _, s := range p.visit {
+		if s == StateHeld || s == StateConfirmed || s == StateHere {
+			n++
+		}
+	}
+	return n
+}
+
+// TestModel drives the engine on a real database through random histories and
+// holds every answer against a model of the states.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	b, _ := small(t) // 20 doses
+	rapid.Check(t, func(rt *rapid.T) {
+		b.exec(`DELETE FROM booking.series`)
+		b.exec(`DELETE FROM booking.idempotency`)
+		b.exec(`UPDATE booking.place SET taken = 0`)
+		b.at(monday)
+		b.replan(leipzig, comirnaty)
+		people := make([]*modelPerson, 4)
+		for i := range people {
+			people[i] = &modelPerson{id: id.New()}
+		}
+		someone := func(rt *rapid.T) *modelPerson {
+			return people[rapid.IntRange(0, len(people)-1).Draw(rt, "person")]
+		}
+		expect := func(rt *rapid.T, what string, err, want error) {
+			if !errors.Is(err, want) {
+				rt.Fatalf("%s: %v, the model expects %v", what, err, want)
+			}
+		}
+		over := func(p *modelPerson, to string) {
+			for i, s := range p.visit {
+				if s == StateHeld || s == StateConfirmed {
+					p.visit[i] = to
+				}
+			}
+			p.state = "over"
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"hold": func(rt *rapid.T) {
+				p := someone(rt)
+				list := b.choices(leipzig, pair(comirnaty))
+				if len(list) == 0 {
+					return
+				}
+				c := list[rapid.IntRange(0, len(list)-1).Draw(rt, "choice")]
+				p.key++
+				key := fmt.Sprint(p.key)
+				s, err := b.take(p.id, key, pair(comirnaty), c.SlotIDs()...)
+				if p.state == StateHeld && p.until.After(b.now()) || p.state == StateConfirmed {
+					expect(rt, "hold with a series", err, ErrAlreadyBooked)
+					return
+				}
+				if err != nil {
+					rt.Fatalf("hold: %v", err)
+				}
+				*p = modelPerson{id: p.id, state: StateHeld, series: s.ID, until: s.HoldUntil, key: p.key, lastKey: key}
+				for _, a := range s.Appointments {
+					p.visits, p.visit = append(p.visits, a.ID), append(p.visit, StateHeld)
+				}
+			},
+			"same key": func(rt *rapid.T) {
+				p := someone(rt)
+				if p.lastKey == "" {
+					return
+				}
+				s, err := b.take(p.id, p.lastKey, pair(comirnaty), 1, 2)
+				if err != nil || s.ID != p.series {
+					rt.Fatalf("same key: %s, %v", s.ID, err)
+				}
+			},
+			"confirm": func(rt *rapid.T) {
+				p := someone(rt)
+				if p.series == "" {
+					return
+				}
+				_, err := b.s.Confirm(b.ctx, p.series, p.id, "")
+				switch {
+				case p.state == StateHeld && p.until.After(b.now()):
+					expect(rt, "confirm", err, nil)
+					p.state = StateConfirmed
+					for i := range p.visit {
+						p.visit[i] = StateConfirmed
+					}
+				case p.state == StateConfirmed:
+					expect(rt, "confirm again", err, nil)
+				case slices.ContainsFunc(p.visit, func(s string) bool { return s == StateDone || s == StateMissed }):
+					expect(rt, "confirm what took place", err, nil)
+				case p.visit[0] == StateCancelled:
+					expect(rt, "confirm what is cancelled", err, ErrNotFound)
+				default:
+					expect(rt, "confirm too late", err, ErrHoldExpired)
+				}
+			},
+			"cancel": func(rt *rapid.T) {
+				p := someone(rt)
+				if p.series == "" {
+					return
+				}
+				expect(rt, "cancel", b.s.Cancel(b.ctx, p.series, p.id, "citizen:"+p.id), nil)
+				if p.state == StateHeld || p.state == StateConfirmed {
+					here := false
+					for _, s := range p.visit {
+						here = here || s == StateHere
+					}
+					over(p, StateCancelled)
+					if here {
+						p.state = StateConfirmed
+					}
+				}
+			},
+			"visit": func(rt *rapid.T) {
+				p := someone(rt)
+				if p.series == "" {
+					return
+				}
+				i := rapid.IntRange(0, len(p.visits)-1).Draw(rt, "leg")
+				to := rapid.SampledFrom([]string{StateHere, StateDone, StateMissed}).Draw(rt, "to")
+				err := pg.InTx(b.ctx, b.pool, func(tx pgx.Tx) error {
+					switch to {
+					case StateHere:
+						return b.s.MarkHere(b.ctx, tx, p.visits[i], b.now())
+					case StateDone:
+						return b.s.MarkDone(b.ctx, tx, p.visits[i], b.now())
+					default:
+						return b.s.MarkMissed(b.ctx, tx, p.visits[i], b.now())
+					}
+				})
+				from := map[string][]string{StateHere: {StateConfirmed, StateMissed, StateHere}, StateDone: {StateConfirmed, StateHere, StateMissed, StateDone},
+					StateMissed: {StateConfirmed, StateHere, StateMissed}}[to]
+				for _, f := range from {
+					if p.visit[i] == f {
+						expect(rt, f+" to "+to, err, nil)
+						p.visit[i] = to
+						if p.state = "over"; p.open() > 0 {
+							p.state = StateConfirmed
+						}
+						return
+					}
+				}
+				expect(rt, p.visit[i]+" to "+to, err, ErrState)
+			},
+			"time": func(rt *rapid.T) {
+				b.at(b.now().Add(time.Duration(rapid.IntRange(1, 7).Draw(rt, "minutes")) * time.Minute))
+			},
+			"sweep": func(rt *rapid.T) {
+				want := 0
+				for _, p := range people {
+					if p.state == StateHeld && !p.until.After(b.now()) {
+						over(p, StateExpired)
+						want++
+					}
+				}
+				if n, err := b.s.ExpireHolds(b.ctx); err != nil || n != want {
+					rt.Fatalf("%d holds ended (%v), want %d", n, err, want)
+				}
+			},
+			"plan": func(rt *rapid.T) {
+				b.replan(leipzig, comirnaty)
+				doses := 20
+				for _, p := range people {
+					doses -= p.open()
+				}
+				if n := b.pairs(leipzig, comirnaty); n != doses/2 {
+					rt.Fatalf("%d pairs offered of %d free doses", n, doses)
+				}
+			},
+			"": func(*rapid.T) { b.sound() },
+		})
+	})
+}
