@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+type runCmd struct{}
+
+// Run carries out the drills that ONLY names, or all.
+func (runCmd) Run(ctx context.Context) (err error) {
+	r := &Report{out: os.Stdout}
+	only := os.Getenv("ONLY")
+	all := []struct {
+		name string
+		run  func(context.Context, *Report) error
+	}{{"booking", drillBooking}, {"certificates", drillCertificates}, {"opening", drillOpening}}
+	ran := false
+	for _, d := range all {
+		if only != "" && !strings.Contains(only, d.name) {
+			continue
+		}
+		ran = true
+		fmt.Printf("== %s\n", d.name)
+		if err := d.run(ctx, r); err != nil {
+			return errors.Join(fmt.Errorf("drill %s: %w", d.name, err), r.finish())
+		}
+	}
+	if !ran {
+		return fmt.Errorf("no drill is named %q", only)
+	}
+	return r.finish()
+}
