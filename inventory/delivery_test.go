@@ -11,7 +11,6 @@ import (
 	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
-	"impfportal/internal/jobs"
 )
 
 func TestDeliveryLife(t *testing.T) {
@@ -129,21 +128,6 @@ func TestSeedDemoGivesEveryCentreVaccine(t *testing.T) {
 		t.Errorf("central store: %d", n)
 	}
 	b.reconciled()
-}
-
-func TestCentreChangeReachesThePlanners(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.receive(CentrePlace("leipzig"), "comirnaty", "EX1", day(2021, 5, 1), 5)
-	b.events()
-	m := jobs.NewMux()
-	b.s.Jobs(m)
-	if err := b.s.centreChanged(b.ctx, centre.ChangedPayload{CentreID: "leipzig"}); err != nil {
-		t.Fatal(err)
-	}
-	if n := b.events(); n[CentrePlace("leipzig")] != 1 || len(n) != 1 {
-		t.Errorf("events: %v", n)
-	}
 }
 
 // TestDivide: everybody gets the same, no vial is lost or invented, no lot is

@@ -5,16 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"impfportal/centre"
 	"impfportal/internal/jobs"
-	"impfportal/internal/pg"
 )
 
-// Jobs registers the handlers of this slice and returns its schedules.
-func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
-	jobs.Handle(m, centre.Changed, s.centreChanged)
+// Jobs returns this slice's schedules; it handles no task.
+func (s *Service) Jobs(*jobs.Mux) []jobs.Periodic {
 	return []jobs.Periodic{
 		{Name: "inventory.arrivals", Every: 5 * time.Minute, Run: func(ctx context.Context, now time.Time) error {
 			n, err := s.BookArrivals(ctx, now)
@@ -25,31 +20,6 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 		}},
 		{Name: "inventory.reconcile", Daily: "02:40", Run: s.reconcile},
 	}
-}
-
-// centreChanged passes on that a centre can see more or fewer people: what its
-// stock can carry is to be planned anew for every product that it has. Running
-// twice only plans twice.
-func (s *Service) centreChanged(ctx context.Context, p centre.ChangedPayload) error {
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT DISTINCT l.product_id FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id WHERE b.place = $1
-			UNION SELECT product_id FROM inventory.delivery WHERE state = 'planned' AND (place = $1 OR equal_shares)
-			ORDER BY 1`, CentrePlace(p.CentreID))
-		if err != nil {
-			return err
-		}
-		products, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return err
-		}
-		for _, productID := range products {
-			if err := s.changed(ctx, tx, productID, CentrePlace(p.CentreID)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // reconcile is the nightly alarm: one log line of level error for each place
