@@ -1,9 +1,6 @@
 package waitingroom
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // This file decides; nothing in it knows Redis, Postgres or HTTP. The Lua
 // scripts in redis.go follow it line by line.
@@ -157,7 +154,9 @@ func (l *Line) Tick(now int64, v Valve) {
 			delete(l.Inside, i)
 		}
 	}
-	l.Batches = slices.DeleteFunc(l.Batches, func(b Batch) bool { return b.At+v.Grace.Microseconds() <= now })
+	for len(l.Batches) > 0 && l.Batches[0].At+v.Grace.Microseconds() <= now { // oldest first
+		l.Batches = l.Batches[1:]
+	}
 	l.Invite = l.Invite.Refill(now, v.Rate, InviteSize(v.Rate))
 	if !v.Open {
 		return

@@ -38,7 +38,7 @@
     const words = ({ low, high }) => {
       if (!low) return d.unknown;
       if (!high) return d.least.replace("{low}", duration(low));
-      if (low === high) return d.one.replace("{low}", duration(low));
+      if (low === high) return d.about.replace("{low}", duration(low));
       return d.range.replace("{low}", high < 120 ? String(low) : duration(low)).replace("{high}", duration(high));
     };
     const aheadOf = (s) => {
