@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -113,12 +114,15 @@ func poll(limit time.Duration, holds func() bool) bool {
 	return true
 }
 
+// launched counts the portals of this run.
+var launched atomic.Int64
+
 // launchPortal starts the portal and does not wait.
 func launchPortal(t testing.TB, dataDir string, port int, settings ...string) *portal {
 	t.Helper()
 	p := &portal{
 		URL: fmt.Sprintf("http://127.0.0.1:%d", port), DataDir: dataDir, Port: port,
-		mark: fmt.Sprintf("IMPFPORTAL_E2E=%s-%d", dataDir, port), output: &output{}, ended: make(chan struct{}),
+		mark: fmt.Sprintf("IMPFPORTAL_E2E=%d-%d", os.Getpid(), launched.Add(1)), output: &output{}, ended: make(chan struct{}),
 	}
 	p.cmd = exec.Command(program(t, "portal"))
 	p.cmd.Dir = t.TempDir()
@@ -181,12 +185,18 @@ func (p *portal) wait(t testing.TB, limit time.Duration) error {
 	}
 }
 
+// processes are the portal and its servers, as far as they run. (PostgreSQL's
+// children write over their environment; they are known by the servers' lock.)
+func (p *portal) processes() []leftover.Process {
+	return append(leftover.Marked(p.mark), leftover.Holding(filepath.Join(p.DataDir, "servers.lock"))...)
+}
+
 // leftover waits until no process of the portal is left and returns those that
 // stay all the same, after it has killed them.
 func (p *portal) leftover() []leftover.Process {
 	var left []leftover.Process
 	gone := poll(stopLimit, func() bool {
-		left = leftover.Processes(p.mark)
+		left = p.processes()
 		return len(left) == 0
 	})
 	if !gone {

@@ -41,12 +41,30 @@ func realMain(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := followRunning(k.Command()); err != nil {
+		return err
+	}
 	cfg, err := config.Load()
 	if err != nil {
 		return err
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	return k.Run(cfg)
+}
+
+// followRunning makes a command other than run belong to the local portal that
+// runs on DATA_DIR, unless the environment names real servers: so that
+// 'portal import' beside 'make run' needs no settings.
+func followRunning(command string) error {
+	if command == "run" {
+		return nil
+	}
+	for _, name := range []string{"PORTAL_MODE", "DATABASE_URL", "DATABASE_URL_FILE"} {
+		if os.Getenv(name) != "" {
+			return nil
+		}
+	}
+	return os.Setenv("PORTAL_MODE", config.ModeLocal)
 }
 
 type runCmd struct{}

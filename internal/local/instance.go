@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"impfportal/internal/leftover"
 )
 
 const (
@@ -146,14 +147,14 @@ func (s *Servers) lock(ctx context.Context) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			for _, pid := range holders(alive.Name()) {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+			for _, orphan := range leftover.Holding(alive.Name()) {
+				orphan.Kill()
 			}
 			deadline = time.Now().Add(orphanTimeout)
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("servers of an earlier portal (processes %v) still use %s: %w",
-				holders(alive.Name()), s.DataDir, err)
+				leftover.Holding(alive.Name()), s.DataDir, err)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"impfportal/internal/leftover"
 )
 
 func TestDataIsKeptOverRestart(t *testing.T) {
@@ -33,13 +35,13 @@ func TestSignalsStopTheServers(t *testing.T) {
 			h := startHelper(t, opts)
 			leaveMark(t, h.DatabaseURL, h.RedisURL)
 			lock := filepath.Join(opts.DataDir, serversLock)
-			servers := holders(lock)
-			if len(servers) < 2 {
-				t.Fatalf("the processes with the servers' lock are %v: not the helper, PostgreSQL and Redis", servers)
+			holding := leftover.Holding(lock)
+			if len(holding) < 3 {
+				t.Fatalf("the processes with the servers' lock are %v: not the helper, PostgreSQL and Redis", holding)
 			}
-			for _, pid := range servers {
-				if group, _ := syscall.Getpgid(pid); pid != h.cmd.Process.Pid && group == h.cmd.Process.Pid {
-					t.Errorf("process %d is in the group of the portal: a Ctrl-C would reach it", pid)
+			for _, p := range holding {
+				if group, _ := syscall.Getpgid(p.PID); p.PID != h.cmd.Process.Pid && group == h.cmd.Process.Pid {
+					t.Errorf("%s is in the group of the portal: a Ctrl-C would reach it", p)
 				}
 			}
 
@@ -52,7 +54,7 @@ func TestSignalsStopTheServers(t *testing.T) {
 			if sig != syscall.SIGKILL && err != nil {
 				t.Errorf("the helper ended with %v: %s", err, h.stderr)
 			}
-			eventually(t, "no server is left", func() bool { return len(holders(lock)) == 0 })
+			eventually(t, "no server is left", func() bool { return len(leftover.Holding(lock)) == 0 })
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("stopping took %s", took)
 			}
@@ -209,7 +211,7 @@ func TestEphemeralDataGoWithTheProcess(t *testing.T) {
 		_, err := os.Stat(h.DataDir)
 		return errors.Is(err, fs.ErrNotExist)
 	})
-	if left := holders(filepath.Join(h.DataDir, serversLock)); len(left) != 0 {
+	if left := leftover.Holding(filepath.Join(h.DataDir, serversLock)); len(left) != 0 {
 		t.Errorf("servers left behind: %v", left)
 	}
 }
@@ -281,5 +283,6 @@ func TestRootWithoutUserNamespaces(t *testing.T) {
 	findMark(t, h.DatabaseURL, h.RedisURL)
 	_ = h.cmd.Process.Kill()
 	_ = h.cmd.Wait()
-	eventually(t, "no server is left", func() bool { return len(holders(filepath.Join(opts.DataDir, serversLock))) == 0 })
+	eventually(t, "no server is left", func() bool { return len(leftover.Holding(filepath.Join(opts.DataDir, serversLock))) == 0 })
+	start(t, opts)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -118,24 +117,4 @@ func tail(path string) string {
 	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	lines = lines[max(0, len(lines)-8):]
 	return "  " + strings.Join(lines, "\n  ")
-}
-
-// holders returns the processes, other than this one, that have path open: the
-// servers that a killed portal left behind a moment ago.
-func holders(path string) []int {
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	var pids []int
-	seen := map[int]bool{os.Getpid(): true}
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err != nil || target != path {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(link, "/proc/%d/", &pid); err == nil && !seen[pid] {
-			seen[pid] = true
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }

@@ -36,6 +36,7 @@ func (s *Servers) startRedis(ctx context.Context, opts Options, found programs) 
 		"--save", "",
 		"--maxmemory-policy", "noeviction", // the queue and the line are no cache
 		"--loglevel", "notice",
+		"--set-proc-title", "no", // ps then shows whose server it is
 	}
 	if opts.Fast {
 		args = append(args, "--appendonly", "no", "--databases", strconv.Itoa(fastDatabases))

@@ -163,7 +163,7 @@ func marker(scratch string) string { return "IMPFPORTAL_TESTRUN=" + scratch }
 // sweepProcesses kills what the tests left running and returns what it was.
 func sweepProcesses(scratch string) []string {
 	var left []string
-	for _, p := range leftover.Processes(marker(scratch)) {
+	for _, p := range leftover.Marked(marker(scratch)) {
 		left = append(left, p.String())
 		p.Kill()
 	}
