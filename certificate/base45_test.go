@@ -9,8 +9,13 @@ import (
 func TestBase45(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ plain, text string }{ // RFC 9285, sections 4.3 and 4.4
-		{"", ""}, {"AB", "BB8"}, {"Hello!!", "%69 VD92EX0"}, {"base-45", "UJCLQE7W581"}, {"ietf!", "QED8WEX0"},
-		{"\xff\xff", "FGW"}, {"\xff", "U5"},
+		{"", ""},
+		{"AB", "BB8"},
+		{"Hello!!", "%69 VD92EX0"},
+		{"base-45", "UJCLQE7W581"},
+		{"ietf!", "QED8WEX0"},
+		{"\xff\xff", "FGW"},
+		{"\xff", "U5"},
 	} {
 		if got := string(appendBase45(nil, []byte(c.plain))); got != c.text {
 			t.Errorf("encode %q: %q, want %q", c.plain, got, c.text)

@@ -23,7 +23,7 @@ type codePeriod struct {
 	codes Codes
 }
 
-// mRNA and the like are the vaccine types with the words of the value set.
+// The kinds of vaccine (vaccine or prophylaxis) with the words of the value set.
 const (
 	vpMRNA        = "1119349007"
 	vpMRNAName    = "SARS-CoV-2 mRNA vaccine"
@@ -42,27 +42,43 @@ var atcRetired = time.Date(2023, 1, 25, 0, 0, 0, 0, time.UTC)
 // day has come counts, by the day of issue and not of vaccination: a code
 // that has been withdrawn must not appear in a new certificate.
 var codesByProduct = map[string][]codePeriod{
-	"comirnaty": {{codes: Codes{diseaseCOVID19, vpMRNA, "EU/1/20/1528", "ORG-100030215",
-		vpMRNAName, "Comirnaty", "Biontech Manufacturing GmbH", 2}}},
-	"spikevax": {{codes: Codes{diseaseCOVID19, vpMRNA, "EU/1/20/1507", "ORG-100031184",
-		vpMRNAName, "Spikevax", "Moderna Biotech Spain S.L.", 2}}},
+	"comirnaty": {{codes: Codes{
+		diseaseCOVID19, vpMRNA, "EU/1/20/1528", "ORG-100030215",
+		vpMRNAName, "Comirnaty", "Biontech Manufacturing GmbH", 2,
+	}}},
+	"spikevax": {{codes: Codes{
+		diseaseCOVID19, vpMRNA, "EU/1/20/1507", "ORG-100031184",
+		vpMRNAName, "Spikevax", "Moderna Biotech Spain S.L.", 2,
+	}}},
 	"vaxzevria": {
-		{codes: Codes{diseaseCOVID19, vpATC, "EU/1/21/1529", "ORG-100001699",
-			vpATCName, "Vaxzevria", "AstraZeneca AB", 2}},
-		{from: atcRetired, codes: Codes{diseaseCOVID19, vpVector, "EU/1/21/1529", "ORG-100001699",
-			vpVectorName, "Vaxzevria", "AstraZeneca AB", 2}},
+		{codes: Codes{
+			diseaseCOVID19, vpATC, "EU/1/21/1529", "ORG-100001699",
+			vpATCName, "Vaxzevria", "AstraZeneca AB", 2,
+		}},
+		{from: atcRetired, codes: Codes{
+			diseaseCOVID19, vpVector, "EU/1/21/1529", "ORG-100001699",
+			vpVectorName, "Vaxzevria", "AstraZeneca AB", 2,
+		}},
 	},
 	"janssen": {
-		{codes: Codes{diseaseCOVID19, vpATC, "EU/1/20/1525", "ORG-100001417",
-			vpATCName, "COVID-19 Vaccine Janssen", "Janssen-Cilag International", 1}},
-		{from: atcRetired, codes: Codes{diseaseCOVID19, vpVector, "EU/1/20/1525", "ORG-100001417",
-			vpVectorName, "Jcovden", "Janssen-Cilag International", 1}},
+		{codes: Codes{
+			diseaseCOVID19, vpATC, "EU/1/20/1525", "ORG-100001417",
+			vpATCName, "COVID-19 Vaccine Janssen", "Janssen-Cilag International", 1,
+		}},
+		{from: atcRetired, codes: Codes{
+			diseaseCOVID19, vpVector, "EU/1/20/1525", "ORG-100001417",
+			vpVectorName, "Jcovden", "Janssen-Cilag International", 1,
+		}},
 	},
 	"nuvaxovid": {
-		{codes: Codes{diseaseCOVID19, vpATC, "EU/1/21/1618", "ORG-100032020",
-			vpATCName, "Nuvaxovid", "Novavax CZ a.s.", 2}},
-		{from: atcRetired, codes: Codes{diseaseCOVID19, vpProtein, "EU/1/21/1618", "ORG-100032020",
-			vpProteinName, "Nuvaxovid", "Novavax CZ a.s.", 2}},
+		{codes: Codes{
+			diseaseCOVID19, vpATC, "EU/1/21/1618", "ORG-100032020",
+			vpATCName, "Nuvaxovid", "Novavax CZ a.s.", 2,
+		}},
+		{from: atcRetired, codes: Codes{
+			diseaseCOVID19, vpProtein, "EU/1/21/1618", "ORG-100032020",
+			vpProteinName, "Nuvaxovid", "Novavax CZ a.s.", 2,
+		}},
 	},
 }
 
@@ -83,8 +99,10 @@ func CodesFor(productID string, issued time.Time) (Codes, bool) {
 // describe finds the codes that stand in a certificate, whenever it was
 // issued, for the words beside them.
 func describe(e Entry) Codes {
-	c := Codes{Disease: e.Disease, Prophylaxis: e.Prophylaxis, Product: e.Product, Holder: e.Holder,
-		ProphylaxisName: e.Prophylaxis, ProductName: e.Product, HolderName: e.Holder}
+	c := Codes{
+		Disease: e.Disease, Prophylaxis: e.Prophylaxis, Product: e.Product, Holder: e.Holder,
+		ProphylaxisName: e.Prophylaxis, ProductName: e.Product, HolderName: e.Holder,
+	}
 	for _, periods := range codesByProduct {
 		for _, p := range periods {
 			if p.codes.Product == e.Product && p.codes.Prophylaxis == e.Prophylaxis {

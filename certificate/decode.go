@@ -20,7 +20,7 @@ import (
 // Errors of reading a certificate, one for each layer. All of them mean that
 // the text is no certificate, or not one that this portal can check.
 var (
-	ErrPrefix     = errors.New("certificate: text does not begin with HC1:")
+	ErrPrefix     = errors.New("certificate: text is no HC1 text")
 	ErrCompressed = errors.New("certificate: not zlib")
 	ErrCOSE       = errors.New("certificate: not a COSE_Sign1 message")
 	ErrCWT        = errors.New("certificate: not a health certificate")
@@ -87,11 +87,11 @@ func unwrapText(text string) ([]byte, error) {
 func inflate(packed []byte) ([]byte, error) {
 	z, err := zlib.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCompressed, err)
+		return nil, fmt.Errorf("%w: %w", ErrCompressed, err)
 	}
 	plain, err := io.ReadAll(io.LimitReader(z, maxPlain+1))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCompressed, err)
+		return nil, fmt.Errorf("%w: %w", ErrCompressed, err)
 	}
 	if len(plain) > maxPlain {
 		return nil, fmt.Errorf("%w: too long", ErrCompressed)
@@ -121,12 +121,12 @@ func decodeCOSE(message []byte) (*Decoded, error) {
 	message = bytes.TrimPrefix(message, []byte{0xd2})
 	var m coseMessage
 	if err := decMode.Unmarshal(message, &m); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCOSE, err)
+		return nil, fmt.Errorf("%w: %w", ErrCOSE, err)
 	}
 	var head coseHeader
 	if len(m.Protected) > 0 {
 		if err := decMode.Unmarshal(m.Protected, &head); err != nil {
-			return nil, fmt.Errorf("%w: protected header: %v", ErrCOSE, err)
+			return nil, fmt.Errorf("%w: protected header: %w", ErrCOSE, err)
 		}
 	}
 	d := &Decoded{Alg: head.Alg, KID: head.KID, Payload: m.Payload, Signature: m.Signature, protected: m.Protected}
@@ -137,7 +137,7 @@ func decodeCOSE(message []byte) (*Decoded, error) {
 		d.Alg = m.Unprotected.Alg
 	}
 	if err := decMode.Unmarshal(m.Payload, &d.Claims); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCWT, err)
+		return nil, fmt.Errorf("%w: %w", ErrCWT, err)
 	}
 	if d.Claims.HCert.DCC.Version == "" {
 		return nil, fmt.Errorf("%w: no EU DCC in it", ErrCWT)

@@ -74,6 +74,10 @@ func TestLocalKeys(t *testing.T) {
 	case dsc.NotAfter.After(ca.NotAfter) || !signsAt(dsc, cfg.Now):
 		t.Error("lives")
 	}
+	private, err := k.signer.key.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := os.ReadDir(cfg.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +87,7 @@ func TestLocalKeys(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: mode %o, %v", f.Name(), info.Mode().Perm(), err)
 		}
-		if b, _ := os.ReadFile(filepath.Join(cfg.Dir, f.Name())); strings.HasSuffix(f.Name(), ".key") && bytes.Contains(b, k.signer.key.(*ecdsa.PrivateKey).D.Bytes()) {
+		if b, _ := os.ReadFile(filepath.Join(cfg.Dir, f.Name())); strings.HasSuffix(f.Name(), ".key") && bytes.Contains(b, private) {
 			t.Error("private key in the clear")
 		}
 	}

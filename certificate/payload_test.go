@@ -15,10 +15,15 @@ func TestDoses(t *testing.T) {
 		number, total int
 		dn, sd        int
 	}{
-		{"comirnaty", 1, 2, 1, 2}, {"comirnaty", 2, 2, 2, 2}, {"vaxzevria", 2, 2, 2, 2},
+		{"comirnaty", 1, 2, 1, 2},
+		{"comirnaty", 2, 2, 2, 2},
+		{"vaxzevria", 2, 2, 2, 2},
 		{"janssen", 1, 1, 1, 1},
 		{"comirnaty", 1, 1, 1, 1}, // after an infection
-		{"comirnaty", 3, 3, 0, 0}, {"janssen", 2, 2, 0, 0}, {"janssen", 1, 2, 0, 0}, {"comirnaty", 0, 2, 0, 0},
+		{"comirnaty", 3, 3, 0, 0},
+		{"janssen", 2, 2, 0, 0},
+		{"janssen", 1, 2, 0, 0},
+		{"comirnaty", 0, 2, 0, 0},
 	} {
 		codes, ok := CodesFor(c.product, issuedAt)
 		if !ok {

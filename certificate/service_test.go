@@ -438,9 +438,13 @@ func TestIssuer(t *testing.T) {
 		production bool
 		ok         bool
 	}{
-		{"MUSTER Impfportal", false, true}, {"Robert Koch-Institut", true, true},
-		{"Robert Koch-Institut", false, false}, {"Muster Impfportal", true, false},
-		{"", true, false}, {strings.Repeat("ä", 81), true, false}, {strings.Repeat("ä", 80), true, true},
+		{"MUSTER Impfportal", false, true},
+		{"Robert Koch-Institut", true, true},
+		{"Robert Koch-Institut", false, false},
+		{"Muster Impfportal", true, false},
+		{"", true, false},
+		{strings.Repeat("ä", 81), true, false},
+		{strings.Repeat("ä", 80), true, true},
 	} {
 		if _, err := New(Config{Issuer: c.name, Production: c.production}); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c, err)

@@ -75,8 +75,10 @@ func TestFromDoseToCertificate(t *testing.T) {
 		t.Helper()
 		recordID, err := sites.Record(ctx, vaccination.RecordDose{
 			Key: id.New(), Now: now(), Channel: vaccination.WalkIn, ProductID: product, DoseNumber: 1,
-			Patient: vaccination.Patient{FamilyName: family, GivenName: "Karl", Birth: vaccination.PartialDate{Year: 1938}, Sex: citizen.SexMale, Postcode: "04109",
-				Contact: vaccination.Contact{Email: "karl@example.org", Lang: "de"}},
+			Patient: vaccination.Patient{
+				FamilyName: family, GivenName: "Karl", Birth: vaccination.PartialDate{Year: 1938}, Sex: citizen.SexMale, Postcode: "04109",
+				Contact: vaccination.Contact{Email: "karl@example.org", Lang: "de"},
+			},
 			Place: "leipzig", StockPlace: inventory.CentrePlace("leipzig"), LotID: lots[product],
 			Consent: true, Forms: forms, Actor: "staff:test", Role: "site",
 		})
