@@ -183,6 +183,8 @@ func engineError(err error) error {
 		return &IneligibleError{ReasonSeries}
 	case pe.Code == "BK004", pe.Code == "22P02": // 22P02: what came is no uuid
 		return ErrNotFound
+	case pe.Code == "BK005":
+		return &IneligibleError{ReasonChannel}
 	case pe.ConstraintName == "series_one_active", pe.ConstraintName == "appointment_one_active":
 		return ErrAlreadyBooked
 	}
@@ -193,6 +195,3 @@ func engineError(err error) error {
 type settings struct {
 	HorizonDays, HoldMinutes, SlotMinutes, DeliveryMarginDays int
 }
-
-// holdTTL is how long a place is kept for somebody who has not confirmed.
-func (s settings) holdTTL() time.Duration { return time.Duration(s.HoldMinutes) * time.Minute }

@@ -10,7 +10,6 @@ import (
 
 	"impfportal/audit"
 	"impfportal/citizen"
-	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 )
@@ -69,55 +68,27 @@ type takeRequest struct {
 // take takes the places. Before it says that a place is gone or that the person
 // has a series, it ends holds whose time is over and looks again.
 func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
-	channels, err := Channels(ctx, s.Pool)
-	if err != nil {
-		return Series{}, err
+	series, err := s.tryTake(ctx, in)
+	var over error
+	switch {
+	case errors.Is(err, ErrSlotTaken):
+		_, over = s.expire(ctx, s.Now(), in.SlotIDs, "")
+	case errors.Is(err, ErrAlreadyBooked):
+		_, over = s.expire(ctx, s.Now(), nil, in.PersonID)
+	default:
+		return series, err
 	}
-	lead, found := 0, false
-	for _, c := range channels {
-		if c.ID == in.Channel && c.Bookable {
-			lead, found = c.LeadDays, true
-		}
+	if over != nil {
+		return Series{}, over
 	}
-	if !found {
-		return Series{}, &IneligibleError{ReasonChannel}
-	}
-	set, err := readSettings(ctx, s.Pool)
-	if err != nil {
-		return Series{}, err
-	}
-	for try := 0; ; try++ {
-		series, err := s.tryTake(ctx, in, set.holdTTL(), lead)
-		again := false
-		if try == 0 {
-			var n int
-			var expErr error
-			switch {
-			case errors.Is(err, ErrSlotTaken):
-				n, expErr = s.expire(ctx, s.Now(), in.SlotIDs, "")
-			case errors.Is(err, ErrAlreadyBooked):
-				n, expErr = s.expire(ctx, s.Now(), nil, in.PersonID)
-			}
-			if expErr != nil {
-				return Series{}, expErr
-			}
-			again = n > 0
-		}
-		if !again {
-			return series, err
-		}
-	}
+	return s.tryTake(ctx, in)
 }
 
 // tryTake is one attempt: everything is decided and written by booking.hold.
-func (s *Service) tryTake(ctx context.Context, in takeRequest, ttl time.Duration, leadDays int) (Series, error) {
+func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 	now := s.Now()
-	earliest := now
-	if leadDays > 0 {
-		earliest = clock.At(clock.Day(now).AddDate(0, 0, leadDays), 0, 0)
-	}
 	series := Series{ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
-		State: StateHeld, BookedBy: in.Actor, Role: in.Role, HoldUntil: now.Add(ttl), CreatedAt: now}
+		State: StateHeld, BookedBy: in.Actor, Role: in.Role, CreatedAt: now}
 	appointments := make([]string, len(in.SlotIDs))
 	for i := range appointments {
 		appointments[i] = id.New()
@@ -137,6 +108,7 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest, ttl time.Duration
 		productID *string
 		firstDose *int
 		starts    []time.Time
+		until     *time.Time
 	)
 	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		if in.Lock != nil {
@@ -145,11 +117,11 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest, ttl time.Duration
 			}
 		}
 		err := tx.QueryRow(ctx, `
-			SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts
-			FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
-			now, series.HoldUntil, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
-			appointments, in.SlotIDs, earliest, products, legs, firsts, mins, maxs, notBefore).
-			Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts)
+			SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until
+			FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
+			appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
+			Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts, &until)
 		if err != nil || !fresh {
 			return err
 		}
@@ -166,7 +138,7 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest, ttl time.Duration
 		}
 		return *found, nil
 	}
-	series.CentreID, series.ProductID = *centreID, *productID
+	series.CentreID, series.ProductID, series.HoldUntil = *centreID, *productID, until.UTC()
 	for i, start := range starts {
 		series.Appointments = append(series.Appointments, Appointment{ID: appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
 			CentreID: series.CentreID, ProductID: series.ProductID, Channel: string(in.Channel), Reference: series.Reference,

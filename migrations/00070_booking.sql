@@ -166,10 +166,10 @@ CREATE TABLE booking.plan (
 
 -- SQLSTATEs of the engine, for the program to tell apart:
 --   BK001 a place is taken   BK002 the hold has ended   BK003 slots that do not
---   make a series this person may have   BK004 no such series
+--   make a series this person may have   BK004 no such series   BK005 nobody
+--   books over this channel
 
 -- Takes all places of a series or none, in one round trip.
---   p_earliest               no appointment before this moment (lead of the channel)
 --   p_products .. p_not_before  what the person may have, one entry per product:
 --                            appointments needed, number of the first dose, limits of
 --                            the distance in days, first day allowed
@@ -178,15 +178,16 @@ CREATE TABLE booking.plan (
 -- Place rows are locked last, in the order of slot_id, as everywhere.
 -- +goose StatementBegin
 CREATE FUNCTION booking.hold(
-    p_now timestamptz, p_until timestamptz, p_person uuid, p_programme text, p_channel text, p_key text,
-    p_series uuid, p_reference text, p_by text, p_role text, p_appointments uuid[], p_slots bigint[], p_earliest timestamptz,
+    p_now timestamptz, p_person uuid, p_programme text, p_channel text, p_key text,
+    p_series uuid, p_reference text, p_by text, p_role text, p_appointments uuid[], p_slots bigint[],
     p_products text[], p_legs integer[], p_first_dose integer[], p_min integer[], p_max integer[], p_not_before date[])
-RETURNS TABLE (o_series uuid, o_fresh boolean, o_centre text, o_product text, o_first_dose integer, o_starts timestamptz[])
+RETURNS TABLE (o_series uuid, o_fresh boolean, o_centre text, o_product text, o_first_dose integer, o_starts timestamptz[], o_until timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     v_centres  text[];
     v_products text[];
     v_days     date[];
+    v_earliest timestamptz; -- lead of the channel, in days of Berlin
     k          integer;
     i          integer;
     r          record;
@@ -194,18 +195,26 @@ BEGIN
     INSERT INTO booking.idempotency (person_id, key, series_id, created_at)
     VALUES (p_person, p_key, p_series, p_now) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
-        RETURN QUERY SELECT n.series_id, false, NULL::text, NULL::text, NULL::integer, NULL::timestamptz[]
+        RETURN QUERY SELECT n.series_id, false, NULL::text, NULL::text, NULL::integer, NULL::timestamptz[], NULL::timestamptz
             FROM booking.idempotency n WHERE n.person_id = p_person AND n.key = p_key;
         RETURN;
     END IF;
 
+    SELECT greatest(p_now, CASE WHEN c.lead_days > 0 THEN
+               (date_trunc('day', p_now AT TIME ZONE 'Europe/Berlin') + make_interval(days => c.lead_days)) AT TIME ZONE 'Europe/Berlin' END),
+           p_now + make_interval(mins => t.hold_minutes)
+    INTO v_earliest, o_until
+    FROM booking.channel c, booking.setting t WHERE c.id = p_channel AND c.bookable;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nobody books over this channel' USING ERRCODE = 'BK005';
+    END IF;
     SELECT array_agg(s.centre_id ORDER BY u.n), array_agg(s.product_id ORDER BY u.n),
            array_agg(s.day ORDER BY u.n), array_agg(s.start_at ORDER BY u.n)
     INTO v_centres, v_products, v_days, o_starts
     FROM unnest(p_slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id;
     k := array_position(p_products, v_products[1]);
     IF k IS NULL OR cardinality(v_days) IS DISTINCT FROM cardinality(p_slots) OR cardinality(p_slots) <> p_legs[k]
-       OR o_starts[1] < p_earliest OR v_days[1] < p_not_before[k] THEN
+       OR o_starts[1] < v_earliest OR v_days[1] < p_not_before[k] THEN
         RAISE EXCEPTION 'not a series for this person' USING ERRCODE = 'BK003';
     END IF;
     FOR i IN 2 .. cardinality(p_slots) LOOP
@@ -216,7 +225,7 @@ BEGIN
     END LOOP;
 
     INSERT INTO booking.series (id, person_id, programme_id, product_id, centre_id, channel, reference, booked_by, role, state, hold_until, created_at)
-    VALUES (p_series, p_person, p_programme, v_products[1], v_centres[1], p_channel, p_reference, p_by, p_role, 'held', p_until, p_now);
+    VALUES (p_series, p_person, p_programme, v_products[1], v_centres[1], p_channel, p_reference, p_by, p_role, 'held', o_until, p_now);
     FOR i IN 1 .. cardinality(p_slots) LOOP
         INSERT INTO booking.appointment (id, series_id, person_id, programme_id, centre_id, product_id, slot_id, channel,
                                          leg, first_day, dose_number, day, start_at, state, changed_at)
