@@ -142,6 +142,9 @@ func (s *Service) holding(c *web.Ctx, place Place, lotID string) (movePage, erro
 }
 
 func (s *Service) movePage(c *web.Ctx) error {
+	if c.Query("lot") == "" {
+		return c.See("/admin/stock") // where a lot is chosen
+	}
 	d, err := s.holding(c, Place(c.Query("place")), c.Query("lot"))
 	if err != nil {
 		return err

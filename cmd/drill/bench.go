@@ -94,8 +94,7 @@ func benchPoll(ctx context.Context, p *portal, r *Report, d time.Duration) error
 	if err != nil {
 		return err
 	}
-	status, body, err := c.do(request("GET", path, ""), nil)
-	if err != nil || status != http.StatusOK {
+	status, body, err := c.do(request("GET", path, "") {
 		return fmt.Errorf("snapshot: %d, %w", status, err)
 	}
 	r.add(Figure{Name: "waitingroom.snapshot_bytes", Value: float64(len(body)), Unit: "bytes"})

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/textproto"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,6 +21,7 @@ import (
 type caller struct {
 	conn net.Conn
 	r    *bufio.Reader
+	buf  []byte
 }
 
 func dial(addr string) (*caller, error) {
@@ -32,45 +33,65 @@ func dial(addr string) (*caller, error) {
 }
 
 // do sends req and returns status and body; the body is valid until the next call.
-func (c *caller) do(req []byte, body []byte) (status int, got []byte, err error) {
+func (c *caller) do(req []byte) (status int, body []byte, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return 0, nil, err
 	}
 	if _, err := c.conn.Write(req); err != nil {
 		return 0, nil, err
 	}
-	line, err := c.r.ReadSlice('\n')
+	status, length, err := readHead(c.r)
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(line) < 12 {
-		return 0, nil, fmt.Errorf("answer begins with %q", line)
+	if cap(c.buf) < length {
+		c.buf = make([]byte, length)
+	}
+	body = c.buf[:length]
+	_, err = io.ReadFull(c.r, body)
+	return status, body, err
+}
+
+// maxAnswer is more than any answer that a load asks for, in bytes.
+const maxAnswer = 8 << 20
+
+// readHead reads an answer's head and returns its status and the length of its
+// body. An answer without a length is an error: the portal always says it.
+func readHead(r *bufio.Reader) (status, length int, err error) {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+		return 0, 0, fmt.Errorf("answer begins with %.40q", line)
 	}
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, nil, err
+		return 0, 0, fmt.Errorf("answer begins with %.40q", line)
 	}
-	length := 0
+	length = -1
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		length = 0
+	}
 	for {
-		line, err := c.r.ReadSlice('\n')
+		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return 0, nil, err
+			return 0, 0, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
 			break
 		}
-		if i := bytes.IndexByte(line, ':'); i > 0 && len("content-length") == i && textproto.CanonicalMIMEHeaderKey(string(line[:i])) == "Content-Length" {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[i+1:]))); err != nil {
-				return 0, nil, err
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if ok && bytes.EqualFold(name, []byte("content-length")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return 0, 0, err
 			}
 		}
 	}
-	if cap(body) < length {
-		body = make([]byte, length)
+	if length < 0 || length > maxAnswer {
+		return 0, 0, fmt.Errorf("answer %d with a body of unknown or absurd length", status)
 	}
-	body = body[:length]
-	_, err = io.ReadFull(c.r, body)
-	return status, body, err
+	return status, length, nil
 }
 
 // request writes an HTTP request once, to be sent many times.
@@ -127,7 +148,7 @@ var errDone = errors.New("no work left")
 // always sends the same request and wants the same status.
 func always(req []byte, want int) func(*caller, int) error {
 	return func(c *caller, _ int) error {
-		status, body, err := c.do(req, nil)
+		status, body, err := c.do(req)
 		if err == nil && status != want {
 			err = fmt.Errorf("status %d, want %d: %.200s", status, want, body)
 		}

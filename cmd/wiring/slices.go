@@ -115,6 +115,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		return nil, err
 	}
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
+	s.Inventory.TeamNames = s.teamNames
 	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Phone: hotlineNumber, BaseURL: base})
 	s.buildRetention()
 	s.registerJobs()
@@ -194,7 +195,7 @@ func (s *Slices) Routes() []web.Route {
 	var r []web.Route
 	add := func(routes []web.Route) { r = append(r, routes...) }
 	add(s.Citizen.Routes())
-	add(staff.OverviewRoutes([]web.Card{s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
+	add(staff.OverviewRoutes([]web.Card{s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())
@@ -263,6 +264,16 @@ func (s *Slices) scopes(ctx context.Context) ([]web.Option, error) {
 		out = append(out, web.Option{Value: t.ID, Label: t.Name})
 	}
 	return out, nil
+}
+
+// teamNames says what the teams are called on the stock's pages.
+func (s *Slices) teamNames(ctx context.Context, q pg.Querier) (map[string]string, error) {
+	teams, err := s.Teams.Teams(ctx, q)
+	out := make(map[string]string, len(teams))
+	for _, t := range teams {
+		out[t.ID] = t.Name
+	}
+	return out, err
 }
 
 // background starts what each replica of the portal does by itself.

@@ -135,3 +135,6 @@ var printers = map[string]*message.Printer{
 	"de": message.NewPrinter(language.German),
 	"en": message.NewPrinter(language.English),
 }
+
+// MissingTexts lists texts that one language has and another lacks; for a test.
+func (a *App) MissingTexts() []string { return a.cat.missing() }

@@ -34,6 +34,14 @@ type page struct {
 // CSRF is the token that every form sends back.
 func (p *page) CSRF() string { return p.c.csrfToken() }
 
+// Here is the address to come back to after a change of language.
+func (p *page) Here() string {
+	if p.c.Method() == http.MethodGet {
+		return OwnPath(p.c.OriginalURL(), p.Path)
+	}
+	return p.Path
+}
+
 // Staff reports whether staff is logged in.
 func (p *page) Staff() bool { return p.User != nil && p.User.Kind == "staff" }
 
