@@ -664,3 +664,32 @@ func TestRetention(t *testing.T) {
 		})
 	}
 }
+
+// Whoever has e-mail and telephone as well gets all three, in their language,
+// and nothing with the secret but the letter.
+func TestLetterMailAndSMS(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 100, 50)
+	personID, body := b.register("lang", "en", "email", "a@example.org", "phone", "0151 23456789")
+	secret := codePattern.FindAllStringSubmatch(body, -1)[1][1]
+	if _, err := b.Book(b.ctx, personID, b.slots(personID), id.New(), b.by); err != nil {
+		t.Fatal(err)
+	}
+	b.work()
+	for channel, want := range map[string]int{"email": 1, "sms": 1} {
+		if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'booking.confirmed' AND channel = $1 AND state = 'sent'`, channel); n != want {
+			t.Errorf("%d by %s", n, channel)
+		}
+	}
+	letters := b.printed()
+	if len(letters) != 1 || !strings.Contains(letters[0], "Your vaccination appointments") || !strings.Contains(letters[0], secret) || !strings.Contains(letters[0], "Page 2 of 2") {
+		t.Errorf("%d letters: %s", len(letters), strings.Join(letters, "\n"))
+	}
+	if strings.Contains(b.app.Get("/dev/mailbox.json").Body, secret) {
+		t.Error("the secret stands in an e-mail or SMS")
+	}
+	if a := b.app.Get("/hotline/persons/" + personID + "/letter.pdf"); a.Status != 200 || !strings.HasPrefix(a.Body, "%PDF") || strings.Contains(b.text([]byte(a.Body), "preview"), secret) {
+		t.Error("preview")
+	}
+}

@@ -3,6 +3,7 @@ package hotline
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -200,9 +201,11 @@ func (s *Service) Book(ctx context.Context, personID string, slots []int64, key 
 	if err != nil {
 		return booking.Series{}, err
 	}
-	_, err = s.Pool.Exec(ctx, `
+	var letterID string
+	err = s.Pool.QueryRow(ctx, `
 		INSERT INTO hotline.letter (id, person_id, series_id, kind, state, actor, created_at) VALUES ($1, $2, $3, 'papers', 'wanted', $4, $5)
-		ON CONFLICT (series_id) WHERE kind = 'papers' DO NOTHING`, id.New(), personID, held.ID, b.Actor, s.Now())
+		ON CONFLICT (series_id) WHERE kind = 'papers' DO UPDATE SET series_id = excluded.series_id RETURNING id::text`,
+		id.New(), personID, held.ID, b.Actor, s.Now()).Scan(&letterID)
 	if err != nil {
 		return booking.Series{}, err
 	}
@@ -210,13 +213,11 @@ func (s *Service) Book(ctx context.Context, personID string, slots []int64, key 
 	if err != nil {
 		return booking.Series{}, err
 	}
-	var letterID string
-	err = s.Pool.QueryRow(ctx, `SELECT id::text FROM hotline.letter WHERE series_id = $1 AND kind = 'papers'`, held.ID).Scan(&letterID)
-	if err != nil {
-		return series, err
+	// Booked it is: a letter that cannot be written now is written by the job.
+	if err := s.makeLetter(ctx, letterID); err != nil {
+		slog.ErrorContext(ctx, "hotline: letter left to the job", "letter", letterID, "err", err)
 	}
-	// Booked it is. A letter that cannot be made now is made by the job.
-	return series, s.makeLetter(ctx, letterID)
+	return series, nil
 }
 
 // Cancel gives the places of a series back.
