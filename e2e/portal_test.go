@@ -84,6 +84,13 @@ type portal struct {
 func startPortal(t testing.TB, dataDir string, settings ...string) *portal {
 	t.Helper()
 	p := launchPortal(t, dataDir, freePort(t), settings...)
+	p.awaitReady(t)
+	return p
+}
+
+// awaitReady waits until the portal says that it is ready.
+func (p *portal) awaitReady(t testing.TB) {
+	t.Helper()
 	ready := poll(90*time.Second, func() bool {
 		select {
 		case <-p.ended:
@@ -96,7 +103,6 @@ func startPortal(t testing.TB, dataDir string, settings ...string) *portal {
 	if !ready {
 		t.Fatalf("the portal is not ready after 90 s:\n%s", p.output)
 	}
-	return p
 }
 
 // poll asks until the condition holds, and returns whether it did within the limit.
@@ -120,13 +126,20 @@ var launched atomic.Int64
 // launchPortal starts the portal and does not wait.
 func launchPortal(t testing.TB, dataDir string, port int, settings ...string) *portal {
 	t.Helper()
+	cmd := exec.Command(program(t, "portal"))
+	cmd.Dir = t.TempDir()
+	return launch(t, cmd, dataDir, port, append([]string{"PORTAL_MODE=local"}, settings...)...)
+}
+
+// launch starts a command that becomes a portal, and sees to its end.
+func launch(t testing.TB, cmd *exec.Cmd, dataDir string, port int, settings ...string) *portal {
+	t.Helper()
 	p := &portal{
 		URL: fmt.Sprintf("http://127.0.0.1:%d", port), DataDir: dataDir, Port: port,
 		mark: fmt.Sprintf("IMPFPORTAL_E2E=%d-%d", os.Getpid(), launched.Add(1)), output: &output{}, ended: make(chan struct{}),
 	}
-	p.cmd = exec.Command(program(t, "portal"))
-	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append(environment(), "PORTAL_MODE=local", "DATA_DIR="+dataDir, fmt.Sprintf("PORT=%d", port), p.mark)
+	p.cmd = cmd
+	p.cmd.Env = append(environment(), "DATA_DIR="+dataDir, fmt.Sprintf("PORT=%d", port), p.mark)
 	p.cmd.Env = append(p.cmd.Env, settings...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -162,7 +175,7 @@ func environment() []string {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "DATABASE_URL", "REDIS_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL", "PORTAL_MODE", "PORTAL_CLOCK", "PORT", "DATA_DIR":
+		case "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DATABASE_URL", "REDIS_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL", "PORTAL_MODE", "PORTAL_CLOCK", "PORT", "DATA_DIR":
 		default:
 			env = append(env, kv)
 		}

@@ -3,12 +3,14 @@ package e2e
 import (
 	"net"
 	"net/http"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"impfportal/internal/checkout"
 	"impfportal/internal/leftover"
 	"impfportal/internal/shareddata"
 )
@@ -51,6 +53,28 @@ func TestSignalsLeaveNothingBehindAndTheNextStartKeepsTheData(t *testing.T) {
 		}
 		if took := time.Since(began); took > stopLimit {
 			t.Errorf("%s: stopping took %s", sig, took)
+		}
+	}
+}
+
+func TestMakeRunIsNoOrphanage(t *testing.T) {
+	root, err := checkout.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dataDir := t.TempDir()
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		cmd := exec.Command("make", "run")
+		cmd.Dir = root
+		p := launch(t, cmd, dataDir, freePort(t))
+		p.awaitReady(t)
+		// To make alone: the portal is its child.
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.wait(t, stopLimit) // make says that it was stopped
+		if left := p.leftover(); len(left) > 0 {
+			t.Errorf("%s of make leaves behind %v", sig, left)
 		}
 	}
 }
