@@ -19,7 +19,6 @@ import (
 	"impfportal/internal/id"
 	"impfportal/internal/jobs"
 	"impfportal/internal/web"
-	"impfportal/notify"
 )
 
 // The whole call: a caller who is not known is registered, gets both
