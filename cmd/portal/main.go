@@ -14,6 +14,7 @@ import (
 
 	"impfportal/cmd/wiring"
 	"impfportal/internal/config"
+	"impfportal/internal/local"
 )
 
 type cli struct {
@@ -44,6 +45,11 @@ func realMain(ctx context.Context, args []string) error {
 	if err := followRunning(k.Command()); err != nil {
 		return err
 	}
+	if k.Command() != "run" {
+		if err := adopt(); err != nil {
+			return err
+		}
+	}
 	cfg, err := config.Load()
 	if err != nil {
 		return err
@@ -65,6 +71,26 @@ func followRunning(command string) error {
 		}
 	}
 	return os.Setenv("PORTAL_MODE", config.ModeLocal)
+}
+
+// adopt lets a command meet the local portal that runs on DATA_DIR: its mode
+// and its clock, unless the environment says otherwise.
+func adopt() error {
+	if os.Getenv("PORTAL_MODE") != "" || os.Getenv("DATABASE_URL") != "" || os.Getenv("DATABASE_URL_FILE") != "" {
+		return nil
+	}
+	dir := os.Getenv("DATA_DIR")
+	if dir == "" {
+		dir = "./data"
+	}
+	in, err := local.Find(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv("PORTAL_MODE", config.ModeLocal); err != nil || in.Clock == "" || os.Getenv("PORTAL_CLOCK") != "" {
+		return err
+	}
+	return os.Setenv("PORTAL_CLOCK", in.Clock)
 }
 
 type runCmd struct{}

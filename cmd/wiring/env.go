@@ -32,6 +32,9 @@ type Env struct {
 	Vault   *vault.Vault
 	Now     clock.Clock
 	Metrics *prometheus.Registry
+	// Signs says that this program makes certificates: it does not start without
+	// a signing key.
+	Signs bool
 	// Servers are the child processes of a local run; nil in production.
 	Servers *local.Servers
 }
@@ -112,6 +115,9 @@ func (e *Env) startLocal(ctx context.Context) error {
 		e.Cfg.RedisURL = s.RedisURL
 	}
 	s.DatabaseURL, s.RedisURL = e.Cfg.DatabaseURL, e.Cfg.RedisURL
+	if e.Cfg.Clock != 0 {
+		s.Clock = e.Cfg.Clock.String()
+	}
 	return e.Cfg.LocalSecrets()
 }
 

@@ -87,6 +87,7 @@ func RunWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, env.Close()) }()
+	env.Signs = true
 	s, err := Build(env)
 	if err != nil {
 		return err

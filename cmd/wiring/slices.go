@@ -134,7 +134,7 @@ func (s *Slices) buildCertificate(base string) error {
 		issuer = cfg.CertificateIssuer
 	}
 	keys, err := certificate.OpenKeys(certificate.KeyConfig{
-		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local(), Now: s.env.Now(),
+		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local() || s.env.Signs, Now: s.env.Now(),
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type Instance struct {
 	Address     string    `json:"address"` // "http://127.0.0.1:8080"; empty until it listens
 	DatabaseURL string    `json:"database_url"`
 	RedisURL    string    `json:"redis_url"`
+	Clock       string    `json:"clock,omitempty"` // how far its clock is moved, "-720h0m0s"
 	Started     time.Time `json:"started"`
 }
 
@@ -45,7 +46,7 @@ type Instance struct {
 func (s *Servers) Announce(address string) error {
 	raw, err := json.MarshalIndent(Instance{
 		PID: os.Getpid(), Address: address,
-		DatabaseURL: s.DatabaseURL, RedisURL: s.RedisURL, Started: time.Now().UTC(),
+		DatabaseURL: s.DatabaseURL, RedisURL: s.RedisURL, Clock: s.Clock, Started: time.Now().UTC(),
 	}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("local: %w", err)

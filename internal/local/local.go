@@ -41,6 +41,9 @@ type Servers struct {
 	// program that uses a server of its own instead sets the field before
 	// Announce, so that Find tells the same.
 	DatabaseURL, RedisURL string
+	// Clock is told by Find: a command that works on the instance from the
+	// outside moves its clock as far. Set before Announce.
+	Clock string
 
 	sockets  string
 	owner    *os.File // the portal's lock
