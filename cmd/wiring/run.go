@@ -68,6 +68,7 @@ func RunPortal(ctx context.Context, cfg config.Config, log *slog.Logger, out io.
 		log.Info("portal listens", "address", address)
 	}
 	err = g.Wait()
+	s.Booking.Wait()
 	s.Inventory.Wait() // an import that was started goes to its end, or rolls back with the connection
 	if errors.Is(err, context.Canceled) {
 		err = nil
