@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/unicode/norm"
@@ -106,6 +107,8 @@ func (in *Registration) clean(today time.Time) Invalid {
 	}
 	cleanName(&e, "passport_family", &in.PassportFamily)
 	cleanName(&e, "passport_given", &in.PassportGiven)
+	needLatin(&e, "passport_family", in.FamilyName, in.PassportFamily)
+	needLatin(&e, "passport_given", in.GivenName, in.PassportGiven)
 	if in.PassportFamily == in.FamilyName && in.PassportGiven == in.GivenName {
 		in.PassportFamily, in.PassportGiven = "", ""
 	}
@@ -121,6 +124,21 @@ func (in *Registration) clean(today time.Time) Invalid {
 		in.Lang = "de"
 	}
 	return e
+}
+
+// needLatin asks for the passport's form of a name in another script: the
+// machine readable zone (ICAO Doc 9303-3) and so the certificate know Latin
+// letters only, and guessing a transliteration would make a paper that does
+// not fit the passport.
+func needLatin(e *Invalid, field, name, passport string) {
+	if !e.has(field) && (!latin(passport) || passport == "" && !latin(name)) {
+		e.add(field, "passport_latin")
+	}
+}
+
+// latin reports whether all letters of s are Latin.
+func latin(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsLetter(r) && !unicode.Is(unicode.Latin, r) })
 }
 
 func (e Invalid) has(field string) bool {

@@ -91,6 +91,8 @@ func TestRegisterRefuses(t *testing.T) {
 		"200 characters":                       {func(r *Registration) { r.FamilyName = strings.Repeat("a", 200) }, "family_name: citizen.error.too_long"},
 		"emoji":                                {func(r *Registration) { r.GivenName = "Erika 😀" }, "given_name: citizen.error.emoji"},
 		"markup":                               {func(r *Registration) { r.GivenName = "<script>" }, "given_name: citizen.error.character"},
+		"another script alone":                 {func(r *Registration) { r.FamilyName = "Иванов" }, "passport_family: citizen.error.passport_latin"},
+		"another script as the passport's":     {func(r *Registration) { r.PassportGiven = "Οδυσσέας" }, "passport_given: citizen.error.passport_latin"},
 		"no birth":                             {func(r *Registration) { r.Birth = PartialDate{} }, "birth: citizen.error.birth_required"},
 		"impossible birth":                     {func(r *Registration) { r.Birth = PartialDate{1938, 2, 30} }, "birth: citizen.error.date_impossible"},
 		"future birth":                         {func(r *Registration) { r.Birth = PartialDate{2021, 1, 12} }, "birth: citizen.error.date_future"},
