@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,76 +15,141 @@ import (
 	"impfportal/internal/qr"
 )
 
-// benchCertificate measures payload to HC1 text on one core against bare P-256
-// signing, and the same with the QR code.
+// bench is what the figures on one core need: a signer of the local kind, a
+// person, and the finished certificate.
+type certificateBench struct {
+	signer *certificate.Signer
+	claims certificate.Claims
+	paper  *certificate.Service // for the PDF
+	ready  certificate.Certificate
+}
+
+func newCertificateBench(dir string) (*certificateBench, error) {
+	master := make([]byte, 32)
+	if _, err := rand.Read(master); err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	const issuer = certificate.Muster + " Bench"
+	keys, err := certificate.OpenKeys(certificate.KeyConfig{Local: true, Dir: dir, Master: master, Issuer: issuer, Now: now})
+	if err != nil {
+		return nil, err
+	}
+	b := &certificateBench{}
+	if b.signer, err = keys.Signer(now); err != nil {
+		return nil, err
+	}
+	expires := now.AddDate(1, 0, 0)
+	b.claims, err = certificate.Build(certificate.Vaccination{
+		ProductID: "comirnaty", Place: "leipzig", DoseNumber: 2, DosesTotal: 2, Day: now.AddDate(0, 0, -1).Truncate(24 * time.Hour),
+		FamilyName: "Müller-Lüdenscheidt", GivenName: "Jürgen Ägidius", Birth: "1940-08-12",
+	}, issuer, certificate.NewUVCI("leipzig"), now, expires)
+	if err != nil {
+		return nil, err
+	}
+	b.paper, err = certificate.New(certificate.Config{Keys: keys, Issuer: issuer, Now: time.Now})
+	b.ready = certificate.Certificate{ID: "bench", State: certificate.StateReleased, Payload: b.claims.HCert.DCC, IssuedAt: now, ExpiresAt: expires}
+	return b, err
+}
+
+// text is payload to HC1 text.
+func (b *certificateBench) text() error {
+	_, err := b.signer.HC1(&b.claims)
+	return err
+}
+
+func (b *certificateBench) withQR() error {
+	hc1, err := b.signer.HC1(&b.claims)
+	if err != nil {
+		return err
+	}
+	_, err = qr.Encode(hc1, qr.Q)
+	return err
+}
+
+// withPDF is text, QR code and the page to print.
+func (b *certificateBench) withPDF() error {
+	hc1, err := b.signer.HC1(&b.claims)
+	if err != nil {
+		return err
+	}
+	c := b.ready
+	c.HC1 = hc1
+	_, err = b.paper.PDF(c, "de")
+	return err
+}
+
+// benchCertificate measures on one core, against bare P-256 signing: payload to
+// HC1 text, with the QR code, with QR code and PDF.
 func benchCertificate(r *Report, d time.Duration) (err error) {
 	dir, err := os.MkdirTemp("", "impfportal-keys-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	master := make([]byte, 32)
-	if _, err := rand.Read(master); err != nil {
-		return err
-	}
-	now := time.Now().UTC()
-	const issuer = certificate.Muster + " Bench"
-	keys, err := certificate.OpenKeys(certificate.KeyConfig{Local: true, Dir: dir, Master: master, Issuer: issuer, Now: now})
+	b, err := newCertificateBench(dir)
 	if err != nil {
 		return err
 	}
-	signer, err := keys.Signer(now)
-	if err != nil {
-		return err
-	}
-	claims, err := certificate.Build(certificate.Vaccination{
-		ProductID: "comirnaty", Place: "leipzig", DoseNumber: 2, DosesTotal: 2, Day: now.AddDate(0, 0, -1).Truncate(24 * time.Hour),
-		FamilyName: "Müller-Lüdenscheidt", GivenName: "Jürgen Ägidius", Birth: "1940-08-12",
-	}, issuer, certificate.NewUVCI("leipzig"), now, now.AddDate(1, 0, 0))
-	if err != nil {
-		return err
-	}
-	bareKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	digest := sha256.Sum256([]byte("yardstick"))
+	bare := func() error { _, err := ecdsa.SignASN1(rand.Reader, key, digest[:]); return err }
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	bare := func() error { _, err := ecdsa.SignASN1(rand.Reader, bareKey, digest[:]); return err }
-	text := func() error { _, err := signer.HC1(&claims); return err }
-	withQR := func() error {
-		hc1, err := signer.HC1(&claims)
-		if err != nil {
-			return err
-		}
-		_, err = qr.Encode(hc1, qr.Q)
+	m, err := interleave(perSecond(bare, d), perSecond(b.text, d), perSecond(b.withQR, d), perSecond(b.withPDF, d))
+	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		ours func() error
-	}{{"certificate.hc1", text}, {"certificate.hc1_qr", withQR}} {
-		own, yard, ratio, err := interleave(perSecond(f.ours, d), perSecond(bare, d))
-		if err != nil {
-			return err
-		}
-		r.add(Figure{Name: f.name, Value: own, Unit: "texts/s", Yardstick: yard, Ratio: ratio})
+	for i, name := range []string{"certificate.hc1", "certificate.hc1_qr", "certificate.full"} {
+		r.add(Figure{Name: name, Value: m.median(i + 1), Unit: "certificates/s", Yardstick: m.median(0), Ratio: m.ratio(i+1, 0)})
 	}
 	return nil
 }
 
 // perSecond runs f for d and returns runs a second.
-func perSecond(f func() error, d time.Duration) func() (float64, error) {
+func perSecond(f func() error, d time.Duration) measurement {
 	return func() (float64, error) {
 		start, n := time.Now(), 0
 		for time.Since(start) < d {
-			for range 50 {
+			for range 20 {
 				if err := f(); err != nil {
 					return 0, err
 				}
 			}
-			n += 50
+			n += 20
 		}
 		return float64(n) / time.Since(start).Seconds(), nil
 	}
+}
+
+// benchIssue measures everything that a certificate takes, with all that is
+// stored: intent, lint, signature, verification, release, audit. There is no
+// yardstick for it.
+func benchIssue(ctx context.Context, p *portal, r *Report, _ time.Duration) error {
+	const perRound = 400
+	site, err := newSite(ctx, p)
+	if err != nil {
+		return err
+	}
+	records := make([]string, rounds*perRound)
+	err = together(ctx, len(records), 8, func(ctx context.Context, i int) error {
+		records[i], err = site.give(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m, err := interleave(func() (float64, error) {
+		start := time.Now()
+		err := together(ctx, perRound, p.env.Cfg.Workers, func(ctx context.Context, i int) error { return p.Certificate.Make(ctx, records[i]) })
+		records = records[perRound:]
+		return perRound / time.Since(start).Seconds(), err
+	})
+	if err != nil {
+		return err
+	}
+	r.add(Figure{Name: "certificate.issue", Value: m.median(0), Unit: "certificates/s"})
+	return nil
 }

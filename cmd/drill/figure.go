@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"time"
 )
 
 // Figure is one measured promise. Timings alone mean nothing on a shared
@@ -18,6 +20,22 @@ type Figure struct {
 	Ratio     float64 `json:"ratio,omitempty"`
 }
 
+// line is how a figure stands on the terminal: name value unit ratio.
+func (f Figure) line() string {
+	ratio := "-"
+	if f.Ratio != 0 {
+		ratio = fmt.Sprintf("%.2f", f.Ratio)
+		if f.Ratio < 0.1 {
+			ratio = fmt.Sprintf("%.4f", f.Ratio)
+		}
+	}
+	digits := 2
+	if f.Value == math.Trunc(f.Value) || math.Abs(f.Value) >= 1000 {
+		digits = 0
+	}
+	return fmt.Sprintf("%-40s %12.*f %-18s %s", f.Name, digits, f.Value, f.Unit, ratio)
+}
+
 // Report prints figures as they come and writes them as JSON in the end.
 type Report struct {
 	out     io.Writer
@@ -27,17 +45,20 @@ type Report struct {
 
 func (r *Report) add(f Figure) {
 	r.figures = append(r.figures, f)
-	ratio := "-"
-	if f.Ratio != 0 {
-		ratio = fmt.Sprintf("%.2f", f.Ratio)
-	}
-	fmt.Fprintf(r.out, "%-36s %14.2f %-12s %s\n", f.Name, f.Value, f.Unit, ratio)
+	fmt.Fprintln(r.out, f.line())
 }
 
-// promise notes a broken promise when ok is false.
+// note says something that is no figure.
+func (r *Report) note(format string, args ...any) {
+	fmt.Fprintf(r.out, "   "+format+"\n", args...)
+}
+
+// promise notes a broken promise when ok is false, and says it at once.
 func (r *Report) promise(ok bool, format string, args ...any) {
 	if !ok {
-		r.broken = append(r.broken, fmt.Sprintf(format, args...))
+		what := fmt.Sprintf(format, args...)
+		r.broken = append(r.broken, what)
+		fmt.Fprintln(r.out, "BROKEN: "+what)
 	}
 }
 
@@ -52,37 +73,68 @@ func (r *Report) finish() error {
 			return err
 		}
 	}
-	for _, b := range r.broken {
-		fmt.Fprintln(r.out, "BROKEN: "+b)
-	}
 	if len(r.broken) > 0 {
 		return fmt.Errorf("%d promises broke", len(r.broken))
 	}
 	return nil
 }
 
-// rounds is how often ours and the yardstick take turns.
+// rounds is how often measurements that are compared take turns.
 const rounds = 5
 
-// interleave measures ours and the yardstick in turn and returns the median of
-// each and of their ratios.
-func interleave(ours, yardstick func() (float64, error)) (own, bare, ratio float64, err error) {
-	var o, y, q []float64
+// measurement runs once and returns how many a second.
+type measurement func() (float64, error)
+
+// taken are the rounds of measurements that took turns: by measurement, by round.
+type taken [][]float64
+
+// interleave runs the measurements in turn, rounds times, so that whatever else
+// the machine does disturbs all of them alike.
+func interleave(runs ...measurement) (taken, error) {
+	out := make(taken, len(runs))
 	for range rounds {
-		b, err := yardstick()
-		if err != nil {
-			return 0, 0, 0, fmt.Errorf("yardstick: %w", err)
+		for i, run := range runs {
+			v, err := run()
+			if err != nil {
+				return nil, err
+			}
+			out[i] = append(out[i], v)
 		}
-		a, err := ours()
-		if err != nil {
-			return 0, 0, 0, err
-		}
-		o, y, q = append(o, a), append(y, b), append(q, a/b)
 	}
-	return median(o), median(y), median(q), nil
+	return out, nil
 }
 
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	return s[len(s)/2]
+// median is that of one measurement.
+func (t taken) median(i int) float64 { return median(t[i]) }
+
+// ratio is the median of what measurement i gave against measurement of in the
+// same round.
+func (t taken) ratio(i, of int) float64 {
+	q := make([]float64, len(t[i]))
+	for n := range q {
+		q[n] = t[i][n] / t[of][n]
+	}
+	return median(q)
 }
+
+// median is the middle of v, or the mean of the two in the middle; 0 of none.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// percentile is the smallest of v that at least share (0 to 1) of v do not exceed; 0 of none.
+func percentile(v []time.Duration, share float64) time.Duration {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	i := int(math.Ceil(share*float64(len(s)))) - 1
+	return s[min(max(i, 0), len(s)-1)]
+}
+
+// millis is d in milliseconds, with fractions.
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -15,6 +15,12 @@ import (
 	"time"
 )
 
+// clients is the number of connections of every load and of its yardstick.
+const clients = 16
+
+// callTimeout is how long any caller waits for an answer.
+const callTimeout = 30 * time.Second
+
 // caller is one keep-alive connection. It writes a prepared request and reads
 // the answer with as little work as can be, because the load shares two cores
 // with what is measured.
@@ -34,7 +40,7 @@ func dial(addr string) (*caller, error) {
 
 // do sends req and returns status and body; the body is valid until the next call.
 func (c *caller) do(req []byte) (status int, body []byte, err error) {
-	if err := c.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return 0, nil, err
 	}
 	if _, err := c.conn.Write(req); err != nil {
@@ -89,24 +95,31 @@ func readHead(r *bufio.Reader) (status, length int, err error) {
 		}
 	}
 	if length < 0 || length > maxAnswer {
-		return 0, 0, fmt.Errorf("answer %d with a body of unknown or absurd length", status)
+		return 0, 0, fmt.Errorf("answer %d has a body of unknown or absurd length", status)
 	}
 	return status, length, nil
 }
 
-// request writes an HTTP request once, to be sent many times.
+// request writes an HTTP request once, to be sent many times. headers are
+// names and values in turn.
 func request(method, path, body string, headers ...string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: portal\r\n", method, path)
 	for i := 0; i+1 < len(headers); i += 2 {
 		fmt.Fprintf(&b, "%s: %s\r\n", headers[i], headers[i+1])
 	}
-	if body != "" || method != "GET" {
+	if body != "" {
+		b.WriteString("Content-Type: application/json\r\n")
+	}
+	if body != "" || method != http.MethodGet {
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
 	}
 	b.WriteString("\r\n" + body)
 	return b.Bytes()
 }
+
+// errDone ends one connection of a load before its time: there is no work left.
+var errDone = errors.New("no work left")
 
 // load runs call on n connections for d and returns calls a second.
 func load(ctx context.Context, addr string, n int, d time.Duration, call func(c *caller, conn int) error) (float64, error) {
@@ -123,7 +136,7 @@ func load(ctx context.Context, addr string, n int, d time.Duration, call func(c 
 		wg.Go(func() {
 			c, err := dial(addr)
 			if err == nil {
-				defer func() { _ = c.conn.Close() }()
+				defer c.conn.Close()
 				for ctx.Err() == nil && err == nil {
 					if err = call(c, i); err == nil {
 						calls.Add(1)
@@ -132,8 +145,10 @@ func load(ctx context.Context, addr string, n int, d time.Duration, call func(c 
 			}
 			if err != nil && !errors.Is(err, errDone) {
 				mu.Lock()
-				bad = errors.Join(bad, err)
-				mu.Unlock()
+				defer mu.Unlock()
+				if bad == nil {
+					bad = err
+				}
 				cancel()
 			}
 		})
@@ -142,16 +157,27 @@ func load(ctx context.Context, addr string, n int, d time.Duration, call func(c 
 	return float64(calls.Load()) / time.Since(start).Seconds(), bad
 }
 
-// errDone ends one connection of a load before its time: there is no work left.
-var errDone = errors.New("no work left")
+// times lets call be called n times in all, then ends the load.
+func times(n int64, call func(c *caller, conn int) error) func(*caller, int) error {
+	var made atomic.Int64
+	return func(c *caller, conn int) error {
+		if made.Add(1) > n {
+			return errDone
+		}
+		return call(c, conn)
+	}
+}
 
 // always sends the same request and wants the same status.
 func always(req []byte, want int) func(*caller, int) error {
-	return func(c *caller, _ int) error {
-		status, body, err := c.do(req)
-		if err == nil && status != want {
-			err = fmt.Errorf("status %d, want %d: %.200s", status, want, body)
-		}
-		return err
+	return func(c *caller, _ int) error { return expect(c, req, want) }
+}
+
+// expect sends req and wants one status.
+func expect(c *caller, req []byte, want int) error {
+	status, body, err := c.do(req)
+	if err == nil && status != want {
+		err = fmt.Errorf("status %d, want %d: %.200s", status, want, body)
 	}
+	return err
 }

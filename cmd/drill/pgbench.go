@@ -16,8 +16,8 @@ import (
 // Yardsticks in bare SQL, run by pgbench against copies of the real tables
 // with their constraints, on the same server with the same durability.
 
-// pairTables are the rows of the pair: places and appointments.
-const pairTables = `
+// yardstickTables are empty copies, and places as many as anybody wants.
+const yardstickTables = `
 DROP SCHEMA IF EXISTS yardstick CASCADE;
 CREATE SCHEMA yardstick;
 CREATE TABLE yardstick.place (LIKE booking.place INCLUDING ALL) WITH (fillfactor = 70);

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -27,19 +24,31 @@ const room = "registration"
 // Postgres and Redis of usual durability and without a worker.
 type portal struct {
 	*wiring.Slices
-	env  *wiring.Env
-	addr string
-	stop func() error
+	env     *wiring.Env
+	addr    string
+	dataDir string
+	log     *slog.LevelVar // what of the portal's log is shown
+	stop    func() error
 }
 
-// startPortal brings it up with the demo state. yardsticks adds addresses in
-// front of the middleware, for comparisons within the same application.
-func startPortal(ctx context.Context, yardsticks func(*fiber.App, *wiring.Env)) (_ *portal, err error) {
+type portalOptions struct {
+	// Yardsticks adds addresses in front of the middleware, for comparisons
+	// within the same application.
+	Yardsticks func(*fiber.App, *wiring.Env)
+}
+
+// quiet is above every level: faults that a drill makes are no news.
+const quiet = slog.Level(100)
+
+// startPortal brings it up with the demo state, all places planned and the
+// waiting room as wide open as it goes, so that it is not what is measured.
+func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 	dir, err := os.MkdirTemp("", "impfportal-drill-")
 	if err != nil {
 		return nil, err
 	}
-	p := &portal{}
+	p := &portal{dataDir: filepath.Join(dir, "data"), log: &slog.LevelVar{}}
+	p.log.Set(slog.LevelError)
 	stops := []func() error{func() error { return os.RemoveAll(dir) }}
 	p.stop = func() error {
 		var all error
@@ -53,8 +62,8 @@ func startPortal(ctx context.Context, yardsticks func(*fiber.App, *wiring.Env)) 
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	cfg := config.Config{Mode: config.ModeLocal, DataDir: filepath.Join(dir, "data"), PoolSize: 32, Workers: 8, MailFrom: "drill@localhost"}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: p.log}))
+	cfg := config.Config{Mode: config.ModeLocal, DataDir: p.dataDir, PoolSize: 32, Workers: 8, MailFrom: "drill@localhost"}
 	if p.env, err = wiring.Connect(ctx, cfg, log); err != nil {
 		return nil, err
 	}
@@ -62,8 +71,8 @@ func startPortal(ctx context.Context, yardsticks func(*fiber.App, *wiring.Env)) 
 	if p.Slices, err = wiring.Build(p.env); err != nil {
 		return nil, err
 	}
-	if yardsticks != nil {
-		p.Yardsticks = func(app *fiber.App) { yardsticks(app, p.env) }
+	if o.Yardsticks != nil {
+		p.Yardsticks = func(app *fiber.App) { o.Yardsticks(app, p.env) }
 	}
 	if err := p.Prepare(ctx); err != nil {
 		return nil, err
@@ -74,7 +83,7 @@ func startPortal(ctx context.Context, yardsticks func(*fiber.App, *wiring.Env)) 
 	if err := p.Booking.ReplanAll(ctx, "system", nil); err != nil {
 		return nil, err
 	}
-	if err := p.openRoom(ctx); err != nil {
+	if err := p.valve(ctx, waitingroom.Change{Rate: ptr(waitingroom.MaxRate), Bound: ptr(waitingroom.MaxBound)}); err != nil {
 		return nil, err
 	}
 	app, err := p.App()
@@ -89,13 +98,22 @@ func startPortal(ctx context.Context, yardsticks func(*fiber.App, *wiring.Env)) 
 	return p, nil
 }
 
-// openRoom lets in as many as the valve can, so that the room is not what is measured.
-func (p *portal) openRoom(ctx context.Context) error {
-	rate, bound := waitingroom.MaxRate, waitingroom.MaxBound
-	_, err := p.Rooms.SetValve(ctx, "system", "system", room, waitingroom.Change{Rate: &rate, Bound: &bound})
+func ptr[T any](v T) *T { return &v }
+
+func (p *portal) valve(ctx context.Context, c waitingroom.Change) error {
+	_, err := p.Rooms.SetValve(ctx, "system", "system", room, c)
 	return err
 }
 
+// newLine empties the waiting room: all tickets become void.
+func (p *portal) newLine(ctx context.Context) error {
+	if err := p.valve(ctx, waitingroom.Change{Phase: ptr(waitingroom.Closed), NewLine: true}); err != nil {
+		return err
+	}
+	return p.valve(ctx, waitingroom.Change{Phase: ptr(waitingroom.Open)})
+}
+
+// serve listens on a free port and runs what a replica of the portal does by itself.
 func (p *portal) serve(app *web.App) (stop func() error, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,87 +121,26 @@ func (p *portal) serve(app *web.App) (stop func() error, err error) {
 	}
 	p.addr = ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
-	go func() { done <- app.Fiber().Listener(ln) }()
-	go func() { done <- p.Rooms.Run(ctx) }()
+	running := []func() error{
+		func() error { return app.Fiber().Listener(ln) },
+		func() error { return p.Rooms.Run(ctx) },
+		func() error { p.Booking.KeepAvailability(ctx, time.Second); return nil },
+	}
+	done := make(chan error, len(running))
+	for _, run := range running {
+		go func() { done <- run() }()
+	}
 	return func() error {
 		err := app.Fiber().ShutdownWithTimeout(5 * time.Second)
 		cancel()
-		for range 2 {
+		for range running {
 			if e := <-done; !errors.Is(e, context.Canceled) {
 				err = errors.Join(err, e)
 			}
 		}
-		return err
-	}, nil
-}
-
-// browser is a virtual citizen's cookies.
-type browser struct {
-	addr string
-	http *http.Client
-	jar  map[string]string
-}
-
-func newBrowser(addr string, client *http.Client) *browser {
-	return &browser{addr: addr, http: client, jar: map[string]string{}}
-}
-
-// cookies is the header as it would be sent.
-func (b *browser) cookies() string {
-	all := make([]string, 0, len(b.jar))
-	for k, v := range b.jar {
-		all = append(all, k+"="+v)
-	}
-	return strings.Join(all, "; ")
-}
-
-// call sends JSON and keeps the cookies that come back.
-func (b *browser) call(ctx context.Context, method, path, body string) (status int, answer []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+b.addr+path, strings.NewReader(body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if len(b.jar) > 0 {
-		req.Header.Set("Cookie", b.cookies())
-	}
-	res, err := b.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	for _, ck := range res.Cookies() {
-		b.jar[ck.Name] = ck.Value
-	}
-	answer, err = io.ReadAll(res.Body)
-	return res.StatusCode, answer, err
-}
-
-// pass takes a place in the line and enters as soon as it may.
-func (b *browser) pass(ctx context.Context) error {
-	status, answer, err := b.call(ctx, http.MethodPost, "/api/v1/rooms/"+room+"/join", "")
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK && status != http.StatusCreated {
-		return fmt.Errorf("join: %d %s", status, answer)
-	}
-	for ctx.Err() == nil {
-		status, answer, err := b.call(ctx, http.MethodPost, "/api/v1/rooms/"+room+"/enter", "")
 		if err != nil {
-			return err
+			return fmt.Errorf("stop the portal: %w", err)
 		}
-		if strings.Contains(string(answer), `"verdict":"in"`) {
-			return nil
-		}
-		if status >= 400 {
-			return fmt.Errorf("enter: %d %s", status, answer)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-	return ctx.Err()
+		return nil
+	}, nil
 }
