@@ -72,6 +72,9 @@ type portal struct {
 	DataDir string
 	Port    int
 
+	// refused says that another portal owns DataDir: its servers are not ours.
+	refused bool
+
 	cmd    *exec.Cmd
 	mark   string // in the environment of all its processes
 	output *output
@@ -201,7 +204,11 @@ func (p *portal) wait(t testing.TB, limit time.Duration) error {
 // processes are the portal and its servers, as far as they run. (PostgreSQL's
 // children write over their environment; they are known by the servers' lock.)
 func (p *portal) processes() []leftover.Process {
-	return append(leftover.Marked(p.mark), leftover.Holding(filepath.Join(p.DataDir, "servers.lock"))...)
+	marked := leftover.Marked(p.mark)
+	if p.refused {
+		return marked
+	}
+	return append(marked, leftover.Holding(filepath.Join(p.DataDir, "servers.lock"))...)
 }
 
 // leftover waits until no process of the portal is left and returns those that

@@ -139,6 +139,7 @@ func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 	first := startPortal(t, dataDir)
 	for name, port := range map[string]int{"same port": first.Port, "another port": freePort(t)} {
 		second := launchPortal(t, dataDir, port)
+		second.refused = true
 		if err := second.wait(t, stopLimit); err == nil {
 			t.Errorf("%s: the second portal ended without an error", name)
 		}
