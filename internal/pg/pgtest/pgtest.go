@@ -44,9 +44,20 @@ func URL(t testing.TB) string {
 	if template.err != nil {
 		t.Fatalf("template database: %v", template.err)
 	}
+	return create(t, admin, "TEMPLATE "+template.name)
+}
+
+// EmptyURL gives a database without any migration.
+func EmptyURL(t testing.TB) string {
+	t.Helper()
+	return create(t, localtest.DatabaseURL(t), "")
+}
+
+func create(t testing.TB, admin, from string) string {
+	t.Helper()
 	name := "t_" + strings.ReplaceAll(id.New(), "-", "")
-	if err := execAdmin(ctx, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template.name)); err != nil {
-		t.Fatalf("clone template: %v", err)
+	if err := execAdmin(context.Background(), admin, fmt.Sprintf("CREATE DATABASE %s %s", name, from)); err != nil {
+		t.Fatalf("make test database: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := execAdmin(context.Background(), admin, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name)); err != nil {
