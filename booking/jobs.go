@@ -11,6 +11,7 @@ import (
 	"impfportal/internal/clock"
 	"impfportal/internal/jobs"
 	"impfportal/inventory"
+	"impfportal/programme"
 )
 
 // seriesPayload names a series.
@@ -36,6 +37,10 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 		return nil
 	})
 	jobs.Handle(m, centre.Changed, func(ctx context.Context, p centre.ChangedPayload) error { return s.wantCentre(ctx, s.Pool, p.CentreID) })
+	jobs.Handle(m, programme.SeriesChanged, func(ctx context.Context, p programme.SeriesChangedPayload) error {
+		_, err := s.Pool.Exec(ctx, `UPDATE booking.plan SET wanted = wanted + 1 WHERE product_id = $1`, p.ProductID)
+		return err
+	})
 	return []jobs.Periodic{
 		{Name: "booking.expire-holds", Every: 5 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
 			_, err := s.ExpireHolds(ctx)

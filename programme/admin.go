@@ -84,6 +84,9 @@ func SetSeries(ctx context.Context, tx pgx.Tx, now time.Time, productID string, 
 	if err != nil {
 		return err
 	}
+	if err := SeriesChanged.Enqueue(ctx, tx, SeriesChangedPayload{ProductID: productID}); err != nil {
+		return err
+	}
 	return record(ctx, tx, now, by, "programme.series", "product:"+productID, from, before, s)
 }
 
