@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -25,23 +24,6 @@ var (
 	limitNetwork = redis_rate.Limit{Rate: 120, Burst: 120, Period: time.Minute}
 	limitLost    = redis_rate.Limit{Rate: 20, Burst: 20, Period: time.Hour}
 )
-
-// network is where a request comes from: an IPv4 address, or the /64 that an
-// IPv6 customer has.
-func network(c *web.Ctx) string {
-	a, err := netip.ParseAddr(c.IP())
-	if err != nil {
-		return "?"
-	}
-	if a = a.Unmap(); a.Is4() {
-		return a.String()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return "?"
-	}
-	return p.String()
-}
 
 // allow counts an attempt under what and returns a 429 when there were too
 // many. What is counted stands in Redis as a keyed hash.
@@ -113,7 +95,7 @@ func (s *Service) login(c *web.Ctx, f *web.Form) (p Person, err error) {
 	if !f.OK() {
 		return Person{}, nil
 	}
-	net := network(c)
+	net := c.Network()
 	if err := s.allow(c, limitNetwork, "login network", net); err != nil {
 		return Person{}, err
 	}
@@ -169,7 +151,7 @@ func (s *Service) lost(c *web.Ctx, r LostRequest, f *web.Form) error {
 		f.Errors = Invalid(f.Errors).merge(e)
 		return nil
 	}
-	if err := s.allow(c, limitLost, "lost network", network(c)); err != nil {
+	if err := s.allow(c, limitLost, "lost network", c.Network()); err != nil {
 		return err
 	}
 	return s.RequestLogin(c.Std(), r)

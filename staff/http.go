@@ -70,7 +70,7 @@ type loginView struct{ Demo bool }
 
 func (s *Service) login(c *web.Ctx) error {
 	f := c.Form()
-	u, err := s.Login(c.Std(), f.Get("login"), f.Get("password"), f.Get("code"), c.IP())
+	u, err := s.Login(c.Std(), f.Get("login"), f.Get("password"), f.Get("code"), c.Network())
 	switch {
 	case errors.Is(err, ErrTooMany):
 		return web.Fail(http.StatusTooManyRequests, "staff.error.too_many")
@@ -235,7 +235,7 @@ type SessionOut struct {
 func (SessionOut) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiLogin(c *web.Ctx, in LoginIn) (SessionOut, error) {
-	u, err := s.Login(c.Std(), in.Login, in.Password, in.Code, c.IP())
+	u, err := s.Login(c.Std(), in.Login, in.Password, in.Code, c.Network())
 	switch {
 	case errors.Is(err, ErrTooMany):
 		return SessionOut{}, web.Fail(http.StatusTooManyRequests, "staff.error.too_many")

@@ -3,6 +3,7 @@ package staff
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -31,7 +32,8 @@ import (
 var (
 	// ErrLogin is the one answer to every failed login.
 	ErrLogin = errors.New("staff: login refused")
-	// ErrTooMany says that this login or network has tried too often.
+	// ErrTooMany says that there were too many tries from this network, or too
+	// many wrong codes after the right password.
 	ErrTooMany = errors.New("staff: too many attempts")
 	// ErrLoginTaken says that another account has this login.
 	ErrLoginTaken = errors.New("staff: login is taken")
@@ -44,8 +46,9 @@ const (
 	totpPeriod    = 30             // seconds, RFC 6238
 	totpSkew      = 1              // steps that a clock may be wrong
 	sealedTOTP    = "staff.totp"
-	triesPerLogin = 10 // in ten minutes
+	triesPerPair  = 10 // of one login from one network, in ten minutes
 	triesPerNet   = 60 // in ten minutes; a centre shares one address
+	codesPerLogin = 10 // codes after the right password, in ten minutes
 	minPassword   = 12
 )
 
@@ -187,18 +190,37 @@ func (s *Service) acquire(ctx context.Context) error {
 	}
 }
 
+// limitKey names a counter without naming a person or an address.
+func (s *Service) limitKey(kind string, what ...string) string {
+	return "staff:" + kind + ":" + hex.EncodeToString(s.vault.MAC("staff limit "+kind, []byte(strings.Join(what, "\x00")))[:10])
+}
+
+// allow counts a try under key; ErrTooMany when there were n in ten minutes.
+func (s *Service) allow(ctx context.Context, key string, n int) error {
+	res, err := s.limit.Allow(ctx, key, redis_rate.Limit{Rate: n, Burst: n, Period: 10 * time.Minute})
+	if err != nil {
+		return fmt.Errorf("login limit: %w", err)
+	}
+	if res.Allowed == 0 {
+		return ErrTooMany
+	}
+	return nil
+}
+
 // Login checks password and one-time code. Every refusal is ErrLogin, but for
-// ErrTooMany. network is the caller's address, for the limit.
+// ErrTooMany. network is where the caller is, for the limits.
+//
+// Wrong passwords count per login and network together, so nobody can lock a
+// colleague out from elsewhere. Codes count per login wherever they come from,
+// but only after the right password.
 func (s *Service) Login(ctx context.Context, login, password, code, network string) (web.User, error) {
 	login = strings.ToLower(strings.TrimSpace(login))
-	for key, n := range map[string]int{"staff:login:" + login: triesPerLogin, "staff:net:" + network: triesPerNet} {
-		res, err := s.limit.Allow(ctx, key, redis_rate.Limit{Rate: n, Burst: n, Period: 10 * time.Minute})
-		if err != nil {
-			return web.User{}, fmt.Errorf("login limit: %w", err)
-		}
-		if res.Allowed == 0 {
-			return web.User{}, ErrTooMany
-		}
+	pair, codes := s.limitKey("pair", login, network), s.limitKey("code", login)
+	if err := s.allow(ctx, s.limitKey("net", network), triesPerNet); err != nil {
+		return web.User{}, err
+	}
+	if err := s.allow(ctx, pair, triesPerPair); err != nil {
+		return web.User{}, err
 	}
 	var (
 		u      = web.User{Kind: "staff"}
@@ -229,14 +251,18 @@ func (s *Service) Login(ctx context.Context, login, password, code, network stri
 	if !known || !match {
 		return web.User{}, ErrLogin
 	}
+	if err := s.allow(ctx, codes, codesPerLogin); err != nil {
+		return web.User{}, err
+	}
 	if err := s.useCode(ctx, u.ID, keyID, sealed, code); err != nil {
 		return web.User{}, err
 	}
 	for _, r := range roles {
 		u.Roles = append(u.Roles, web.Role(r))
 	}
-	// Who proved who they are should not be stopped by somebody else's tries.
-	_ = s.limit.Reset(ctx, "staff:login:"+login)
+	// Who proved who they are begins anew.
+	_ = s.limit.Reset(ctx, pair)
+	_ = s.limit.Reset(ctx, codes)
 	return u, nil
 }
 

@@ -3,6 +3,7 @@ package staff_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +111,23 @@ func TestTriesAreLimited(t *testing.T) {
 	}
 	if !errors.Is(err, staff.ErrTooMany) {
 		t.Errorf("after twelve tries: %v", err)
+	}
+	if _, err := b.s.Login(context.Background(), "anna", password, b.code(t), "10.0.0.2"); err != nil {
+		t.Errorf("a stranger elsewhere has locked the account: %v", err)
+	}
+}
+
+// Who has the password and tries codes is stopped, however many networks the
+// tries come from.
+func TestCodesAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var err error
+	for i := range 11 {
+		_, err = b.s.Login(context.Background(), "anna", password, "000000", fmt.Sprintf("10.0.1.%d", i))
+	}
+	if !errors.Is(err, staff.ErrTooMany) {
+		t.Errorf("after eleven codes: %v", err)
 	}
 }
 

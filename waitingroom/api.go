@@ -29,6 +29,7 @@ func (s *Service) apiState(c *web.Ctx, in roomIn) (RoomOut, error) {
 		return RoomOut{}, problem(err)
 	}
 	c.Set("Cache-Control", cacheControl)
+	c.Vary("Accept-Language", "Cookie") // both choose the language
 	return RoomOut{ID: v.id, Name: v.known.Load().Name.In(c.Lang), State: st}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -48,6 +49,23 @@ func (c *Ctx) Std() context.Context { return c.UserContext() }
 // Actor names who asks, as audit does.
 func (c *Ctx) Actor() string { return c.User.Actor() }
 
+// Network is where the request comes from, for limits: an IPv4 address, or the
+// /64 that one IPv6 customer has; "?" when it is not known.
+func (c *Ctx) Network() string {
+	a, err := netip.ParseAddr(c.IP())
+	if err != nil {
+		return "?"
+	}
+	if a = a.Unmap(); a.Is4() {
+		return a.String()
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return "?"
+	}
+	return p.String()
+}
+
 // T returns a text of the catalogue in the request's language. args alternate
 // name and value.
 func (c *Ctx) T(key string, args ...any) string { return c.app.cat.text(c.Lang, key, args...) }
@@ -81,7 +99,18 @@ func (c *Ctx) PutCookie(name, value string, ttl time.Duration) {
 }
 
 // GetCookie reads a cookie that PutCookie set.
-func (c *Ctx) GetCookie(name string) string { return c.Cookies(c.app.cookieName(name)) }
+func (c *Ctx) GetCookie(name string) string { return CleanText(c.Cookies(c.app.cookieName(name))) }
+
+// Query reads a parameter of the address as Form reads a field: trimmed, valid
+// UTF-8 without control characters. Postgres would refuse anything else.
+func (c *Ctx) Query(name string, fallback ...string) string {
+	return CleanText(c.Ctx.Query(name, fallback...))
+}
+
+// Params reads a part of the path in the same way.
+func (c *Ctx) Params(name string, fallback ...string) string {
+	return CleanText(c.Ctx.Params(name, fallback...))
+}
 
 func (a *App) cookieName(name string) string {
 	if a.local {

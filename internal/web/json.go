@@ -85,7 +85,7 @@ func decode(c *Ctx, in any) error {
 		}
 		if name := f.Tag.Get("query"); name != "" {
 			if s := c.Query(name); s != "" {
-				if err := setField(v.Field(i), name, CleanText(s)); err != nil {
+				if err := setField(v.Field(i), name, s); err != nil {
 					return err
 				}
 			}

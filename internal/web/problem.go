@@ -37,10 +37,12 @@ type FieldError struct {
 }
 
 func (p *Problem) Error() string {
-	if len(p.Fields) > 0 {
-		return fmt.Sprintf("%d %s %v", p.Status, p.Key, p.Fields)
+	text := fmt.Sprintf("%d %s", p.Status, p.Key)
+	for _, f := range p.Fields {
+		// Without the arguments: what was typed belongs in no log.
+		text += fmt.Sprintf(" %.40q:%s", f.Field, f.Key)
 	}
-	return fmt.Sprintf("%d %s", p.Status, p.Key)
+	return text
 }
 
 // Fail returns a Problem with a text of the catalogue.
@@ -105,10 +107,10 @@ func (a *App) onError(fc *fiber.Ctx, err error) error {
 			fc.Set(fiber.HeaderRetryAfter, "5")
 		}
 	}
+	fc.Set(fiber.HeaderCacheControl, "no-store")
 	if c.wantsJSON() {
 		return c.problemJSON(p, ref)
 	}
-	fc.Set(fiber.HeaderCacheControl, "no-store")
 	if err := c.render("web/error", &page{D: errorPage{Problem: p, Text: c.T(p.Key, p.Args...), Ref: ref}, Form: &Form{}, noUser: true}); err != nil {
 		a.log.Error("error page", "ref", ref, "err", err)
 		fc.Type("txt", "utf-8")
