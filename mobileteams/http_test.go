@@ -48,6 +48,12 @@ func TestDispatcherPages(t *testing.T) {
 	want(t, "cancel", a.PostForm(made.Location+"/cancel", "cancel_reason", "quarantine"), 303)
 	want(t, "cancelled", a.Get(made.Location), 200, "abgesagt", "Quarantäne der Einrichtung")
 	want(t, "unknown visit", a.Get("/teams/visits/"+id.New()), 404)
+	for _, step := range []string{"assign", "load", "back", "discard", "cancel"} {
+		fields := []string{"team", mobileteams.DemoTeam1, "lot", b.lot, "vials", "1", "cancel_reason", "other"}
+		want(t, step+" of no visit", a.PostForm("/teams/visits/x/"+step, fields...), 404)
+	}
+	want(t, "no such facility", a.PostForm("/teams/visits", append(visit, "day", "2021-01-18", "facility", "x")[2:]...), 422)
+	want(t, "no such team", a.PostForm("/teams/visits/"+b.today().ID+"/assign", "team", "x"), 404)
 	a.Lang = "en"
 	want(t, "English", a.Get("/teams"), 200, "Mobile teams: visits")
 }

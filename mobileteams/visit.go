@@ -165,7 +165,7 @@ const maxPeople = 2000 // of one visit
 // Plan enters a visit in state planned and returns its id.
 func (s *Service) Plan(ctx context.Context, now time.Time, in NewVisit, actor, role string) (string, error) {
 	day := clock.Day(in.StartsAt)
-	if in.People < 1 || in.People > maxPeople || day.Before(clock.Day(now)) || day.After(clock.Day(now).AddDate(1, 0, 0)) {
+	if !id.Valid(in.FacilityID) || in.People < 1 || in.People > maxPeople || day.Before(clock.Day(now)) || day.After(clock.Day(now).AddDate(1, 0, 0)) {
 		return "", ErrInvalid
 	}
 	visitID := id.New()
@@ -191,6 +191,9 @@ func (s *Service) Plan(ctx context.Context, now time.Time, in NewVisit, actor, r
 
 // Assign gives the visit to a team, also to another one than before.
 func (s *Service) Assign(ctx context.Context, now time.Time, visitID, teamID, actor, role string) error {
+	if !id.Valid(teamID) {
+		return ErrNotFound
+	}
 	return s.move(ctx, now, visitID, actionAssign, actor, role, func(ctx context.Context, tx pgx.Tx, v Visit) error {
 		var active bool
 		if err := tx.QueryRow(ctx, `SELECT active FROM mobileteams.team WHERE id = $1`, teamID).Scan(&active); pg.NoRows(err) || (err == nil && !active) {
@@ -249,6 +252,9 @@ func (s *Service) Cancel(ctx context.Context, now time.Time, visitID, reason, ac
 // move locks the visit, checks that the action is allowed, lets fn do what
 // belongs to it, and writes the new state with its audit entry.
 func (s *Service) move(ctx context.Context, now time.Time, visitID, action, actor, role string, fn func(context.Context, pgx.Tx, Visit) error) error {
+	if !id.Valid(visitID) {
+		return ErrNotFound
+	}
 	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM mobileteams.visit WHERE id = $1 FOR UPDATE`, visitID); err != nil {
 			return fmt.Errorf("lock visit: %w", err)
