@@ -1,7 +1,418 @@
 package main
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
 
-func drillBooking(ctx context.Context, r *Report) error      { return nil }
-func drillCertificates(ctx context.Context, r *Report) error { return nil }
-func drillOpening(ctx context.Context, r *Report) error      { return nil }
+// racePlaces is how many series a race is about.
+const racePlaces = 10
+
+// raceSizes are the sizes of the booking drill.
+type raceSizes struct{ racers, rounds, killRounds, kills int }
+
+func bookingSizes() raceSizes {
+	if full() {
+		return raceSizes{racers: 2000, rounds: 100, killRounds: 10, kills: 5}
+	}
+	return raceSizes{racers: 300, rounds: 6, killRounds: 2, kills: 3}
+}
+
+// drillBooking lets hundreds race over HTTP for ten places, again and again:
+// double clicks, two tabs, connections cut before the answer, holds given back,
+// bookings cancelled; then with Postgres killed in the middle. In the end every
+// booking that was answered is there, and no other.
+func drillBooking(ctx context.Context, r *Report) (err error) {
+	p, err := startPortal(ctx, portalOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	size := bookingSizes()
+	slots, err := pairSlots(ctx, p)
+	if err != nil {
+		return err
+	}
+	if len(slots) < size.rounds+size.killRounds {
+		return fmt.Errorf("%d pairs of slots are too few", len(slots))
+	}
+	r.note("%d people register", size.racers)
+	race := &race{p: p, report: r}
+	client := newClient(size.racers)
+	defer client.CloseIdleConnections()
+	race.free = make([]*racer, size.racers)
+	err = together(ctx, size.racers, 32, func(ctx context.Context, i int) error {
+		race.free[i] = &racer{browser: newBrowser(p.addr, client), race: race}
+		if err := race.free[i].pass(ctx); err != nil {
+			return err
+		}
+		return race.free[i].register(ctx, p)
+	})
+	if err != nil {
+		return err
+	}
+	for n := range size.rounds + size.killRounds {
+		kills := 0
+		if n >= size.rounds {
+			kills = size.kills
+		}
+		if err := race.round(ctx, slots[n], kills); err != nil {
+			return err
+		}
+	}
+	lost, err := race.lost(ctx)
+	if err != nil {
+		return err
+	}
+	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, Postgres killed %d times",
+		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.killed)
+	return checkBooked(ctx, p, r, lost)
+}
+
+// race is what all racers share.
+type race struct {
+	p      *portal
+	report *Report
+	free   []*racer // who has no appointment
+	slots  slotPair
+	kills  bool // Postgres is killed in this round
+
+	held, refused, cancelled, cuts, doubts atomic.Int64
+	killed                                 int
+
+	mu       sync.Mutex
+	promised map[string]string // series -> state that the last answer told
+}
+
+func (r *race) tell(series, state string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.promised == nil {
+		r.promised = map[string]string{}
+	}
+	r.promised[series] = state
+}
+
+// round offers ten places for a pair of slots and lets everybody race.
+func (r *race) round(ctx context.Context, s slotPair, kills int) error {
+	r.slots, r.kills = s, kills > 0
+	for leg, slot := range []int64{s.first, s.second} {
+		tag, err := r.p.env.Pool.Exec(ctx, `UPDATE booking.place SET places = taken + $4 WHERE slot_id = $1 AND channel = 'web' AND leg = $2 AND first_day = $3`, slot, leg+1, s.day, racePlaces)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return fmt.Errorf("slot %d has no place row", slot)
+		}
+	}
+	before, err := r.taken(ctx)
+	if err != nil {
+		return err
+	}
+	killed := make(chan error, 1)
+	go func() { killed <- r.kill(ctx, kills) }()
+	err = together(ctx, len(r.free), len(r.free), func(ctx context.Context, i int) error { return r.free[i].run(ctx) })
+	if err := errors.Join(err, <-killed); err != nil {
+		return err
+	}
+	if r.kills {
+		if err := r.p.recovered(ctx); err != nil {
+			return err
+		}
+		r.p.log.Set(slog.LevelError)
+	}
+	// What was given back is there for those who come later: all ten go.
+	for _, x := range r.free {
+		if x.series == "" && x.inside {
+			if err := x.hold(ctx, plain); err != nil {
+				return err
+			}
+			if x.series == "" {
+				break
+			}
+			if err := x.confirm(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	after, err := r.taken(ctx)
+	if err != nil {
+		return err
+	}
+	r.report.promise(after-before == racePlaces, "of %d places %d were taken", racePlaces, after-before)
+	return r.leave(ctx)
+}
+
+// leave takes those with an appointment out and gives the others a pass again.
+func (r *race) leave(ctx context.Context) error {
+	var free []*racer
+	for _, x := range r.free {
+		if x.series == "" {
+			free = append(free, x)
+		}
+	}
+	r.free = free
+	return together(ctx, len(free), 32, func(ctx context.Context, i int) error {
+		if free[i].inside {
+			return nil
+		}
+		free[i].inside = true
+		return free[i].pass(ctx)
+	})
+}
+
+func (r *race) taken(ctx context.Context) (n int, err error) {
+	return n, r.p.env.Pool.QueryRow(ctx, `SELECT taken FROM booking.place WHERE slot_id = $1 AND channel = 'web' AND leg = 1 AND first_day = $2`, r.slots.first, r.slots.day).Scan(&n)
+}
+
+// lost counts series whose state is not what the last answer about them said.
+func (r *race) lost(ctx context.Context) (lost int, err error) {
+	rows, err := r.p.env.Pool.Query(ctx, `SELECT id::text, state FROM booking.series`)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	found := map[string]string{}
+	for rows.Next() {
+		var id, state string
+		if err := rows.Scan(&id, &state); err != nil {
+			return 0, err
+		}
+		found[id] = state
+		if r.promised[id] == "" {
+			lost++
+			r.report.note("series %s is %s and nobody was told", id, state)
+		}
+	}
+	for id, state := range r.promised {
+		if found[id] != state {
+			lost++
+			r.report.note("series %s is %q, but the answer said %q", id, found[id], state)
+		}
+	}
+	return lost, rows.Err()
+}
+
+// kill sends SIGKILL to a working Postgres process, which makes the server
+// throw away everything that is not in its log and recover, n times.
+func (r *race) kill(ctx context.Context, n int) error {
+	if n > 0 {
+		r.p.log.Set(quiet) // what follows is no news
+	}
+	for range n {
+		if pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond) != nil {
+			return nil
+		}
+		var pid int
+		for {
+			err := r.p.env.Pool.QueryRow(ctx, `
+				SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state = 'idle', random() LIMIT 1`).Scan(&pid)
+			if err == nil {
+				break
+			}
+			if err := pause(ctx, 50*time.Millisecond); err != nil { // still recovering
+				return nil
+			}
+		}
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !strings.HasPrefix(string(name), "postgres:") {
+			return fmt.Errorf("process %d (%.40q) is no process of Postgres", pid, name)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return err
+		}
+		r.killed++
+	}
+	return nil
+}
+
+// how a hold is asked for.
+type how int
+
+const (
+	plain       how = iota
+	doubleClick     // the same request twice at the same time
+	twoTabs         // two requests of one person at the same time
+	cut             // the connection is cut before the answer, and the request sent again
+)
+
+// racer is one person in the race.
+type racer struct {
+	*browser
+	race   *race
+	tries  int
+	series string // that stands now
+	inside bool   // has a pass
+}
+
+// run is one person's part of a round.
+func (x *racer) run(ctx context.Context) error {
+	x.inside = true
+	for range 4 {
+		way := plain
+		if !x.race.kills {
+			way = []how{plain, plain, plain, doubleClick, twoTabs, cut}[rand.IntN(6)]
+		}
+		if err := x.hold(ctx, way); err != nil {
+			return err
+		}
+		if x.series == "" {
+			if err := pause(ctx, rand.N(60*time.Millisecond)); err != nil {
+				return err
+			}
+			continue
+		}
+		switch dice := rand.IntN(100); {
+		case dice < 20: // gives the hold back
+			return x.cancel(ctx)
+		case dice < 35: // books, and thinks better of it
+			if err := x.confirm(ctx); err != nil {
+				return err
+			}
+			return x.cancel(ctx)
+		default:
+			return x.confirm(ctx)
+		}
+	}
+	return nil
+}
+
+// held is the answer to a hold.
+type held struct {
+	ID    string // of the series
+	Type  string // of the problem
+	State string
+}
+
+const takenProblem, alreadyProblem = "booking.error.taken", "booking.error.already"
+
+// hold asks for the pair once, in one of the ways.
+func (x *racer) hold(ctx context.Context, way how) error {
+	x.tries++
+	key := fmt.Sprintf("race-%d", x.tries)
+	body := func(key string) string {
+		return fmt.Sprintf(`{"slot_ids":[%d,%d],"key":%q}`, x.race.slots.first, x.race.slots.second, key)
+	}
+	const path = "/api/v1/appointments/hold"
+	if way == cut {
+		if err := x.cut(request(http.MethodPost, path, body(key), "Cookie", x.cookies())); err != nil {
+			return err
+		}
+	}
+	answers := make([]held, 1)
+	keys := []string{key}
+	switch way {
+	case doubleClick:
+		answers, keys = make([]held, 2), []string{key, key}
+	case twoTabs:
+		answers, keys = make([]held, 2), []string{key, key + "b"}
+	}
+	err := together(ctx, len(answers), len(answers), func(ctx context.Context, i int) error {
+		b := &browser{addr: x.addr, http: x.http, jar: maps.Clone(x.jar)} // jars are not shared by two at a time
+		return x.ask(ctx, b, path, body(keys[i]), &answers[i])
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range answers {
+		switch {
+		case a.ID != "" && (x.series == "" || x.series == a.ID):
+			x.series = a.ID
+		case a.ID != "":
+			x.race.report.promise(false, "one person holds two series")
+		case strings.HasSuffix(a.Type, takenProblem):
+			x.race.refused.Add(1)
+		case strings.HasSuffix(a.Type, alreadyProblem) && way == twoTabs:
+		default:
+			return fmt.Errorf("a hold was refused: %s", a.Type)
+		}
+	}
+	if x.series != "" {
+		x.race.held.Add(1)
+		x.race.tell(x.series, "held")
+	}
+	return nil
+}
+
+// ask posts until there is an answer that says what happened. While Postgres is
+// killed, whatever else comes is doubt, and the same request is sent again.
+func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *held) error {
+	give := time.Now().Add(time.Minute)
+	for {
+		status, answer, err := b.call(ctx, http.MethodPost, path, body)
+		if err == nil && status < http.StatusInternalServerError {
+			return json.Unmarshal(answer, out)
+		}
+		if !x.race.kills || time.Now().After(give) {
+			return errors.Join(err, fmt.Errorf("%s: status %d: %.300s", path, status, answer))
+		}
+		x.race.doubts.Add(1)
+		if err := pause(ctx, 20*time.Millisecond+rand.N(100*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+}
+
+// cut sends a request and hangs up.
+func (x *racer) cut(req []byte) error {
+	conn, err := net.DialTimeout("tcp", x.addr, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	x.race.cuts.Add(1)
+	if _, err := conn.Write(req); err != nil {
+		return err
+	}
+	time.Sleep(rand.N(4 * time.Millisecond))
+	return nil
+}
+
+// confirm books what is held.
+func (x *racer) confirm(ctx context.Context) error {
+	path := "/api/v1/appointments/" + x.series + "/confirm"
+	if !x.race.kills && rand.IntN(8) == 0 {
+		if err := x.cut(request(http.MethodPost, path, "", "Cookie", x.cookies())); err != nil {
+			return err
+		}
+	}
+	return x.settle(ctx, path, "confirmed")
+}
+
+// cancel gives back what is held or booked.
+func (x *racer) cancel(ctx context.Context) error {
+	if err := x.settle(ctx, "/api/v1/appointments/"+x.series+"/cancel", "cancelled"); err != nil {
+		return err
+	}
+	x.race.cancelled.Add(1)
+	x.series = ""
+	return nil
+}
+
+// settle posts and notes the state that the answer tells.
+func (x *racer) settle(ctx context.Context, path, state string) error {
+	var a held
+	if err := x.ask(ctx, x.browser, path, "", &a); err != nil {
+		return err
+	}
+	if a.State != state {
+		return fmt.Errorf("%s: state %q, want %q (%s)", path, a.State, state, a.Type)
+	}
+	if state == "confirmed" {
+		x.inside = false // booking done: the pass is given back
+	}
+	x.race.tell(x.series, state)
+	return nil
+}

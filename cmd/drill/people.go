@@ -53,7 +53,8 @@ type browser struct {
 
 // newClient is the connection pool of many browsers.
 func newClient(conns int) *http.Client {
-	return &http.Client{Timeout: callTimeout, Transport: &http.Transport{MaxIdleConns: conns, MaxIdleConnsPerHost: conns, IdleConnTimeout: 20 * time.Second}}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Timeout: callTimeout, CheckRedirect: stay, Transport: &http.Transport{MaxIdleConns: conns, MaxIdleConnsPerHost: conns, IdleConnTimeout: 20 * time.Second}}
 }
 
 func newBrowser(addr string, client *http.Client) *browser {

@@ -113,6 +113,22 @@ func (p *portal) newLine(ctx context.Context) error {
 	return p.valve(ctx, waitingroom.Change{Phase: ptr(waitingroom.Open)})
 }
 
+// recovered waits until Postgres answers on every connection again.
+func (p *portal) recovered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	p.env.Pool.Reset()
+	for {
+		err := p.env.Ready(ctx)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("Postgres did not come back: %w", err)
+		}
+	}
+}
+
 // serve listens on a free port and runs what a replica of the portal does by itself.
 func (p *portal) serve(app *web.App) (stop func() error, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func drillOpening(ctx context.Context, r *Report) error { return nil }
