@@ -262,18 +262,58 @@ func (a *App) mountOwn() {
 	})
 }
 
-// navigation returns the entries of the roles of u, in the order of the routes.
-func (a *App) navigation(c *Ctx) []navItem {
-	var out []navItem
+// navigation returns the entries of the roles of the user in their groups, in
+// the order of the routes; entries of the demonstration (/dev/) stand apart.
+func (a *App) navigation(c *Ctx) (groups []navGroup, demo []navItem) {
+	current := a.currentEntry(c.Path())
+	at := map[string]int{}
 	for _, r := range a.nav {
-		if len(r.Roles) == 0 || c.User.Has(r.Roles...) {
-			out = append(out, navItem{Path: r.Path, Text: c.T(r.Nav), Current: c.Path() == r.Path})
+		if len(r.Roles) > 0 && !c.User.Has(r.Roles...) {
+			continue
+		}
+		item := navItem{Path: r.Path, Text: c.T(r.Nav)}
+		switch {
+		case r.Path == c.Path():
+			item.Current = "page"
+		case r.Path == current:
+			item.Current = "true"
+		}
+		if strings.HasPrefix(r.Path, "/dev/") {
+			demo = append(demo, item)
+			continue
+		}
+		i, ok := at[r.NavGroup]
+		if !ok {
+			i = len(groups)
+			at[r.NavGroup] = i
+			g := navGroup{}
+			if r.NavGroup != "" {
+				g.Title = c.T(r.NavGroup)
+			}
+			groups = append(groups, g)
+		}
+		groups[i].Entries = append(groups[i].Entries, item)
+	}
+	return groups, demo
+}
+
+// currentEntry is the entry that a page belongs to: the longest path above it.
+func (a *App) currentEntry(path string) string {
+	best := ""
+	for _, r := range a.nav {
+		if len(r.Path) > len(best) && (r.Path == path || strings.HasPrefix(path, r.Path+"/")) {
+			best = r.Path
 		}
 	}
-	return out
+	return best
+}
+
+type navGroup struct {
+	Title   string
+	Entries []navItem
 }
 
 type navItem struct {
 	Path, Text string
-	Current    bool
+	Current    string // value of aria-current
 }

@@ -111,7 +111,7 @@ func (a *App) onError(fc *fiber.Ctx, err error) error {
 	if c.wantsJSON() {
 		return c.problemJSON(p, ref)
 	}
-	if err := c.render("web/error", &page{D: errorPage{Problem: p, Text: c.T(p.Key, p.Args...), Ref: ref}, Form: &Form{}, noUser: true}); err != nil {
+	if err := c.render("web/error", &page{D: errorPage{Problem: p, Title: c.errorTitle(p.Key), Text: c.T(p.Key, p.Args...), Ref: ref}, Form: &Form{}, noUser: true}); err != nil {
 		a.log.Error("error page", "ref", ref, "err", err)
 		fc.Type("txt", "utf-8")
 		return fc.SendString(http.StatusText(p.Status) + " " + ref)
@@ -121,8 +121,18 @@ func (a *App) onError(fc *fiber.Ctx, err error) error {
 
 type errorPage struct {
 	Problem *Problem
+	Title   string
 	Text    string
 	Ref     string
+}
+
+// errorTitle is the heading of an error: the text of its own key with ".title",
+// or the general one.
+func (c *Ctx) errorTitle(key string) string {
+	if c.app.cat.has(c.Lang, key+".title") {
+		return c.T(key + ".title")
+	}
+	return c.T("web.error.title")
 }
 
 func (c *Ctx) problemJSON(p *Problem, ref string) error {

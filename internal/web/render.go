@@ -23,7 +23,8 @@ type page struct {
 	User   *User
 	Path   string
 	Now    time.Time
-	Nav    []navItem
+	Nav    []navGroup
+	Demo   []navItem // entries of the demonstration, beside its notice
 	Flash  string
 	Local  bool
 	Ref    string
@@ -47,6 +48,21 @@ func (p *page) Staff() bool { return p.User != nil && p.User.Kind == "staff" }
 
 // Citizen reports whether a citizen is logged in.
 func (p *page) Citizen() bool { return p.User != nil && p.User.Kind == "citizen" }
+
+// Asked reports whether it was looked up who is logged in.
+func (p *page) Asked() bool { return !p.noUser }
+
+// manyEntries is what fits one row above the page of a desk.
+const manyEntries = 8
+
+// ManyEntries reports whether the navigation is too long for a row.
+func (p *page) ManyEntries() bool {
+	n := 0
+	for _, g := range p.Nav {
+		n += len(g.Entries)
+	}
+	return n > manyEntries
+}
 
 // Is reports whether the user has a role.
 func (p *page) Is(role string) bool { return p.User.Has(Role(role)) }
@@ -88,7 +104,7 @@ func (c *Ctx) fill(p *page) {
 	p.c, p.Lang, p.Path, p.Now, p.Local = c, c.Lang, c.Path(), c.Now, c.app.local
 	if !p.noUser {
 		p.User = c.User
-		p.Nav = c.app.navigation(c)
+		p.Nav, p.Demo = c.app.navigation(c)
 	}
 }
 

@@ -40,8 +40,10 @@ type Route struct {
 	// Webhook routes have neither; the caller's signature is the handler's business.
 	Webhook bool
 	Nav     string // key of the text in the navigation of its roles; "" = not there
-	API     *Op    // a JSON operation; Handle then follows from it
-	Handle  func(c *Ctx) error
+	// NavGroup is the key of the heading above the entry in a long navigation.
+	NavGroup string
+	API      *Op // a JSON operation; Handle then follows from it
+	Handle   func(c *Ctx) error
 }
 
 // User is who is logged in.

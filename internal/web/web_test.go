@@ -150,7 +150,7 @@ func TestErrorsTellAReferenceAndNothingElse(t *testing.T) {
 	app := newApp(t)
 	for _, path := range []string{"/boom", "/panic"} {
 		ans := app.Get(path)
-		if ans.Status != 500 || strings.Contains(ans.Body, "postgres://") || !strings.Contains(ans.Body, "Vorgangsnummer") {
+		if ans.Status != 500 || strings.Contains(ans.Body, "postgres://") || !strings.Contains(ans.Body, "Fehlernummer") {
 			t.Errorf("%s: %d %s", path, ans.Status, ans.Body)
 		}
 	}
@@ -188,7 +188,7 @@ func TestOversizedBody(t *testing.T) {
 	}
 	body, _ := io.ReadAll(res.Body)
 	_ = res.Body.Close()
-	if res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(body), "Vorgangsnummer") {
+	if res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(body), "Fehlernummer") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 }
