@@ -60,8 +60,10 @@ func (s *Service) apiAvailability(c *web.Ctx, _ struct{}) (AvailabilityOut, erro
 	}
 	out := AvailabilityOut{At: a.At, Centres: []AvailableCentre{}}
 	for _, at := range a.Centres {
-		ac := AvailableCentre{ID: at.ID, Name: at.Name, Street: at.Street, Postcode: at.Postcode, City: at.City, Lat: at.Lat, Lon: at.Lon,
-			Free: at.Free, Products: []AvailableProduct{}}
+		ac := AvailableCentre{
+			ID: at.ID, Name: at.Name, Street: at.Street, Postcode: at.Postcode, City: at.City, Lat: at.Lat, Lon: at.Lon,
+			Free: at.Free, Products: []AvailableProduct{},
+		}
 		for _, p := range at.Products {
 			ap := AvailableProduct{ProductID: p.ProductID, Free: p.Free, Days: []AvailableDay{}}
 			for _, d := range p.Days {
@@ -96,8 +98,10 @@ type AppointmentOut struct {
 }
 
 func seriesOut(s Series) SeriesOut {
-	out := SeriesOut{ID: s.ID, State: s.State, Reference: PrintReference(s.Reference), ProgrammeID: s.ProgrammeID, CentreID: s.CentreID, ProductID: s.ProductID,
-		Appointments: []AppointmentOut{}}
+	out := SeriesOut{
+		ID: s.ID, State: s.State, Reference: PrintReference(s.Reference), ProgrammeID: s.ProgrammeID, CentreID: s.CentreID, ProductID: s.ProductID,
+		Appointments: []AppointmentOut{},
+	}
 	if s.State == StateHeld {
 		out.HoldUntil = &s.HoldUntil
 	}

@@ -129,15 +129,6 @@ func (a *Availability) Centre(id string) *CentreAvailability {
 	return nil
 }
 
-// free returns how many series of the products start on a day.
-func (a *Availability) free(centreID string, ch Channel, day time.Time, products []string) int {
-	n, byProduct := 0, a.days[dayKey{centreID, ch, day}]
-	for _, p := range products {
-		n += byProduct[p]
-	}
-	return n
-}
-
 // Availability returns the last picture; the first call takes one.
 func (s *Service) Availability(ctx context.Context) (*Availability, error) {
 	if a := s.available.Load(); a != nil {

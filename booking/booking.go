@@ -31,6 +31,8 @@ var (
 	ErrNotFound = errors.New("booking: not found")
 	// ErrInvalid: a request that no page makes.
 	ErrInvalid = errors.New("booking: invalid")
+	// ErrKeyReused: the key has been used for other slots.
+	ErrKeyReused = errors.New("booking: the key was used for other slots")
 	// ErrState: the appointment is not in a state that allows this.
 	ErrState = errors.New("booking: not possible in this state")
 )

@@ -306,8 +306,10 @@ func TestSlotsThatMakeNoSeriesAreRefused(t *testing.T) {
 		t.Errorf("a product that is not allowed: %v", err)
 	}
 	for ch, want := range map[Channel]error{Hotline: ErrNotEligible /* less than five days */, Mobile: ErrNotEligible, "fax": ErrNotEligible} {
-		_, err := b.s.take(b.ctx, takeRequest{ProgrammeID: "covid-19", Entitlements: pair(comirnaty),
-			HoldRequest: HoldRequest{PersonID: id.New(), Channel: ch, SlotIDs: []int64{first, later}, Key: "k", Actor: "staff:x"}})
+		_, err := b.s.take(b.ctx, takeRequest{
+			ProgrammeID: "covid-19", Entitlements: pair(comirnaty),
+			HoldRequest: HoldRequest{PersonID: id.New(), Channel: ch, SlotIDs: []int64{first, later}, Key: "k", Actor: "staff:x"},
+		})
 		if !errors.Is(err, want) {
 			t.Errorf("channel %s: %v", ch, err)
 		}

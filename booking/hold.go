@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ type HoldRequest struct {
 // Hold takes a place at every slot for the person, all or none, for ten
 // minutes (setting). The same Key gives the same series again, whatever became
 // of it. Errors: *TakenError with the nearest that are free, ErrAlreadyBooked,
-// *IneligibleError, ErrInvalid.
+// ErrKeyReused, *IneligibleError, ErrInvalid.
 func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	if !id.Valid(in.PersonID) || in.Key == "" || len(in.Key) > 100 || len(in.SlotIDs) == 0 || len(in.SlotIDs) > 9 {
 		return Series{}, ErrInvalid
@@ -43,10 +44,12 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	if in.Actor == "" {
 		in.Actor, in.Role = "citizen:"+in.PersonID, "citizen"
 	}
-	series, err := s.take(ctx, takeRequest{HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents,
+	series, err := s.take(ctx, takeRequest{
+		HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents,
 		Lock: func(ctx context.Context, tx pgx.Tx) error {
 			return citizen.LockForBooking(ctx, tx, in.PersonID)
-		}})
+		},
+	})
 	if errors.Is(err, ErrSlotTaken) {
 		near, nearErr := s.nearest(ctx, in, ents)
 		if nearErr != nil {
@@ -87,8 +90,10 @@ func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 // tryTake is one attempt: everything is decided and written by booking.hold.
 func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 	now := s.Now()
-	series := Series{ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
-		State: StateHeld, BookedBy: in.Actor, Role: in.Role, CreatedAt: now}
+	series := Series{
+		ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
+		State: StateHeld, BookedBy: in.Actor, Role: in.Role, CreatedAt: now,
+	}
 	appointments := make([]string, len(in.SlotIDs))
 	for i := range appointments {
 		appointments[i] = id.New()
@@ -125,8 +130,10 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 		if err != nil || !fresh {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: in.Actor, Role: in.Role, Action: "booking.hold",
-			Subject: "series:" + seriesID, After: map[string]any{"channel": in.Channel, "slots": in.SlotIDs}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: in.Actor, Role: in.Role, Action: "booking.hold",
+			Subject: "series:" + seriesID, After: map[string]any{"channel": in.Channel, "slots": in.SlotIDs},
+		})
 	})
 	if err != nil {
 		return Series{}, engineError(err)
@@ -136,13 +143,18 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 		if err != nil {
 			return Series{}, err
 		}
+		if !slices.EqualFunc(found.Appointments, in.SlotIDs, func(a Appointment, slot int64) bool { return a.SlotID == slot }) {
+			return Series{}, ErrKeyReused // nobody is told that they have what they did not ask for
+		}
 		return *found, nil
 	}
 	series.CentreID, series.ProductID, series.HoldUntil = *centreID, *productID, until.UTC()
 	for i, start := range starts {
-		series.Appointments = append(series.Appointments, Appointment{ID: appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
+		series.Appointments = append(series.Appointments, Appointment{
+			ID: appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
 			CentreID: series.CentreID, ProductID: series.ProductID, Channel: string(in.Channel), Reference: series.Reference,
-			DoseNumber: *firstDose + i, Start: start.UTC(), State: StateHeld, SlotID: in.SlotIDs[i]})
+			DoseNumber: *firstDose + i, Start: start.UTC(), State: StateHeld, SlotID: in.SlotIDs[i],
+		})
 	}
 	return series, nil
 }
@@ -175,8 +187,10 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 				return err
 			}
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: series.BookedBy, Role: series.Role, Action: "booking.confirm",
-			Subject: "series:" + seriesID, After: map[string]any{"centre": series.CentreID, "product": series.ProductID, "appointments": len(series.Appointments)}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: series.BookedBy, Role: series.Role, Action: "booking.confirm",
+			Subject: "series:" + seriesID, After: map[string]any{"centre": series.CentreID, "product": series.ProductID, "appointments": len(series.Appointments)},
+		})
 	})
 	if err != nil {
 		return Series{}, engineError(err)
@@ -206,8 +220,10 @@ func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) 
 				return err
 			}
 		}
-		if err := audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Action: "booking.cancel",
-			Subject: "series:" + seriesID, Before: map[string]any{"state": before.State}, After: map[string]any{"freed": freed}}); err != nil {
+		if err := audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Action: "booking.cancel",
+			Subject: "series:" + seriesID, Before: map[string]any{"state": before.State}, After: map[string]any{"freed": freed},
+		}); err != nil {
 			return err
 		}
 		if err := citizen.Touch(ctx, tx, personID, now); err != nil {

@@ -49,6 +49,8 @@ func problem(err error) error {
 		return mine(http.StatusConflict, "booking.error.taken")
 	case errors.Is(err, ErrAlreadyBooked):
 		return mine(http.StatusConflict, "booking.error.already")
+	case errors.Is(err, ErrKeyReused):
+		return mine(http.StatusConflict, "booking.error.key")
 	case errors.Is(err, ErrHoldExpired):
 		return mine(http.StatusGone, "booking.error.expired")
 	case errors.As(err, &not):

@@ -20,14 +20,14 @@ var admins = []web.Role{web.RoleAdmin}
 
 func (s *Service) adminRoutes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/admin/quotas", Roles: admins, Nav: "booking.nav.quotas", Handle: s.showQuotas},
+		{Method: http.MethodGet, Path: "/admin/quotas", Roles: admins, Nav: "booking.nav.quotas", NavGroup: "web.nav.appointments", Handle: s.showQuotas},
 		{Method: http.MethodPost, Path: "/admin/quotas/shares", Roles: admins, Handle: s.postShares},
 		{Method: http.MethodPost, Path: "/admin/quotas/day", Roles: admins, Handle: s.postDayShares},
 		{Method: http.MethodPost, Path: "/admin/quotas/settings", Roles: admins, Handle: s.postSettings},
-		{Method: http.MethodGet, Path: "/admin/capacity", Roles: admins, Nav: "booking.nav.capacity", Handle: s.showCapacity},
+		{Method: http.MethodGet, Path: "/admin/capacity", Roles: admins, Nav: "booking.nav.capacity", NavGroup: "web.nav.appointments", Handle: s.showCapacity},
 		{Method: http.MethodPost, Path: "/admin/capacity/lane", Roles: admins, Handle: s.postLane},
 		{Method: http.MethodPost, Path: "/admin/capacity/plan", Roles: admins, Handle: s.postPlan},
-		{Method: http.MethodGet, Path: "/admin/shortfall", Roles: admins, Nav: "booking.nav.shortfall", Handle: s.showShortfall},
+		{Method: http.MethodGet, Path: "/admin/shortfall", Roles: admins, Nav: "booking.nav.shortfall", NavGroup: "web.nav.appointments", Handle: s.showShortfall},
 	}
 }
 
@@ -248,8 +248,10 @@ func (s *Service) postSettings(c *web.Ctx) error {
 		return err
 	}
 	margin := number(f, "margin", 0, 60)
-	u := SettingsUpdate{HorizonDays: number(f, "horizon", 1, 366), HoldMinutes: number(f, "hold", 2, 60), SlotMinutes: number(f, "slot", 5, 120),
-		DeliveryMarginDays: &margin, LeadDays: map[Channel]int{}}
+	u := SettingsUpdate{
+		HorizonDays: number(f, "horizon", 1, 366), HoldMinutes: number(f, "hold", 2, 60), SlotMinutes: number(f, "slot", 5, 120),
+		DeliveryMarginDays: &margin, LeadDays: map[Channel]int{},
+	}
 	for _, ch := range channels {
 		if ch.Bookable {
 			u.LeadDays[ch.ID] = number(f, "lead_"+string(ch.ID), 0, 90)

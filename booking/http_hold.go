@@ -1,6 +1,8 @@
 package booking
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -41,7 +43,7 @@ func (s *Service) postHold(c *web.Ctx) error {
 		c.Flash("booking.error.choose")
 		return c.See("/appointments/at/" + pathSegment(centreID) + "?day=" + pathSegment(day))
 	}
-	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: f.Get("key"), Actor: c.Actor(), Role: string(web.RoleCitizen)})
+	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: pageKey(f.Get("key"), slots), Actor: c.Actor(), Role: string(web.RoleCitizen)})
 	var taken *TakenError
 	switch {
 	case errors.As(err, &taken):
@@ -61,6 +63,16 @@ func (s *Service) postHold(c *web.Ctx) error {
 		return c.See("/appointments")
 	}
 	return c.See("/appointments/held")
+}
+
+// pageKey is the key of one choice on a page: pressing the same one twice holds
+// once, while another one on a page that is still open is a hold of its own.
+func pageKey(key string, slots []int64) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key + " " + joinIDs(slots)))
+	return "page " + hex.EncodeToString(sum[:])
 }
 
 // pathSegment keeps only what a centre's id or a date can hold.

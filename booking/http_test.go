@@ -271,6 +271,14 @@ func TestAPI(t *testing.T) {
 	if again.ID != s.ID {
 		t.Error("the same key made another series")
 	}
+	if free := offers.Days[0].First; len(free) > 1 {
+		a := app.JSON("POST", "/api/v1/appointments/hold", HoldIn{SlotIDs: []int64{free[1].SlotID, in.SlotIDs[1]}, Key: "api"}, nil)
+		if a.Status != 409 || !strings.Contains(a.Body, "booking.error.key") {
+			t.Errorf("the key of other slots: %d %s", a.Status, a.Body)
+		}
+	} else {
+		t.Error("one time only")
+	}
 	in.Key = "other"
 	if a := app.JSON("POST", "/api/v1/appointments/hold", in, nil); a.Status != 409 {
 		t.Errorf("a second series: %d", a.Status)
@@ -352,7 +360,7 @@ func TestOnlyThoseWithTheRole(t *testing.T) {
 		}
 		path := strings.NewReplacer(":centre", leipzig, ":series", id.New()).Replace(r.Path)
 		call := func(a *webtest.App) int {
-			if r.Method == "GET" {
+			if r.Method == http.MethodGet {
 				return a.Get(path).Status
 			}
 			if r.API != nil {

@@ -110,9 +110,11 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 		return err
 	}
 	now := s.Now()
-	args := []string{"Dates", p.dates("\n", web.FormatDateTime), "Short", p.dates(", ", shortDate), "Where", p.Where(), "City", p.Centre.City,
+	args := []string{
+		"Dates", p.dates("\n", web.FormatDateTime), "Short", p.dates(", ", shortDate), "Where", p.Where(), "City", p.Centre.City,
 		"Reference", PrintReference(series.Reference), "URL", s.BaseURL + "/appointments", "Phone", s.Hotline, "Vaccine", p.Product.Name,
-		"Bring", "- " + strings.Join(p.Bring(), "\n- ")}
+		"Bring", "- " + strings.Join(p.Bring(), "\n- "),
+	}
 	m := notify.Message{Kind: kind, Subject: say(person.Lang, key+".subject", args...), Text: say(person.Lang, key+".text", args...), SMS: say(person.Lang, key+".sms", args...)}
 	if attach {
 		sheet, err := p.sheet(s.Notify.Sender(), now)
@@ -124,8 +126,10 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 			{Name: say(person.Lang, "paper.file") + ".ics", ContentType: "text/calendar; charset=utf-8", Body: []byte(p.calendar(now))},
 		}
 		if to.Postal != nil && to.Email == "" && !notify.CanText(to.Phone) {
-			m.Letter, err = pdf.Letter(pdf.LetterSpec{Lang: person.Lang, Created: now, Sender: s.Notify.Sender(), Recipient: to.Postal.Lines(),
-				Date: web.FormatDate(person.Lang, now), Subject: m.Subject, Blocks: p.blocks()})
+			m.Letter, err = pdf.Letter(pdf.LetterSpec{
+				Lang: person.Lang, Created: now, Sender: s.Notify.Sender(), Recipient: to.Postal.Lines(),
+				Date: web.FormatDate(person.Lang, now), Subject: m.Subject, Blocks: p.blocks(),
+			})
 			if err != nil && !errors.Is(err, pdf.ErrAddress) { // an address too long for the window fails where staff see it
 				return err
 			}

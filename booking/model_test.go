@@ -156,8 +156,10 @@ func TestModel(t *testing.T) {
 						return b.s.MarkMissed(b.ctx, tx, p.visits[i], b.now())
 					}
 				})
-				from := map[string][]string{StateHere: {StateConfirmed, StateMissed, StateHere}, StateDone: {StateConfirmed, StateHere, StateMissed, StateDone},
-					StateMissed: {StateConfirmed, StateHere, StateMissed}}[to]
+				from := map[string][]string{
+					StateHere: {StateConfirmed, StateMissed, StateHere}, StateDone: {StateConfirmed, StateHere, StateMissed, StateDone},
+					StateMissed: {StateConfirmed, StateHere, StateMissed},
+				}[to]
 				for _, f := range from {
 					if p.visit[i] == f {
 						expect(rt, f+" to "+to, err, nil)

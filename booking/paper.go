@@ -83,9 +83,11 @@ func (p paper) blocks() []pdf.Block {
 		pdf.Pair{Key: say(p.Lang, "paper.reference"), Value: PrintReference(p.Series.Reference)},
 	)
 	return []pdf.Block{
-		pdf.Columns{LeftShare: 0.72,
-			Left:  []pdf.Block{pdf.Pairs{Rows: rows, KeyWidth: 38}},
-			Right: []pdf.Block{pdf.QR{Text: QRText(p.Series.Reference), Level: qr.M, Size: 38, Align: "R", Caption: say(p.Lang, "paper.qr")}}},
+		pdf.Columns{
+			LeftShare: 0.72,
+			Left:      []pdf.Block{pdf.Pairs{Rows: rows, KeyWidth: 38}},
+			Right:     []pdf.Block{pdf.QR{Text: QRText(p.Series.Reference), Level: qr.M, Size: 38, Align: "R", Caption: say(p.Lang, "paper.qr")}},
+		},
 		pdf.Heading{Text: say(p.Lang, "paper.bring")},
 		pdf.List{Items: p.Bring()},
 		pdf.Note{Title: say(p.Lang, "paper.cancel_title"), Text: say(p.Lang, "paper.cancel", "URL", p.BaseURL+"/appointments", "Phone", p.Hotline)},
@@ -104,8 +106,10 @@ func (s *Service) PaperBlocks(ctx context.Context, q pg.Querier, series Series, 
 
 // sheet is the confirmation as PDF.
 func (p paper) sheet(issuer []string, now time.Time) ([]byte, error) {
-	return pdf.Sheet(pdf.SheetSpec{Lang: p.Lang, Created: now, Issuer: issuer, Title: say(p.Lang, "paper.title"), Subtitle: p.Person.FullName(),
-		Blocks: p.blocks(), Footer: []string{web.FormatDateTime(p.Lang, now)}})
+	return pdf.Sheet(pdf.SheetSpec{
+		Lang: p.Lang, Created: now, Issuer: issuer, Title: say(p.Lang, "paper.title"), Subtitle: p.Person.FullName(),
+		Blocks: p.blocks(), Footer: []string{web.FormatDateTime(p.Lang, now)},
+	})
 }
 
 // calendar is the confirmation as iCalendar (RFC 5545): times in Berlin with

@@ -194,8 +194,10 @@ func TestPlanCarriesHalfTheDoses(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		doses := rapid.IntRange(0, 9999).Draw(t, "doses")
-		in := planInput{Horizon: 60, Legs: 2, MinDays: 21, PlanDays: 28, MaxDays: 42,
-			Supply: []planBatch{{0, 1000, doses}}, Channels: []planChannel{{}, {Lead: 5}}}
+		in := planInput{
+			Horizon: 60, Legs: 2, MinDays: 21, PlanDays: 28, MaxDays: 42,
+			Supply: []planBatch{{0, 1000, doses}}, Channels: []planChannel{{}, {Lead: 5}},
+		}
 		for range 60 + 42 {
 			in.Capacity = append(in.Capacity, 400)
 			in.Shares = append(in.Shares, []int{70, 30})
@@ -218,8 +220,10 @@ func TestPlanCarriesHalfTheDoses(t *testing.T) {
 
 func TestPlanSecondDoseIsReservedWithTheFirst(t *testing.T) {
 	t.Parallel()
-	in := planInput{Horizon: 10, Legs: 2, MinDays: 3, PlanDays: 3, MaxDays: 3, Channels: []planChannel{{}},
-		Supply: []planBatch{{0, 99, 5}, {4, 99, 6}}}
+	in := planInput{
+		Horizon: 10, Legs: 2, MinDays: 3, PlanDays: 3, MaxDays: 3, Channels: []planChannel{{}},
+		Supply: []planBatch{{0, 99, 5}, {4, 99, 6}},
+	}
 	for range 13 {
 		in.Capacity = append(in.Capacity, 100)
 		in.Shares = append(in.Shares, []int{100})
@@ -249,8 +253,10 @@ func TestPlanMovesThePartnerToAnOpenDay(t *testing.T) {
 		{"beyond the limit: an earlier one", map[int]int{18: 9, 12: 9}, map[int]int{12: 4}},
 		{"none within the limits", map[int]int{18: 9, 9: 9}, map[int]int{}},
 	} {
-		in := planInput{Horizon: 1, Legs: 2, MinDays: 10, PlanDays: 14, MaxDays: 17, Channels: []planChannel{{}},
-			Supply: []planBatch{{0, 99, 8}}, Capacity: make([]int, 20), Shares: [][]int{{100}}, Taken: [][]int{{0}}}
+		in := planInput{
+			Horizon: 1, Legs: 2, MinDays: 10, PlanDays: 14, MaxDays: 17, Channels: []planChannel{{}},
+			Supply: []planBatch{{0, 99, 8}}, Capacity: make([]int, 20), Shares: [][]int{{100}}, Taken: [][]int{{0}},
+		}
 		in.Capacity[0] = 50
 		for day, n := range c.capacity {
 			in.Capacity[day] = n
@@ -272,9 +278,11 @@ func TestPlanMovesThePartnerToAnOpenDay(t *testing.T) {
 
 func TestPlanNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	res := makePlan(planInput{Horizon: 3, Legs: 1, Channels: []planChannel{{}}, Capacity: []int{5, 5, 5},
+	res := makePlan(planInput{
+		Horizon: 3, Legs: 1, Channels: []planChannel{{}}, Capacity: []int{5, 5, 5},
 		Supply: []planBatch{{0, 0, 4}, {2, 9, 10}}, Committed: []int{2, 3, 4},
-		Shares: [][]int{{100}, {100}, {100}}, Taken: [][]int{{0}, {0}, {0}}})
+		Shares: [][]int{{100}, {100}, {100}}, Taken: [][]int{{0}, {0}, {0}},
+	})
 	// Day 1 has nothing: the first batch is good today only, the second comes on day 2.
 	if res.Short[0] != 0 || res.Short[1] != 3 || res.Short[2] != 0 {
 		t.Errorf("short %v", res.Short)

@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,7 +54,7 @@ func (s *Service) SeriesOf(ctx context.Context, q pg.Querier, personID string) (
 	found, err := findSeries(ctx, q, `id = (
 		SELECT id FROM booking.series WHERE person_id = $1 AND state IN ('held', 'confirmed', 'ended') AND NOT (state = 'held' AND hold_until <= $2)
 		ORDER BY state <> 'ended' DESC, created_at DESC LIMIT 1)`, personID, s.Now())
-	if err == ErrNotFound {
+	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	return found, err

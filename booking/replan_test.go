@@ -254,8 +254,10 @@ func TestHotlineHasItsOwnShare(t *testing.T) {
 		t.Fatal("no choice")
 	}
 	person := id.New()
-	if _, err := b.s.take(b.ctx, takeRequest{ProgrammeID: "covid-19", Entitlements: pair(comirnaty),
-		HoldRequest: HoldRequest{PersonID: person, Channel: Hotline, SlotIDs: c.SlotIDs(), Key: "k", Actor: "staff:agent", Role: "agent"}}); err != nil {
+	if _, err := b.s.take(b.ctx, takeRequest{
+		ProgrammeID: "covid-19", Entitlements: pair(comirnaty),
+		HoldRequest: HoldRequest{PersonID: person, Channel: Hotline, SlotIDs: c.SlotIDs(), Key: "k", Actor: "staff:agent", Role: "agent"},
+	}); err != nil {
 		t.Error(err)
 	}
 	// A day that belongs to the hotline alone.

@@ -20,27 +20,43 @@ func RetentionRules() []retention.Rule {
 		}
 	}
 	return []retention.Rule{
-		{Name: "booking.series-unconfirmed", Table: "booking.series", Policy: technical, Why: "Holds that were never confirmed",
-			Run: del(`DELETE FROM booking.series WHERE id IN (SELECT id FROM booking.series WHERE confirmed_at IS NULL AND ended_at < $1 LIMIT $2)`)},
-		{Name: "booking.series", Table: "booking.series", Policy: "after-vaccination", Why: "Appointments that took place or were cancelled",
-			Run: del(`DELETE FROM booking.series WHERE id IN (SELECT id FROM booking.series WHERE ended_at < $1 LIMIT $2)`)},
-		{Name: "booking.appointment", Table: "booking.appointment", Policy: "after-vaccination", Why: "Goes with its series; a row without one is a mistake",
+		{
+			Name: "booking.series-unconfirmed", Table: "booking.series", Policy: technical, Why: "Holds that were never confirmed",
+			Run: del(`DELETE FROM booking.series WHERE id IN (SELECT id FROM booking.series WHERE confirmed_at IS NULL AND ended_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.series", Table: "booking.series", Policy: "after-vaccination", Why: "Appointments that took place or were cancelled",
+			Run: del(`DELETE FROM booking.series WHERE id IN (SELECT id FROM booking.series WHERE ended_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.appointment", Table: "booking.appointment", Policy: "after-vaccination", Why: "Goes with its series; a row without one is a mistake",
 			Run: del(`DELETE FROM booking.appointment a WHERE a.id IN (
-				SELECT a.id FROM booking.appointment a LEFT JOIN booking.series s ON s.id = a.series_id WHERE s.id IS NULL AND a.changed_at < $1 LIMIT $2)`)},
-		{Name: "booking.idempotency", Table: "booking.idempotency", Policy: technical, Why: "A retry comes within minutes",
-			Run: del(`DELETE FROM booking.idempotency WHERE (person_id, key) IN (SELECT person_id, key FROM booking.idempotency WHERE created_at < $1 LIMIT $2)`)},
-		{Name: "booking.slot", Table: "booking.slot", Policy: "after-vaccination", Why: "Times that are past and that no appointment names any more",
+				SELECT a.id FROM booking.appointment a LEFT JOIN booking.series s ON s.id = a.series_id WHERE s.id IS NULL AND a.changed_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.idempotency", Table: "booking.idempotency", Policy: technical, Why: "A retry comes within minutes",
+			Run: del(`DELETE FROM booking.idempotency WHERE (person_id, key) IN (SELECT person_id, key FROM booking.idempotency WHERE created_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.slot", Table: "booking.slot", Policy: "after-vaccination", Why: "Times that are past and that no appointment names any more",
 			Run: del(`DELETE FROM booking.slot WHERE id IN (
-				SELECT s.id FROM booking.slot s WHERE s.day < $1::date AND NOT EXISTS (SELECT 1 FROM booking.appointment a WHERE a.slot_id = s.id) LIMIT $2)`)},
-		{Name: "booking.place", Table: "booking.place", Policy: technical, Why: "Rows of past days that were never taken; the others go with their slot",
+				SELECT s.id FROM booking.slot s WHERE s.day < $1::date AND NOT EXISTS (SELECT 1 FROM booking.appointment a WHERE a.slot_id = s.id) LIMIT $2)`),
+		},
+		{
+			Name: "booking.place", Table: "booking.place", Policy: technical, Why: "Rows of past days that were never taken; the others go with their slot",
 			Run: del(`DELETE FROM booking.place WHERE (slot_id, channel, leg, first_day) IN (
 				SELECT p.slot_id, p.channel, p.leg, p.first_day FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
-				WHERE s.day < $1::date AND p.taken = 0 LIMIT $2)`)},
-		{Name: "booking.shortfall", Table: "booking.shortfall", Policy: technical, Why: "Resolved shortfalls",
-			Run: del(`DELETE FROM booking.shortfall WHERE id IN (SELECT id FROM booking.shortfall WHERE resolved_at < $1 LIMIT $2)`)},
-		{Name: "booking.share_day", Table: "booking.share_day", Policy: technical, Why: "Exceptions of past days",
+				WHERE s.day < $1::date AND p.taken = 0 LIMIT $2)`),
+		},
+		{
+			Name: "booking.shortfall", Table: "booking.shortfall", Policy: technical, Why: "Resolved shortfalls",
+			Run: del(`DELETE FROM booking.shortfall WHERE id IN (SELECT id FROM booking.shortfall WHERE resolved_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.share_day", Table: "booking.share_day", Policy: technical, Why: "Exceptions of past days",
 			Run: del(`DELETE FROM booking.share_day WHERE (centre_id, product_id, day, channel) IN (
-				SELECT centre_id, product_id, day, channel FROM booking.share_day WHERE day < $1::date LIMIT $2)`)},
+				SELECT centre_id, product_id, day, channel FROM booking.share_day WHERE day < $1::date LIMIT $2)`),
+		},
 	}
 }
 

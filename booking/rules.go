@@ -132,8 +132,10 @@ func (s *Service) SetShares(ctx context.Context, centreID string, shares Shares,
 				return err
 			}
 		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "booking.shares",
-			Subject: "centre:" + centreID, Before: before, After: shares}); err != nil {
+		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
+			Actor: by.Actor, Role: by.Role, Action: "booking.shares",
+			Subject: "centre:" + centreID, Before: before, After: shares,
+		}); err != nil {
 			return err
 		}
 		return s.wantCentre(ctx, tx, centreID)
@@ -169,8 +171,10 @@ func (s *Service) SetDayShares(ctx context.Context, centreID, productID string, 
 				return err
 			}
 		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "booking.shares-day",
-			Subject: "centre:" + centreID, Before: before[day], After: map[string]any{"day": day.Format(time.DateOnly), "product": productID, "shares": shares}}); err != nil {
+		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
+			Actor: by.Actor, Role: by.Role, Action: "booking.shares-day",
+			Subject: "centre:" + centreID, Before: before[day], After: map[string]any{"day": day.Format(time.DateOnly), "product": productID, "shares": shares},
+		}); err != nil {
 			return err
 		}
 		return s.wantCentre(ctx, tx, centreID)
@@ -238,8 +242,10 @@ func (s *Service) SetLane(ctx context.Context, l Lane, by By) error {
 				return fmt.Errorf("%w: %d stations on %s, the centre has %d", ErrInvalid, need, at.From.Format(time.DateOnly), c.Stations)
 			}
 		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "booking.lane",
-			Subject: "centre:" + l.CentreID, Before: before, After: after}); err != nil {
+		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
+			Actor: by.Actor, Role: by.Role, Action: "booking.lane",
+			Subject: "centre:" + l.CentreID, Before: before, After: after,
+		}); err != nil {
 			return err
 		}
 		return s.wantCentre(ctx, tx, l.CentreID)
@@ -314,8 +320,10 @@ func (s *Service) SetSettings(ctx context.Context, u SettingsUpdate, by By) erro
 				return err
 			}
 		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "booking.settings",
-			Subject: "booking", Before: before, After: u}); err != nil {
+		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
+			Actor: by.Actor, Role: by.Role, Action: "booking.settings",
+			Subject: "booking", Before: before, After: u,
+		}); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE booking.plan SET wanted = wanted + 1`)

@@ -50,10 +50,14 @@ func setup(t testing.TB) *bundle {
 	v := vault.ForTest()
 	messages := notify.New(notify.Config{Pool: b.pool, Vault: v, Now: b.now, Local: true, Sender: []string{"Impfportal", "Weg 1", "01067 Dresden"}, From: "Impfportal <termin@example.org>"})
 	b.inventory = inventory.New(b.pool, b.now, log)
-	b.citizens = citizen.New(citizen.Config{Pool: b.pool, Redis: redistest.New(t), Vault: v, Notify: messages, Now: b.now, Bookings: Standing,
-		Sender: messages.Sender(), Hotline: "0800 0899 089", BaseURL: "https://impfportal.example"})
-	b.s = New(Deps{Pool: b.pool, Now: b.now, Log: log, Citizens: b.citizens, Inventory: b.inventory, Notify: messages,
-		BaseURL: "https://impfportal.example", Hotline: "0800 0899 089"})
+	b.citizens = citizen.New(citizen.Config{
+		Pool: b.pool, Redis: redistest.New(t), Vault: v, Notify: messages, Now: b.now, Bookings: Standing,
+		Sender: messages.Sender(), Hotline: "0800 0899 089", BaseURL: "https://impfportal.example",
+	})
+	b.s = New(Deps{
+		Pool: b.pool, Now: b.now, Log: log, Citizens: b.citizens, Inventory: b.inventory, Notify: messages,
+		BaseURL: "https://impfportal.example", Hotline: "0800 0899 089",
+	})
 	b.tx(func(tx pgx.Tx) error {
 		if err := programme.SeedDemo(b.ctx, tx, b.now()); err != nil {
 			return err
@@ -116,8 +120,10 @@ func (b *bundle) waste(centreID, productID string, vials int) {
 		if err != nil {
 			return err
 		}
-		return b.inventory.Waste(b.ctx, tx, inventory.Waste{Place: inventory.CentrePlace(centreID), LotID: lots[0].ID, Vials: vials,
-			Reason: inventory.Reasons()[1], Actor: "staff:test", At: b.now()})
+		return b.inventory.Waste(b.ctx, tx, inventory.Waste{
+			Place: inventory.CentrePlace(centreID), LotID: lots[0].ID, Vials: vials,
+			Reason: inventory.Reasons()[1], Actor: "staff:test", At: b.now(),
+		})
 	})
 }
 
@@ -143,10 +149,12 @@ func (b *bundle) pairs(centreID, productID string) int {
 func (b *bundle) person(change ...func(*citizen.Registration)) citizen.Person {
 	b.t.Helper()
 	b.people++
-	in := citizen.Registration{ProgrammeID: "covid-19", GroupCode: "s2-age", ProofReady: true,
+	in := citizen.Registration{
+		ProgrammeID: "covid-19", GroupCode: "s2-age", ProofReady: true,
 		FamilyName: "Muster" + string(rune('a'+b.people%26)) + string(rune('a'+b.people/26%26)), GivenName: "Erika",
 		Birth: citizen.PartialDate{Year: 1930, Month: 1 + b.people%12, Day: 1 + b.people%28}, Sex: "female",
-		Email: fmt.Sprintf("erika%d@example.org", b.people), Lang: "de"}
+		Email: fmt.Sprintf("erika%d@example.org", b.people), Lang: "de",
+	}
 	in.Address.Street, in.Address.Postcode, in.Address.City = "Weg 1", "04109", "Leipzig"
 	for _, fn := range change {
 		fn(&in)
@@ -163,8 +171,10 @@ func pair(productID string) []Entitlement {
 
 // take books for somebody who is no registered person.
 func (b *bundle) take(personID, key string, ents []Entitlement, slots ...int64) (Series, error) {
-	return b.s.take(b.ctx, takeRequest{ProgrammeID: "covid-19", Entitlements: ents,
-		HoldRequest: HoldRequest{PersonID: personID, Channel: Web, SlotIDs: slots, Key: key, Actor: "citizen:" + personID, Role: "citizen"}})
+	return b.s.take(b.ctx, takeRequest{
+		ProgrammeID: "covid-19", Entitlements: ents,
+		HoldRequest: HoldRequest{PersonID: personID, Channel: Web, SlotIDs: slots, Key: key, Actor: "citizen:" + personID, Role: "citizen"},
+	})
 }
 
 // choices lists all series of the next days that somebody could hold over the web.

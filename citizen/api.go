@@ -66,7 +66,7 @@ type apiRegistered struct {
 	Secret     string `json:"secret" doc:"handed out here and nowhere else again"`
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (apiRegistered) HTTPStatus() int { return http.StatusCreated }
 
 // apiFields are the names that fields have in the API where they differ from
@@ -89,15 +89,16 @@ func apiProblem(err error) error {
 }
 
 func (s *Service) apiRegister(c *web.Ctx, in apiRegistration) (apiRegistered, error) {
-	done, err := s.registerAPI(c, in, SessionKind)
+	done, err := s.registerAPI(c, in, "", SessionKind)
 	if err != nil {
 		return apiRegistered{}, err
 	}
 	return apiRegistered{CaseNumber: done.CaseNumber, Secret: done.Secret}, nil
 }
 
-// registerAPI registers what came as JSON; errors are ready for the caller.
-func (s *Service) registerAPI(c *web.Ctx, in apiRegistration, by string) (Registered, error) {
+// registerAPI registers what came as JSON; errors are ready for the caller. key
+// is as in RegisterDesk, "" = none.
+func (s *Service) registerAPI(c *web.Ctx, in apiRegistration, key, by string) (Registered, error) {
 	r := Registration{
 		ProgrammeID: in.Programme, GroupCode: in.Group, ProofReady: in.ProofReady, OnBehalf: in.OnBehalf,
 		FamilyName: in.FamilyName, GivenName: in.GivenName, PassportFamily: in.PassportFamily, PassportGiven: in.PassportGiven,
@@ -126,6 +127,7 @@ func (s *Service) registerAPI(c *web.Ctx, in apiRegistration, by string) (Regist
 	if len(e) > 0 {
 		return Registered{}, apiProblem(e)
 	}
+	s.fix(&r, key, by)
 	done, err := s.Register(c.Std(), r, by)
 	if err != nil {
 		return Registered{}, apiProblem(err)
@@ -143,7 +145,7 @@ type apiSession struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (apiSession) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiLogin(c *web.Ctx, in apiCredentials) (apiSession, error) {
@@ -247,7 +249,7 @@ type apiAccepted struct {
 	Accepted bool `json:"accepted" doc:"always true: it says nothing about whether somebody is registered"`
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (apiAccepted) HTTPStatus() int { return http.StatusAccepted }
 
 func (s *Service) apiLost(c *web.Ctx, in apiLostRequest) (apiAccepted, error) {

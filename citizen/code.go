@@ -52,6 +52,12 @@ func newSecret() string     { return newCode(secretLen) }
 func newCode(length int) string {
 	b := make([]byte, length)
 	_, _ = rand.Read(b) // never fails (Go 1.24 and later)
+	return codeOf(b, length)
+}
+
+// codeOf makes a code of random bytes, of which there must be length.
+func codeOf(random []byte, length int) string {
+	b := append([]byte(nil), random[:length]...)
 	for i := range b {
 		b[i] &= 31
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
@@ -39,8 +41,10 @@ func (s *Service) DeskForm(c *web.Ctx, f *web.Form) (DeskForm, error) {
 
 // RegisterDesk registers what stands in f, with the checks of every other
 // registration. ok is false when something is wrong with it; f says what, and
-// nothing is stored then.
-func (s *Service) RegisterDesk(c *web.Ctx, f *web.Form, by string) (done Registered, ok bool, err error) {
+// nothing is stored then. key (a UUID) names the form: sent again by the same
+// person at the desk, after whatever went wrong, it registers nobody twice and
+// answers with the same login data.
+func (s *Service) RegisterDesk(c *web.Ctx, f *web.Form, key, by string) (done Registered, ok bool, err error) {
 	a := answers{}
 	for step := stepGroup; step < stepCheck; step++ {
 		for _, name := range stepInputs[step] {
@@ -53,6 +57,7 @@ func (s *Service) RegisterDesk(c *web.Ctx, f *web.Form, by string) (done Registe
 		f.Errors = e.merge(look.clean(clock.Day(c.Now))).sorted()
 		return Registered{}, false, nil
 	}
+	s.fix(&in, key, by)
 	if done, err = s.Register(c.Std(), in, by); err != nil {
 		if err := fail(f, err); err != nil {
 			return Registered{}, false, err
@@ -71,8 +76,21 @@ type (
 )
 
 // RegisterAPI is RegisterDesk for a JSON body.
-func (s *Service) RegisterAPI(c *web.Ctx, in APIRegistration, by string) (Registered, error) {
-	return s.registerAPI(c, in, by)
+func (s *Service) RegisterAPI(c *web.Ctx, in APIRegistration, key, by string) (Registered, error) {
+	return s.registerAPI(c, in, key, by)
+}
+
+// fix makes person id and login data follow from the form's key and who sends
+// it. The id keeps the time of the key, for the order of the index.
+func (s *Service) fix(in *Registration, key, by string) {
+	k, err := uuid.Parse(key)
+	if err != nil {
+		return // no key: a registration of its own
+	}
+	mac := func(what string) []byte { return s.Vault.MAC("citizen desk "+what, []byte(k.String()+"\x00"+by)) }
+	copy(k[6:], mac("id"))
+	k[6], k[8] = k[6]&0x0f|0x70, k[8]&0x3f|0x80 // version 7, RFC 9562
+	in.id, in.caseNumber, in.secret = k.String(), codeOf(mac("case number"), caseLen), codeOf(mac("secret"), secretLen)
 }
 
 // PersonJSON is a person's JSON form.

@@ -89,13 +89,13 @@ type registerOut struct {
 	Duplicate  bool   `json:"duplicate" doc:"perhaps registered already: clarify"`
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (registerOut) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiRegister(c *web.Ctx, in registerIn) (registerOut, error) {
 	var done citizen.Registered
 	personID, _, err := s.once(c.Std(), in.Key, by(c), func() (string, error) {
-		r, err := s.Citizens.RegisterAPI(c, in.Registration, c.Actor())
+		r, err := s.Citizens.RegisterAPI(c, in.Registration, in.Key, c.Actor())
 		if err != nil {
 			return "", err
 		}
@@ -119,8 +119,10 @@ func series(x *booking.Series) *seriesOut {
 	if x == nil {
 		return nil
 	}
-	return &seriesOut{ID: x.ID, State: x.State, Channel: string(x.Channel), CentreID: x.CentreID, ProductID: x.ProductID,
-		Reference: booking.PrintReference(x.Reference), Appointments: x.Appointments}
+	return &seriesOut{
+		ID: x.ID, State: x.State, Channel: string(x.Channel), CentreID: x.CentreID, ProductID: x.ProductID,
+		Reference: booking.PrintReference(x.Reference), Appointments: x.Appointments,
+	}
 }
 
 type caseOut struct {
@@ -193,7 +195,7 @@ func (s *Service) apiBook(c *web.Ctx, in bookIn) (seriesOut, error) {
 	return *series(&x), nil
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (seriesOut) HTTPStatus() int { return http.StatusCreated }
 
 type cancelIn struct {
@@ -311,7 +313,7 @@ func (s *Service) apiLetters(c *web.Ctx, _ struct{}) (lettersOut, error) {
 	return out, err
 }
 
-// HTTPStatus implements web.Statuser.
+// HTTPStatus implements web.WithStatus.
 func (batchOut) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiTake(c *web.Ctx, _ struct{}) (batchOut, error) {

@@ -50,6 +50,10 @@ func TestCall(t *testing.T) {
 			t.Fatalf("%d %s", a.Status, a.Body)
 		}
 	}
+	others := regexp.MustCompile(`name="offer" value="([0-9]+,[0-9]+)"`).FindAllStringSubmatch(page.Body, -1)
+	if a := b.app.PostForm("/hotline/persons/"+personID+"/book", "offer", others[1][1], "key", key[1], "centre", "leipzig"); a.Status != http.StatusConflict {
+		t.Errorf("other appointments on the page that has booked: %d", a.Status)
+	}
 	series, err := b.booking.SeriesOf(b.ctx, b.pool, personID)
 	b.ok(err)
 	if series == nil || series.State != booking.StateConfirmed || len(series.Appointments) != 2 || series.Channel != booking.Hotline || series.BookedBy != b.by.Actor {
@@ -73,8 +77,10 @@ func TestCall(t *testing.T) {
 	if len(letters) != 1 {
 		t.Fatalf("%d letters", len(letters))
 	}
-	for _, want := range []string{"Jiří Großmann-Łučina", "02625 Bautzen", caseNumber, secret, booking.PrintReference(series.Reference),
-		web.FormatDateTime("de", series.Appointments[0].Start), web.FormatDateTime("de", series.Appointments[1].Start), "0800 0899 089"} {
+	for _, want := range []string{
+		"Jiří Großmann-Łučina", "02625 Bautzen", caseNumber, secret, booking.PrintReference(series.Reference),
+		web.FormatDateTime("de", series.Appointments[0].Start), web.FormatDateTime("de", series.Appointments[1].Start), "0800 0899 089",
+	} {
 		if !strings.Contains(strings.Join(strings.Fields(letters[0]), " "), want) {
 			t.Errorf("the letter lacks %q:\n%s", want, letters[0])
 		}
@@ -377,8 +383,10 @@ func TestAPI(t *testing.T) {
 		CaseNumber string `json:"case_number"`
 		Secret     string `json:"secret"`
 	}
-	in := map[string]any{"key": id.New(), "registration": map[string]any{"programme": "covid-19", "group": "s2-age", "proof_ready": true, "family_name": "Muster", "given_name": "Erika",
-		"birth": "1935-02-01", "sex": "female", "address": map[string]any{"street": "Weg 1", "postcode": "04109", "city": "Leipzig"}}}
+	in := map[string]any{"key": id.New(), "registration": map[string]any{
+		"programme": "covid-19", "group": "s2-age", "proof_ready": true, "family_name": "Muster", "given_name": "Erika",
+		"birth": "1935-02-01", "sex": "female", "address": map[string]any{"street": "Weg 1", "postcode": "04109", "city": "Leipzig"},
+	}}
 	if a := b.app.JSON("POST", "/api/v1/hotline/persons", in, &reg); a.Status != 201 || reg.Secret == "" {
 		t.Fatal(a.Status, a.Body)
 	}
@@ -410,11 +418,18 @@ func TestAPI(t *testing.T) {
 		in           any
 		status       int
 	}{
-		{"GET", path, nil, 200}, {"POST", path + "/letters", nil, 204}, {"POST", path + "/notes", map[string]any{"disposition": "booked", "text": "ok"}, 204},
-		{"POST", path + "/login-data", map[string]any{"way": "post"}, 204}, {"GET", "/api/v1/hotline/quota", nil, 200}, {"GET", "/api/v1/hotline/checks", nil, 200},
-		{"GET", "/api/v1/hotline/letters", nil, 200}, {"POST", "/api/v1/hotline/letters/batches", nil, 201}, {"POST", "/api/v1/hotline/letters/batches", nil, 409},
+		{"GET", path, nil, 200},
+		{"POST", path + "/letters", nil, 204},
+		{"POST", path + "/notes", map[string]any{"disposition": "booked", "text": "ok"}, 204},
+		{"POST", path + "/login-data", map[string]any{"way": "post"}, 204},
+		{"GET", "/api/v1/hotline/quota", nil, 200},
+		{"GET", "/api/v1/hotline/checks", nil, 200},
+		{"GET", "/api/v1/hotline/letters", nil, 200},
+		{"POST", "/api/v1/hotline/letters/batches", nil, 201},
+		{"POST", "/api/v1/hotline/letters/batches", nil, 409},
 		{"POST", "/api/v1/hotline/checks/" + reg.PersonID, map[string]any{"finding": "same"}, 404},
-		{"DELETE", path + "/series/" + series.ID, nil, 204}, {"GET", "/api/v1/hotline/persons/" + id.New(), nil, 404},
+		{"DELETE", path + "/series/" + series.ID, nil, 204},
+		{"GET", "/api/v1/hotline/persons/" + id.New(), nil, 404},
 		{"POST", "/api/v1/hotline/search", map[string]any{"case_number": "nonsense"}, 422},
 	} {
 		if a := b.app.JSON(x.method, x.path, x.in, nil); a.Status != x.status {
@@ -467,5 +482,40 @@ func TestLetterMailAndSMS(t *testing.T) {
 	}
 	if a := b.app.Get("/hotline/persons/" + personID + "/letter.pdf"); a.Status != 200 || !strings.HasPrefix(a.Body, "%PDF") || strings.Contains(b.text([]byte(a.Body), "preview"), secret) {
 		t.Error("preview")
+	}
+}
+
+// A process that dies between storing the person and closing the form: the same
+// form, sent again, finds the person and the same login data.
+func TestRegisterAfterACrash(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	key := id.New()
+	personID, body := b.register("key", key)
+	shown := codePattern.FindAllString(body, -1)
+	for range 2 {
+		if _, err := b.pool.Exec(b.ctx, `DELETE FROM hotline.login_data`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.pool.Exec(b.ctx, `UPDATE hotline.form SET person_id = NULL`); err != nil {
+			t.Fatal(err)
+		}
+		if a := b.app.PostForm("/hotline/register", caller("key", key)...); a.Status != http.StatusConflict {
+			t.Fatalf("still under way: %d", a.Status)
+		}
+		b.wait(2 * time.Minute)
+		again, body := b.register("key", key)
+		if codes := codePattern.FindAllString(body, -1); again != personID || strings.Join(codes, " ") != strings.Join(shown, " ") {
+			t.Errorf("%s %v, first %s %v", again, codes, personID, shown)
+		}
+	}
+	if n := b.count(`SELECT count(*) FROM citizen.person`); n != 1 {
+		t.Errorf("%d registrations", n)
+	}
+	// The same key of another agent is another form.
+	other := b.app.Another()
+	other.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Agent", Roles: []web.Role{web.RoleAgent}})
+	if a := other.PostForm("/hotline/register", caller("key", key)...); a.Status == http.StatusOK || strings.Contains(a.Body, shown[1]) {
+		t.Errorf("another agent got %d", a.Status)
 	}
 }

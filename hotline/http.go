@@ -48,7 +48,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/hotline/checks", Roles: agents, Nav: "hotline.nav.checks", Handle: s.showChecks},
 		{Method: http.MethodPost, Path: "/hotline/checks/:id", Roles: agents, Handle: s.clarify},
 
-		{Method: http.MethodGet, Path: "/hotline/letters", Roles: printers, Nav: "hotline.nav.letters", Handle: s.showLetters},
+		{Method: http.MethodGet, Path: "/hotline/letters", Roles: printers, Nav: "hotline.nav.letters", NavGroup: "web.nav.today", Handle: s.showLetters},
 		{Method: http.MethodPost, Path: "/hotline/letters/take", Roles: printers, Handle: s.takeLetters},
 		{Method: http.MethodGet, Path: "/hotline/letters/:id/letters.zip", Roles: printers, Handle: s.letterZIP},
 		{Method: http.MethodPost, Path: "/hotline/letters/:id/printed", Roles: printers, Handle: s.letterStep(s.Notify.MarkPrinted, "hotline.letters.printed_done")},
@@ -72,6 +72,8 @@ func problem(err error) error {
 		return conflict("hotline.error.already")
 	case errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrState):
 		return conflict("hotline.error.state")
+	case errors.Is(err, booking.ErrKeyReused):
+		return conflict("hotline.error.key")
 	case errors.Is(err, booking.ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "hotline.error.invalid")
 	case errors.Is(err, booking.ErrNotFound), errors.Is(err, notify.ErrNotFound):
@@ -198,7 +200,7 @@ func (s *Service) register(c *web.Ctx) error {
 	var done citizen.Registered
 	wrong := false
 	personID, again, err := s.once(c.Std(), key, by(c), func() (string, error) {
-		r, ok, err := s.Citizens.RegisterDesk(c, f, c.Actor())
+		r, ok, err := s.Citizens.RegisterDesk(c, f, key, c.Actor())
 		if err != nil || !ok {
 			wrong = !ok && err == nil
 			return "", err
@@ -215,8 +217,10 @@ func (s *Service) register(c *web.Ctx) error {
 		return c.See("/hotline/persons/" + personID)
 	}
 	c.Set("Cache-Control", "no-store")
-	return c.Page("hotline/registered", registeredView{Person: done.Person, CaseNumber: done.CaseNumber, Secret: done.Secret, Duplicate: done.Duplicate,
-		Postal: s.Citizens.Recipient(done.Person).Postal.Complete()})
+	return c.Page("hotline/registered", registeredView{
+		Person: done.Person, CaseNumber: done.CaseNumber, Secret: done.Secret, Duplicate: done.Duplicate,
+		Postal: s.Citizens.Recipient(done.Person).Postal.Complete(),
+	})
 }
 
 type checksView struct {

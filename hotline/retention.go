@@ -17,14 +17,16 @@ const unsentLogin = 14 * 24 * time.Hour
 // unreadable earlier when the person's key is destroyed.
 func RetentionRules() []retention.Rule {
 	rule := func(name, policy, why, sql string, own time.Duration) retention.Rule {
-		return retention.Rule{Name: "hotline." + name, Table: "hotline." + name, Policy: policy, Why: why,
+		return retention.Rule{
+			Name: "hotline." + name, Table: "hotline." + name, Policy: policy, Why: why,
 			Run: func(ctx context.Context, tx pgx.Tx, now time.Time, keep time.Duration, limit int) (int64, error) {
 				if policy == "" {
 					keep = own
 				}
 				tag, err := tx.Exec(ctx, sql, now.Add(-keep), limit)
 				return tag.RowsAffected(), err
-			}}
+			},
+		}
 	}
 	return []retention.Rule{
 		rule("form", "", "The mark that a form was sent is needed for as long as somebody might send it again.",

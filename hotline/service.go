@@ -144,8 +144,13 @@ func (s *Service) checkOf(ctx context.Context, personID string) (*citizen.Check,
 	return nil, nil
 }
 
+// formTime is longer than any request lasts: a form that is under way for
+// longer was left by a process that died.
+const formTime = time.Minute
+
 // once makes do run once for a form: the second sending of the same key gets
-// the person of the first, or ErrBusy while that one is under way.
+// the person of the first, or ErrBusy while that one is under way. do may have
+// run before, without anybody having seen the end of it.
 func (s *Service) once(ctx context.Context, key string, b By, do func() (personID string, err error)) (personID string, again bool, err error) {
 	if !id.Valid(key) {
 		return "", false, booking.ErrInvalid
@@ -153,6 +158,13 @@ func (s *Service) once(ctx context.Context, key string, b By, do func() (personI
 	tag, err := s.Pool.Exec(ctx, `INSERT INTO hotline.form (key, actor, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, key, b.Actor, s.Now())
 	if err != nil {
 		return "", false, err
+	}
+	if tag.RowsAffected() == 0 {
+		tag, err = s.Pool.Exec(ctx, `UPDATE hotline.form SET created_at = $3 WHERE key = $1 AND actor = $2 AND person_id IS NULL AND created_at < $4`,
+			key, b.Actor, s.Now(), s.Now().Add(-formTime))
+		if err != nil {
+			return "", false, err
+		}
 	}
 	if tag.RowsAffected() == 0 {
 		var known *string

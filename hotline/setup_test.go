@@ -78,11 +78,15 @@ func setup(t testing.TB) *bundle {
 	v := vault.ForTest()
 	rdb := redistest.New(t)
 	const phone, url = "0800 0899 089", "https://impfportal.example"
-	b.notify = notify.New(notify.Config{Pool: b.pool, Vault: v, Now: b.now, Local: true, From: "Impfportal <termin@example.org>",
-		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"}})
+	b.notify = notify.New(notify.Config{
+		Pool: b.pool, Vault: v, Now: b.now, Local: true, From: "Impfportal <termin@example.org>",
+		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"},
+	})
 	b.inventory = inventory.New(b.pool, b.now, slog.New(slog.DiscardHandler))
-	b.citizens = citizen.New(citizen.Config{Pool: b.pool, Redis: rdb, Vault: v, Notify: b.notify, Now: b.now, Bookings: booking.Standing,
-		Sender: b.notify.Sender(), Hotline: phone, BaseURL: url})
+	b.citizens = citizen.New(citizen.Config{
+		Pool: b.pool, Redis: rdb, Vault: v, Notify: b.notify, Now: b.now, Bookings: booking.Standing,
+		Sender: b.notify.Sender(), Hotline: phone, BaseURL: url,
+	})
 	b.booking = booking.New(booking.Deps{Pool: b.pool, Now: b.now, Citizens: b.citizens, Inventory: b.inventory, Notify: b.notify, BaseURL: url, Hotline: phone})
 	b.Service = hotline.New(hotline.Config{Pool: b.pool, Now: b.now, Vault: v, Citizens: b.citizens, Booking: b.booking, Notify: b.notify, Phone: phone, BaseURL: url})
 	b.tx(func(tx pgx.Tx) error {
@@ -98,8 +102,10 @@ func setup(t testing.TB) *bundle {
 	b.worker = jobs.NewWorker(b.pool, rdb, b.mux, nil, b.now, slog.New(slog.DiscardHandler), 2)
 	user := web.User{Kind: "staff", ID: id.New(), Name: "Agentin", Roles: []web.Role{web.RoleAgent}}
 	b.by = hotline.By{Actor: user.Actor(), Role: "agent"}
-	b.app = webtest.New(t, webtest.Config{Pool: b.pool, Now: b.now, Routes: append(b.Routes(), b.notify.Routes()...),
-		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets}})
+	b.app = webtest.New(t, webtest.Config{
+		Pool: b.pool, Now: b.now, Routes: append(b.Routes(), b.notify.Routes()...),
+		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets},
+	})
 	b.app.LoginAs(user)
 	return b
 }
@@ -151,9 +157,11 @@ func (b *bundle) stock(centreID string, vials int, hotlinePercent int) {
 
 // caller is what an agent types for a caller with a postal address alone.
 func caller(change ...string) []string {
-	f := map[string]string{"key": id.New(), "who": "self", "group": "covid-19/s2-age", "proof_ready": "1", "family_name": "Großmann-Łučina", "given_name": "Jiří",
+	f := map[string]string{
+		"key": id.New(), "who": "self", "group": "covid-19/s2-age", "proof_ready": "1", "family_name": "Großmann-Łučina", "given_name": "Jiří",
 		"birth_day": "1", "birth_month": "2", "birth_year": "1935", "sex": "male", "street": "Straße des 17. Juni 135", "postcode": "02625", "city": "Bautzen",
-		"country": "DE", "lang": "de", "prior": "none"}
+		"country": "DE", "lang": "de", "prior": "none",
+	}
 	for i := 0; i+1 < len(change); i += 2 {
 		f[change[i]] = change[i+1]
 	}
