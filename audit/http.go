@@ -24,7 +24,7 @@ const pageSize = 200
 // into its name.
 func Routes(pool *pgxpool.Pool, name func(c *web.Ctx, actor string) string) []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/admin/audit", Roles: readers, Nav: "audit.nav", Handle: func(c *web.Ctx) error {
+		{Method: http.MethodGet, Path: "/admin/audit", Roles: readers, Nav: "audit.nav", NavGroup: "web.nav.control", Handle: func(c *web.Ctx) error {
 			rows, err := Recent(c.Std(), pool, c.Query("subject"), pageSize)
 			if err != nil {
 				return err

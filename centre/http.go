@@ -36,7 +36,7 @@ var admin = []web.Role{web.RoleAdmin}
 func (s *Service) Routes() []web.Route {
 	return append([]web.Route{
 		{Method: http.MethodGet, Path: "/centres", Handle: s.public},
-		{Method: http.MethodGet, Path: "/admin/centres", Roles: admin, Nav: "centre.nav", Handle: s.list},
+		{Method: http.MethodGet, Path: "/admin/centres", Roles: admin, Nav: "centre.nav", NavGroup: "web.nav.appointments", Handle: s.list},
 		{Method: http.MethodGet, Path: "/admin/centres/new", Roles: admin, Handle: s.newPage},
 		{Method: http.MethodPost, Path: "/admin/centres/new", Roles: admin, Handle: s.create},
 		{Method: http.MethodGet, Path: "/admin/centres/:id", Roles: admin, Handle: s.edit},
@@ -104,10 +104,12 @@ var (
 
 // readCentre reads and checks the fields that creating and changing share.
 func readCentre(f *web.Form, id string) Centre {
-	c := Centre{ID: id, Name: f.Get("name"), Street: f.Get("street"), Postcode: f.Get("postcode"), City: f.Get("city"),
+	c := Centre{
+		ID: id, Name: f.Get("name"), Street: f.Get("street"), Postcode: f.Get("postcode"), City: f.Get("city"),
 		Lat: degrees(f, "lat", 90), Lon: degrees(f, "lon", 180),
 		Stations: f.Int("stations", 0, 200, "centre.error.number"), MinutesPerPerson: f.Int("minutes_per_person", 1, 120, "centre.error.number"),
-		Active: f.Get("active") != ""}
+		Active: f.Get("active") != "",
+	}
 	for name, v := range map[string]string{"name": c.Name, "street": c.Street, "city": c.City} {
 		if v == "" || len([]rune(v)) > 100 {
 			f.Fail(name, "centre.error.words")

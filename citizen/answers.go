@@ -22,8 +22,10 @@ const (
 var (
 	stepInputs = map[int][]string{
 		stepGroup: {"who", "group", "proof_ready"},
-		stepPerson: {"family_name", "given_name", "passport_family", "passport_given", "birth_day", "birth_month", "birth_year",
-			"sex"},
+		stepPerson: {
+			"family_name", "given_name", "passport_family", "passport_given", "birth_day", "birth_month", "birth_year",
+			"sex",
+		},
 		stepPrior:   {"prior", "prior_product", "prior_date_day", "prior_date_month", "prior_date_year", "prior_proof"},
 		stepContact: {"street", "address_extra", "postcode", "city", "country", "phone", "email", "lang"},
 	}

@@ -89,6 +89,9 @@ func apiProblem(err error) error {
 }
 
 func (s *Service) apiRegister(c *web.Ctx, in apiRegistration) (apiRegistered, error) {
+	if err := s.allowPass(c); err != nil {
+		return apiRegistered{}, err
+	}
 	done, err := s.registerAPI(c, in, "", SessionKind)
 	if err != nil {
 		return apiRegistered{}, err

@@ -72,7 +72,7 @@
 // What remains observable: whoever goes on to book is told about the check, and
 // may conclude what it means. Hiding that as well would need letting two
 // registrations of one person take places, or turning away strangers at random.
-// It is made dear instead: each try costs a pass of the waiting room and a
+// It is made dear instead: ten tries cost a pass of the waiting room, each one a
 // complete registration, the person concerned is told about it, and the attempt
 // stays in the audit. Two registrations of the same names at the very same
 // moment wait for each other for some milliseconds; that shows that somebody

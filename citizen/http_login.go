@@ -22,6 +22,7 @@ var (
 	limitPair    = redis_rate.Limit{Rate: 10, Burst: 10, Period: 10 * time.Minute}
 	limitCase    = redis_rate.Limit{Rate: 60, Burst: 60, Period: 10 * time.Minute}
 	limitNetwork = redis_rate.Limit{Rate: 120, Burst: 120, Period: time.Minute}
+	limitPass    = redis_rate.Limit{Rate: 10, Burst: 10, Period: 24 * time.Hour} // registrations with one pass
 	limitLost    = redis_rate.Limit{Rate: 20, Burst: 20, Period: time.Hour}
 )
 
@@ -43,6 +44,23 @@ func (s *Service) allow(c *web.Ctx, limit redis_rate.Limit, kind string, what ..
 		return web.Fail(http.StatusTooManyRequests, "citizen.error.too_many", "Count", (seconds+59)/60, "Minutes", (seconds+59)/60)
 	}
 	return nil
+}
+
+// allowPass counts a registration that is begun with the waiting room's pass.
+// Without a bound one place in the line would do for thousands.
+func (s *Service) allowPass(c *web.Ctx) error {
+	if s.Pass == nil {
+		return nil
+	}
+	pass := s.Pass(c)
+	if pass == "" {
+		return nil // no room guards registering
+	}
+	err := s.allow(c, limitPass, "pass", pass)
+	if p, ok := errors.AsType[*web.Problem](err); ok {
+		p.Key, p.Args, p.Link, p.LinkKey = "citizen.error.pass_used", []any{"Max", limitPass.Burst}, "/login", "web.login"
+	}
+	return err
 }
 
 // user is a person as the session knows them.

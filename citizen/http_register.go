@@ -125,6 +125,11 @@ func (s *Service) takeStep(c *web.Ctx, d draft, step int, first bool) error {
 		}
 		return s.stepPage(c, flow, step, f, a)
 	}
+	if first {
+		if err := s.allowPass(c); err != nil {
+			return err
+		}
+	}
 	if err := s.keepDraft(c, d); err != nil {
 		return err
 	}
@@ -212,8 +217,10 @@ func (s *Service) finishRegister(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	done := draft{Flow: d.Flow, PersonID: d.PersonID, Case: number, Secret: d.Secret, Started: c.Now, Seen: c.Now, Done: true,
-		Answers: map[string]string{"name": r.Person.FullName(), "lang": r.Person.Lang, "told": told(r.Person)}}
+	done := draft{
+		Flow: d.Flow, PersonID: d.PersonID, Case: number, Secret: d.Secret, Started: c.Now, Seen: c.Now, Done: true,
+		Answers: map[string]string{"name": r.Person.FullName(), "lang": r.Person.Lang, "told": told(r.Person)},
+	}
 	if err := s.keepDraft(c, done); err != nil {
 		return err
 	}

@@ -554,7 +554,7 @@ func TestAPI(t *testing.T) {
 		t.Errorf("me without login: %d", ans.Status)
 	}
 	var s apiSession
-	if ans := app.JSON(http.MethodPost, "/api/v1/sessions", apiCredentials{reg.CaseNumber, reg.Secret}, &s); ans.Status != 201 || s.Token == "" {
+	if ans := app.JSON(http.MethodPost, "/api/v1/sessions", apiCredentials(reg), &s); ans.Status != 201 || s.Token == "" {
 		t.Fatalf("login: %d %s", ans.Status, ans.Body)
 	}
 	app = app.Another()

@@ -101,8 +101,10 @@ func (s *Service) adopt(ctx context.Context, caseNumber, personID, pendingID str
 		if err := web.EndSessions(ctx, tx, SessionKind, personID); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: SessionKind + ":" + personID, Role: string(web.RoleCitizen),
-			Action: "citizen.login_renewed", Subject: Subject(personID)})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: SessionKind + ":" + personID, Role: string(web.RoleCitizen),
+			Action: "citizen.login_renewed", Subject: Subject(personID),
+		})
 	})
 }
 

@@ -15,10 +15,17 @@ func TestMatchName(t *testing.T) {
 		{"Weiß", "Weiss", "WEISS", "WEIẞ"},
 		{"Karl-Heinz", "Karl Heinz", "KarlHeinz", "karl\u2010heinz"},
 		{"Dvořák", "Dvorak", "DVORA\u0301K"},
-		{"Łukasz", "Lukasz"}, {"Đorđević", "Dordevic"}, {"Šćepanović", "Scepanovic"},
-		{"Kśišćan", "Ksiscan"}, {"Źěwić", "Zewic"}, // Sorbian
-		{"Иванов", "Ivanov", "ИВАНОВ"}, {"Щербакова", "Shcherbakova"},
-		{"Søren", "Soeren"}, {"O'Neill", "O\u2019Neill", "ONeill"}, {"Özdemir", "Oezdemir"}, {"Æsir", "Aesir"},
+		{"Łukasz", "Lukasz"},
+		{"Đorđević", "Dordevic"},
+		{"Šćepanović", "Scepanovic"},
+		{"Kśišćan", "Ksiscan"},
+		{"Źěwić", "Zewic"}, // Sorbian
+		{"Иванов", "Ivanov", "ИВАНОВ"},
+		{"Щербакова", "Shcherbakova"},
+		{"Søren", "Soeren"},
+		{"O'Neill", "O\u2019Neill", "ONeill"},
+		{"Özdemir", "Oezdemir"},
+		{"Æsir", "Aesir"},
 	} {
 		for _, s := range same[1:] {
 			if matchName(s) != matchName(same[0]) {
@@ -90,7 +97,7 @@ func FuzzNames(f *testing.F) {
 				t.Fatalf("%q becomes %q", a, again)
 			}
 		}
-		if matchName(strings.ToUpper(a)) == "" && matchName(a) != "" && strings.ToLower(strings.ToUpper(a)) == strings.ToLower(a) {
+		if matchName(strings.ToUpper(a)) == "" && matchName(a) != "" && strings.EqualFold(strings.ToUpper(a), a) {
 			t.Fatalf("%q loses its letters in capitals", a)
 		}
 		_, _ = addressProblem(a)

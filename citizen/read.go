@@ -102,7 +102,8 @@ const searchLimit = 25
 // Search finds registrations by blind index, newest first. A query that names
 // too little finds nothing. The caller writes the audit entry: it knows who asks.
 func (s *Service) Search(ctx context.Context, q pg.Querier, sq SearchQuery) ([]Person, error) {
-	where, args := "", []any{searchLimit}
+	var where string
+	args := []any{searchLimit}
 	switch {
 	case sq.CaseNumber != "":
 		code, err := ParseCaseNumber(sq.CaseNumber)

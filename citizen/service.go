@@ -44,6 +44,9 @@ type Config struct {
 	Notify   *notify.Service
 	Now      clock.Clock
 	Bookings Bookings // nil = nobody has an appointment (tests)
+	// Pass names the waiting room's pass of a request, "" = none. One pass is
+	// good for a family, not for a list; nil sets no bound.
+	Pass func(c *web.Ctx) string
 
 	Sender  []string // letterhead: name first, then street and city
 	Hotline string   // telephone number as people read it
@@ -92,8 +95,10 @@ type record struct {
 }
 
 func recordOf(p Person) record {
-	return record{p.FamilyName, p.GivenName, p.PassportFamily, p.PassportGiven, p.Birth, p.Sex, p.Address,
-		p.Phone, p.Email, p.Lang, p.Prior, p.OnBehalf, p.ContactChangedAt}
+	return record{
+		p.FamilyName, p.GivenName, p.PassportFamily, p.PassportGiven, p.Birth, p.Sex, p.Address,
+		p.Phone, p.Email, p.Lang, p.Prior, p.OnBehalf, p.ContactChangedAt,
+	}
 }
 
 func (r record) into(p *Person) {
@@ -273,8 +278,10 @@ func (s *Service) insert(ctx context.Context, in Registration, by string, now ti
 		if by == SessionKind {
 			role = string(web.RoleCitizen)
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: by, Role: role, Action: "citizen.registered", Subject: Subject(p.ID),
-			After: map[string]string{"programme": p.ProgrammeID, "group": p.GroupCode}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: by, Role: role, Action: "citizen.registered", Subject: Subject(p.ID),
+			After: map[string]string{"programme": p.ProgrammeID, "group": p.GroupCode},
+		})
 	})
 	if err != nil {
 		return Registered{}, err

@@ -407,9 +407,12 @@ func TestPartialBirthDatesMeet(t *testing.T) {
 		first, second PartialDate
 		same          bool
 	}{
-		{PartialDate{1938, 0, 0}, PartialDate{1938, 3, 14}, true}, {PartialDate{1938, 3, 14}, PartialDate{1938, 3, 0}, true},
-		{PartialDate{1938, 3, 14}, PartialDate{1938, 0, 0}, true}, {PartialDate{1938, 3, 0}, PartialDate{1938, 4, 1}, false},
-		{PartialDate{1938, 3, 14}, PartialDate{1938, 3, 15}, false}, {PartialDate{1938, 0, 0}, PartialDate{1937, 0, 0}, false},
+		{PartialDate{1938, 0, 0}, PartialDate{1938, 3, 14}, true},
+		{PartialDate{1938, 3, 14}, PartialDate{1938, 3, 0}, true},
+		{PartialDate{1938, 3, 14}, PartialDate{1938, 0, 0}, true},
+		{PartialDate{1938, 3, 0}, PartialDate{1938, 4, 1}, false},
+		{PartialDate{1938, 3, 14}, PartialDate{1938, 3, 15}, false},
+		{PartialDate{1938, 0, 0}, PartialDate{1937, 0, 0}, false},
 	} {
 		b := setup(t)
 		in := erika()

@@ -267,8 +267,10 @@ func (s *Service) apiImport(c *web.Ctx, in importIn) (ImportReport, error) {
 	if errors.As(err, &bad) {
 		p := web.Fail(http.StatusUnprocessableEntity, "inventory.error.lines", "Count", len(bad))
 		for _, l := range bad {
-			p.Fields = append(p.Fields, web.FieldError{Field: "csv", Key: "inventory.import.line_error",
-				Args: []any{"Line", l.Line, "What", c.T("inventory.import.error." + l.Key), "Value", l.Value}})
+			p.Fields = append(p.Fields, web.FieldError{
+				Field: "csv", Key: "inventory.import.line_error",
+				Args: []any{"Line", l.Line, "What", c.T("inventory.import.error." + l.Key), "Value", l.Value},
+			})
 		}
 		return rep, p
 	}

@@ -124,8 +124,10 @@ func (s *Service) PlanDelivery(ctx context.Context, tx pgx.Tx, n NewDelivery, by
 		}
 	}
 	now := s.now()
-	d := Delivery{ID: id.New(), ProductID: n.ProductID, Place: n.Place, Day: clock.Day(n.Day), Vials: n.Vials,
-		EqualShares: n.EqualShares, State: "planned", Source: "manual", Note: n.Note}
+	d := Delivery{
+		ID: id.New(), ProductID: n.ProductID, Place: n.Place, Day: clock.Day(n.Day), Vials: n.Vials,
+		EqualShares: n.EqualShares, State: "planned", Source: "manual", Note: n.Note,
+	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO inventory.delivery (id, product_id, place, planned_on, vials, equal_shares, state, source, note, created_by, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -175,8 +177,10 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 		if err != nil {
 			return err
 		}
-		if _, err := s.post(ctx, tx, movement{kind: "receive", lotID: lotID, at: now, actor: by.Actor, why: "delivery received", ref: "delivery:" + d.ID,
-			entries: []entry{{Supplier, -l.Vials, 0}, {d.Place, l.Vials, 0}}}); err != nil {
+		if _, err := s.post(ctx, tx, movement{
+			kind: "receive", lotID: lotID, at: now, actor: by.Actor, why: "delivery received", ref: "delivery:" + d.ID,
+			entries: []entry{{Supplier, -l.Vials, 0}, {d.Place, l.Vials, 0}},
+		}); err != nil {
 			return err
 		}
 		total += l.Vials
@@ -189,8 +193,10 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 	if _, err := tx.Exec(ctx, `UPDATE inventory.delivery SET state = 'received', received_at = $2, vials = $3 WHERE id = $1`, d.ID, now, total); err != nil {
 		return err
 	}
-	if err := audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.delivery.receive", Subject: "delivery:" + d.ID,
-		Before: d, After: map[string]any{"delivery": after, "lots": lots}}); err != nil {
+	if err := audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "inventory.delivery.receive", Subject: "delivery:" + d.ID,
+		Before: d, After: map[string]any{"delivery": after, "lots": lots},
+	}); err != nil {
 		return err
 	}
 	if d.EqualShares {

@@ -141,8 +141,10 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 	if err := s.changed(ctx, tx, m.ProductID, places...); err != nil {
 		return err
 	}
-	return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.correct", Subject: "movement:" + m.ID,
-		Before: m, After: map[string]any{"counter_movement": counterID, "why": why}})
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "inventory.correct", Subject: "movement:" + m.ID,
+		Before: m, After: map[string]any{"counter_movement": counterID, "why": why},
+	})
 }
 
 // Difference is a place and lot whose balance is not the sum of its entries.

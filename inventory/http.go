@@ -22,14 +22,14 @@ var admin = []web.Role{web.RoleAdmin}
 // Routes lists this slice's addresses.
 func (s *Service) Routes() []web.Route {
 	return append([]web.Route{
-		{Method: http.MethodGet, Path: "/admin/deliveries", Roles: admin, Nav: "inventory.nav.deliveries", Handle: s.deliveriesPage},
+		{Method: http.MethodGet, Path: "/admin/deliveries", Roles: admin, Nav: "inventory.nav.deliveries", NavGroup: "web.nav.vaccine", Handle: s.deliveriesPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries", Roles: admin, Handle: s.planForm},
 		{Method: http.MethodGet, Path: "/admin/deliveries/import", Roles: admin, Handle: s.importPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries/import", Roles: admin, Handle: s.importUpload},
 		{Method: http.MethodGet, Path: "/admin/deliveries/:id", Roles: admin, Handle: s.deliveryPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/receive", Roles: admin, Handle: s.receiveForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/cancel", Roles: admin, Handle: s.cancelForm},
-		{Method: http.MethodGet, Path: "/admin/stock", Roles: admin, Nav: "inventory.nav.stock", Handle: s.stockPage},
+		{Method: http.MethodGet, Path: "/admin/stock", Roles: admin, Nav: "inventory.nav.stock", NavGroup: "web.nav.vaccine", Handle: s.stockPage},
 		{Method: http.MethodPost, Path: "/admin/stock/equal-shares", Roles: admin, Handle: s.sharesForm},
 		{Method: http.MethodGet, Path: "/admin/stock/move", Roles: admin, Handle: s.movePage},
 		{Method: http.MethodPost, Path: "/admin/stock/transfer", Roles: admin, Handle: s.transferForm},
@@ -37,7 +37,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotForm},
 		{Method: http.MethodGet, Path: "/admin/stock/movements/:id", Roles: admin, Handle: s.movementPage},
 		{Method: http.MethodPost, Path: "/admin/stock/movements/:id/correct", Roles: admin, Handle: s.correctForm},
-		{Method: http.MethodGet, Path: "/admin/doses-per-vial", Roles: admin, Nav: "inventory.nav.vials", Handle: s.vialsPage},
+		{Method: http.MethodGet, Path: "/admin/doses-per-vial", Roles: admin, Nav: "inventory.nav.vials", NavGroup: "web.nav.vaccine", Handle: s.vialsPage},
 		{Method: http.MethodPost, Path: "/admin/doses-per-vial", Roles: admin, Handle: s.vialsForm},
 	}, s.apiRoutes()...)
 }

@@ -59,9 +59,11 @@ func (s *Service) planForm(c *web.Ctx) error {
 		return err
 	}
 	f := c.Form()
-	n := NewDelivery{ProductID: known(f, "product", d.Names.Products), Place: Place(known(f, "place", d.Names.Places)),
+	n := NewDelivery{
+		ProductID: known(f, "product", d.Names.Products), Place: Place(known(f, "place", d.Names.Places)),
 		Day: f.Day("day", "inventory.error.day"), Vials: f.Int("vials", 1, maxVials, "inventory.error.number"),
-		EqualShares: f.Get("equal_shares") != "", Note: f.Get("note")}
+		EqualShares: f.Get("equal_shares") != "", Note: f.Get("note"),
+	}
 	if n.EqualShares && n.Place != Central && n.Place != "" {
 		f.Fail("equal_shares", "inventory.error.shares")
 	}

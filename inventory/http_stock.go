@@ -40,8 +40,10 @@ func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 		return stockPage{}, err
 	}
 	all := web.Option{Label: c.T("inventory.all")}
-	d := stockPage{Names: n, Place: Place(c.Query("place")), ProductID: c.Query("product"), Today: clock.Day(c.Now),
-		Places: append([]web.Option{all}, n.Places...), Products: append([]web.Option{all}, n.Products...)}
+	d := stockPage{
+		Names: n, Place: Place(c.Query("place")), ProductID: c.Query("product"), Today: clock.Day(c.Now),
+		Places: append([]web.Option{all}, n.Places...), Products: append([]web.Option{all}, n.Products...),
+	}
 	if d.Holdings, err = s.Holdings(c.Std(), s.pool, d.Place, d.ProductID, c.Now); err != nil {
 		return d, err
 	}
@@ -197,8 +199,10 @@ func (s *Service) transferAudited(c *web.Ctx, tx pgx.Tx, t Transfer) error {
 	if err := s.Transfer(c.Std(), tx, t); err != nil {
 		return err
 	}
-	return audit.Write(c.Std(), tx, c.Now, audit.Entry{Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.transfer", Subject: "lot:" + t.LotID,
-		After: map[string]any{"from": t.From, "to": t.To, "vials": t.Vials, "doses": t.Doses, "why": t.Why}})
+	return audit.Write(c.Std(), tx, c.Now, audit.Entry{
+		Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.transfer", Subject: "lot:" + t.LotID,
+		After: map[string]any{"from": t.From, "to": t.To, "vials": t.Vials, "doses": t.Doses, "why": t.Why},
+	})
 }
 
 func (s *Service) wasteForm(c *web.Ctx) error {
@@ -226,8 +230,10 @@ func (s *Service) wasteAudited(c *web.Ctx, tx pgx.Tx, w Waste) error {
 	if err := s.Waste(c.Std(), tx, w); err != nil {
 		return err
 	}
-	return audit.Write(c.Std(), tx, c.Now, audit.Entry{Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.waste", Subject: "lot:" + w.LotID,
-		After: map[string]any{"place": w.Place, "vials": w.Vials, "doses": w.Doses, "reason": w.Reason, "why": w.Why}})
+	return audit.Write(c.Std(), tx, c.Now, audit.Entry{
+		Actor: c.Actor(), Role: string(web.RoleAdmin), Action: "inventory.waste", Subject: "lot:" + w.LotID,
+		After: map[string]any{"place": w.Place, "vials": w.Vials, "doses": w.Doses, "reason": w.Reason, "why": w.Why},
+	})
 }
 
 func (s *Service) lotForm(c *web.Ctx) error {

@@ -122,8 +122,10 @@ func (s *Service) importRows(ctx context.Context, rows []reportRow, by string, p
 		if _, err := tx.Exec(ctx, `INSERT INTO inventory.import_run (id, at, actor, report) VALUES ($1, $2, $3, $4)`, rep.ID, now, by, b); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: by, Role: "admin", Action: "inventory.import", Subject: "import:" + rep.ID,
-			After: map[string]any{"rows": rep.Rows, "new": rep.New, "changed": rep.Changed, "received": rep.Received, "changes": rep.Changes}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: by, Role: "admin", Action: "inventory.import", Subject: "import:" + rep.ID,
+			After: map[string]any{"rows": rep.Rows, "new": rep.New, "changed": rep.Changed, "received": rep.Received, "changes": rep.Changes},
+		})
 	})
 	if err != nil {
 		return ImportReport{}, err
@@ -140,8 +142,10 @@ func (s *Service) importRow(ctx context.Context, tx pgx.Tx, row reportRow, now t
 		rep.unmapped(row)
 		return nil
 	}
-	target := imported{day: row.day, vaccine: row.vaccine, productID: productID, doses: row.doses, perVial: perVial,
-		vials: row.doses / perVial, revision: 1} // towards zero: a return of a part of a vial is none
+	target := imported{
+		day: row.day, vaccine: row.vaccine, productID: productID, doses: row.doses, perVial: perVial,
+		vials: row.doses / perVial, revision: 1,
+	} // towards zero: a return of a part of a vial is none
 	rest := row.doses - target.vials*perVial
 	if rest != 0 {
 		rep.Unreconciled = append(rep.Unreconciled, ImportRest{row.line, day, row.vaccine, row.doses, perVial, target.vials, rest})

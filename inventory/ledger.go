@@ -134,13 +134,17 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 		if n == 0 {
 			return fmt.Errorf("%w: %s", ErrNoRule, lot.ProductID)
 		}
-		if _, err := s.post(ctx, tx, movement{kind: "open", lotID: g.LotID, at: g.At, actor: g.Actor, why: "vial opened", ref: g.Ref,
-			entries: []entry{{g.Place, -1, n}, {conversion, 1, -n}}}); err != nil {
+		if _, err := s.post(ctx, tx, movement{
+			kind: "open", lotID: g.LotID, at: g.At, actor: g.Actor, why: "vial opened", ref: g.Ref,
+			entries: []entry{{g.Place, -1, n}, {conversion, 1, -n}},
+		}); err != nil {
 			return err
 		}
 	}
-	if _, err := s.post(ctx, tx, movement{kind: "give", lotID: g.LotID, at: g.At, actor: g.Actor, why: "dose given", ref: g.Ref,
-		entries: []entry{{g.Place, 0, -1}, {Person, 0, 1}}}); err != nil {
+	if _, err := s.post(ctx, tx, movement{
+		kind: "give", lotID: g.LotID, at: g.At, actor: g.Actor, why: "dose given", ref: g.Ref,
+		entries: []entry{{g.Place, 0, -1}, {Person, 0, 1}},
+	}); err != nil {
 		return err
 	}
 	if g.Booked {
@@ -170,8 +174,10 @@ func (s *Service) Transfer(ctx context.Context, tx pgx.Tx, t Transfer) error {
 	if t.To != Central && clock.Day(t.At).After(lot.Expiry) {
 		return ErrLotExpired
 	}
-	if _, err := s.post(ctx, tx, movement{kind: "transfer", lotID: t.LotID, at: t.At, actor: t.Actor, why: t.Why,
-		entries: []entry{{t.From, -t.Vials, -t.Doses}, {t.To, t.Vials, t.Doses}}}); err != nil {
+	if _, err := s.post(ctx, tx, movement{
+		kind: "transfer", lotID: t.LotID, at: t.At, actor: t.Actor, why: t.Why,
+		entries: []entry{{t.From, -t.Vials, -t.Doses}, {t.To, t.Vials, t.Doses}},
+	}); err != nil {
 		return err
 	}
 	return s.changed(ctx, tx, lot.ProductID, t.From, t.To)
@@ -190,8 +196,10 @@ func (s *Service) Waste(ctx context.Context, tx pgx.Tx, w Waste) error {
 	if why == "" {
 		why = string(w.Reason)
 	}
-	if _, err := s.post(ctx, tx, movement{kind: "waste", lotID: w.LotID, at: w.At, actor: w.Actor, why: why,
-		entries: []entry{{w.Place, -w.Vials, -w.Doses}, {w.Reason.place(), w.Vials, w.Doses}}}); err != nil {
+	if _, err := s.post(ctx, tx, movement{
+		kind: "waste", lotID: w.LotID, at: w.At, actor: w.Actor, why: why,
+		entries: []entry{{w.Place, -w.Vials, -w.Doses}, {w.Reason.place(), w.Vials, w.Doses}},
+	}); err != nil {
 		return err
 	}
 	return s.changed(ctx, tx, lot.ProductID, w.Place)

@@ -255,8 +255,10 @@ func TestTheDatabaseRefusesAFalseLedger(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	lot := b.receive(Central, "comirnaty", "AB1", day(2021, 5, 31), 5)
-	if _, err := b.s.post(b.ctx, mustBegin(t, b), movement{kind: "receive", lotID: lot, at: b.now, actor: "a", why: "w",
-		entries: []entry{{Supplier, -1, 0}, {Central, 2, 0}}}); !pg.Violates(err, "entries_sum_to_zero") {
+	if _, err := b.s.post(b.ctx, mustBegin(t, b), movement{
+		kind: "receive", lotID: lot, at: b.now, actor: "a", why: "w",
+		entries: []entry{{Supplier, -1, 0}, {Central, 2, 0}},
+	}); !pg.Violates(err, "entries_sum_to_zero") {
 		t.Errorf("entries that do not sum to zero: %v", err)
 	}
 	for _, sql := range []string{`UPDATE inventory.entry SET vials = 0, doses = 1`, `DELETE FROM inventory.entry`, `UPDATE inventory.movement SET why = ''`} {

@@ -28,8 +28,14 @@ func TestParseReport(t *testing.T) {
 		"no header":         {"2021-01-08,Moderna,10\n", 0, []LineError{{1, errLineHeader, "2021-01-08,Moderna,10"}}},
 		"every kind of line": {"date,vaccine,doses\n2021-02-30,Moderna,10\n08.01.2021,Moderna,10\n2021-01-08,,10\n2021-01-08,Moderna,ten\n2021-01-08,Moderna,1.5\n" +
 			"2021-01-08,Moderna,99999999\n2021-01-08,Moderna\n2021-01-09,Moderna,10\n2021-01-09,Moderna,11\n", 0, []LineError{
-			{2, errLineDate, "2021-02-30"}, {3, errLineDate, "08.01.2021"}, {4, errLineVaccine, ""}, {5, errLineDoses, "ten"}, {6, errLineDoses, "1.5"},
-			{7, errLineDoses, "99999999"}, {8, errLineFields, "2021-01-08,Moderna"}, {10, errLineDuplicate, "2021-01-09 Moderna (9)"},
+			{2, errLineDate, "2021-02-30"},
+			{3, errLineDate, "08.01.2021"},
+			{4, errLineVaccine, ""},
+			{5, errLineDoses, "ten"},
+			{6, errLineDoses, "1.5"},
+			{7, errLineDoses, "99999999"},
+			{8, errLineFields, "2021-01-08,Moderna"},
+			{10, errLineDuplicate, "2021-01-09 Moderna (9)"},
 		}},
 		"blank lines count":  {"date,vaccine,doses\n\n\n2021-01-08,Moderna,x\n", 0, []LineError{{4, errLineDoses, "x"}}},
 		"quotation mark":     {"date,vaccine,doses\n2021-01-08,Mod\"erna,1\n", 0, []LineError{{Line: 2, Key: errLineQuotes}}},

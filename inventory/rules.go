@@ -69,8 +69,10 @@ func (s *Service) SetDosesPerVial(ctx context.Context, tx pgx.Tx, productID stri
 	if err := s.productChanged(ctx, tx, productID); err != nil {
 		return err
 	}
-	return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.doses-per-vial", Subject: "product:" + productID,
-		Before: before, After: rule{day.Format(time.DateOnly), doses}})
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "inventory.doses-per-vial", Subject: "product:" + productID,
+		Before: before, After: rule{day.Format(time.DateOnly), doses},
+	})
 }
 
 // productChanged tells every centre that holds a product or will get it.

@@ -49,8 +49,10 @@ func (s *Service) EqualShares(ctx context.Context, tx pgx.Tx, productID, why str
 			if n == 0 {
 				continue
 			}
-			if _, err := s.post(ctx, tx, movement{kind: "transfer", lotID: lots[i].ID, at: now, actor: by.Actor, why: why,
-				entries: []entry{{Central, -n, 0}, {place, n, 0}}}); err != nil {
+			if _, err := s.post(ctx, tx, movement{
+				kind: "transfer", lotID: lots[i].ID, at: now, actor: by.Actor, why: why,
+				entries: []entry{{Central, -n, 0}, {place, n, 0}},
+			}); err != nil {
 				return Shares{}, err
 			}
 			sum += n

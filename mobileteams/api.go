@@ -119,8 +119,10 @@ type planIn struct {
 }
 
 func (s *Service) apiPlan(c *web.Ctx, in planIn) (idOut, error) {
-	newID, err := s.Plan(c.Std(), c.Now, NewVisit{FacilityID: in.FacilityID, CentreID: in.CentreID, ProductID: in.ProductID,
-		StartsAt: in.StartsAt.UTC(), People: in.People}, c.Actor(), string(web.RoleDispatcher))
+	newID, err := s.Plan(c.Std(), c.Now, NewVisit{
+		FacilityID: in.FacilityID, CentreID: in.CentreID, ProductID: in.ProductID,
+		StartsAt: in.StartsAt.UTC(), People: in.People,
+	}, c.Actor(), string(web.RoleDispatcher))
 	return idOut{newID}, problem(err)
 }
 

@@ -29,7 +29,7 @@ var (
 func (s *Service) Routes() []web.Route {
 	return append([]web.Route{
 		// The dispatcher's desk.
-		{Method: "GET", Path: "/teams", Roles: dispatch, Nav: "mobileteams.nav", Handle: s.showBoard},
+		{Method: "GET", Path: "/teams", Roles: dispatch, Nav: "mobileteams.nav", NavGroup: "web.nav.today", Handle: s.showBoard},
 		{Method: "GET", Path: "/teams/facilities/new", Roles: dispatch, Handle: s.showFacility},
 		{Method: "POST", Path: "/teams/facilities", Roles: dispatch, Handle: s.postFacility},
 		{Method: "GET", Path: "/teams/visits/new", Roles: dispatch, Handle: s.showNewVisit},

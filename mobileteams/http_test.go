@@ -69,8 +69,10 @@ func TestTeamPages(t *testing.T) {
 	page := a.Get(stop)
 	want(t, "under way", page, 200, "Person impfen: Comirnaty", "Noch niemand")
 	key := regexp.MustCompile(`name="key" value="([^"]+)"`).FindStringSubmatch(page.Body)[1]
-	fields := []string{"key", key, "family_name", "Sorge", "given_name", "Wanda", "birth_year", "1929", "sex", "female", "dose_number", "1",
-		"lot", b.lot, "forms", "2021-01-11"}
+	fields := []string{
+		"key", key, "family_name", "Sorge", "given_name", "Wanda", "birth_year", "1929", "sex", "female", "dose_number", "1",
+		"lot", b.lot, "forms", "2021-01-11",
+	}
 	want(t, "without consent", a.PostForm(stop+"/dose", fields...), 422, "Ohne unterschriebene Einwilligung", `value="Sorge"`, key)
 	fields = append(fields, "consent", "1")
 	want(t, "dose", a.PostForm(stop+"/dose", fields...), 303)
@@ -115,8 +117,10 @@ func TestTeamsAPI(t *testing.T) {
 	a := b.app(web.RoleTeam, mobileteams.DemoTeam1)
 	stop := "/api/v1/teams/today/" + v.ID
 	get(a, "/api/v1/teams/today", v.ID, `"doses":25`)
-	dose := map[string]any{"key": id.New(), "lot_id": b.lot, "consent": true, "forms": "2021-01-11",
-		"person": map[string]any{"family_name": "Heim", "given_name": "Bruno", "birth": "1930-07", "sex": "male", "dose_number": 1}}
+	dose := map[string]any{
+		"key": id.New(), "lot_id": b.lot, "consent": true, "forms": "2021-01-11",
+		"person": map[string]any{"family_name": "Heim", "given_name": "Bruno", "birth": "1930-07", "sex": "male", "dose_number": 1},
+	}
 	post(a, stop+"/doses", 409, dose)
 	post(a, stop+"/start", 204, nil)
 	post(a, stop+"/doses", 201, dose, `"record_id"`)

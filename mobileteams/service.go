@@ -87,8 +87,10 @@ func (s *Service) lotsAt(ctx context.Context, q pg.Querier, place inventory.Plac
 			return nil, fmt.Errorf("doses at %s: %w", place, err)
 		}
 		for _, l := range lots {
-			out = append(out, BoxLot{LotID: l.ID, Number: l.Number, ProductID: p.ID, Product: p.Name, Expiry: l.Expiry,
-				Vials: l.Vials, OpenDoses: l.OpenDoses, Doses: l.OpenDoses + l.Vials*stock.DosesPerVial})
+			out = append(out, BoxLot{
+				LotID: l.ID, Number: l.Number, ProductID: p.ID, Product: p.Name, Expiry: l.Expiry,
+				Vials: l.Vials, OpenDoses: l.OpenDoses, Doses: l.OpenDoses + l.Vials*stock.DosesPerVial,
+			})
 		}
 	}
 	return out, nil
@@ -154,8 +156,10 @@ func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID, ac
 		if i < 0 || box[i].OpenDoses == 0 {
 			return ErrNotEnough
 		}
-		err = s.stock.Waste(ctx, tx, inventory.Waste{Place: inventory.TeamPlace(v.TeamID), LotID: lotID, Doses: box[i].OpenDoses,
-			Reason: inventory.OpenVial, Actor: actor, Why: "visit " + v.ID, At: now})
+		err = s.stock.Waste(ctx, tx, inventory.Waste{
+			Place: inventory.TeamPlace(v.TeamID), LotID: lotID, Doses: box[i].OpenDoses,
+			Reason: inventory.OpenVial, Actor: actor, Why: "visit " + v.ID, At: now,
+		})
 		if errors.Is(err, inventory.ErrNotEnough) {
 			return ErrNotEnough
 		}

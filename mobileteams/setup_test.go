@@ -119,8 +119,10 @@ func (b *bundle) dose(v mobileteams.Visit, family string) mobileteams.Dose {
 
 func (b *bundle) app(role web.Role, scope string) *webtest.App {
 	b.t.Helper()
-	a := webtest.New(b.t, webtest.Config{Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(),
-		Bundles: []web.Bundle{mobileteams.Assets, vaccination.Assets, citizen.Assets}})
+	a := webtest.New(b.t, webtest.Config{
+		Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(),
+		Bundles: []web.Bundle{mobileteams.Assets, vaccination.Assets, citizen.Assets},
+	})
 	a.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{role}, Scope: scope})
 	return a
 }

@@ -183,8 +183,10 @@ func (s *Service) Plan(ctx context.Context, now time.Time, in NewVisit, actor, r
 		if err != nil {
 			return fmt.Errorf("plan visit: %w", err)
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "mobileteams.visit.planned", Subject: "visit:" + visitID,
-			After: map[string]any{"facility": in.FacilityID, "centre": in.CentreID, "product": in.ProductID, "starts_at": in.StartsAt, "people": in.People}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: "mobileteams.visit.planned", Subject: "visit:" + visitID,
+			After: map[string]any{"facility": in.FacilityID, "centre": in.CentreID, "product": in.ProductID, "starts_at": in.StartsAt, "people": in.People},
+		})
 	})
 	return visitID, err
 }
@@ -281,8 +283,10 @@ func (s *Service) move(ctx context.Context, now time.Time, visitID, action, acto
 		if err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "mobileteams.visit." + action, Subject: "visit:" + visitID,
-			Before: map[string]any{"state": v.State, "team": v.TeamID}, After: map[string]any{"state": after.State, "team": after.TeamID, "reason": after.CancelReason}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: "mobileteams.visit." + action, Subject: "visit:" + visitID,
+			Before: map[string]any{"state": v.State, "team": v.TeamID}, After: map[string]any{"state": after.State, "team": after.TeamID, "reason": after.CancelReason},
+		})
 	})
 }
 

@@ -121,8 +121,10 @@ func TestStatesOfAVisit(t *testing.T) {
 	v := b.today()
 	plan := func() string {
 		t.Helper()
-		visitID, err := b.s.Plan(b.ctx, b.now, mobileteams.NewVisit{FacilityID: v.Facility.ID, CentreID: "leipzig", ProductID: "comirnaty",
-			StartsAt: clock.At(clock.Day(b.now), 14, 0), People: 10}, "staff:d", "dispatcher")
+		visitID, err := b.s.Plan(b.ctx, b.now, mobileteams.NewVisit{
+			FacilityID: v.Facility.ID, CentreID: "leipzig", ProductID: "comirnaty",
+			StartsAt: clock.At(clock.Day(b.now), 14, 0), People: 10,
+		}, "staff:d", "dispatcher")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ const pageSize = 100
 func (s *Service) Routes() []web.Route {
 	admin := []web.Role{web.RoleAdmin}
 	out := []web.Route{
-		{Method: http.MethodGet, Path: "/admin/messages", Roles: admin, Nav: "notify.nav", Handle: s.adminPage},
+		{Method: http.MethodGet, Path: "/admin/messages", Roles: admin, Nav: "notify.nav", NavGroup: "web.nav.today", Handle: s.adminPage},
 		{Method: http.MethodPost, Path: "/admin/messages/:id/resend", Roles: admin, Handle: s.resend},
 		{Method: http.MethodGet, Path: "/api/v1/messages", Roles: admin, API: web.JSON("Messages, newest first, without whom they are for", s.apiList)},
 		{Method: http.MethodPost, Path: "/api/v1/messages/:id/resend", Roles: admin, API: web.JSON("Send a failed e-mail or SMS once more", s.apiResend)},
@@ -106,7 +106,7 @@ func (s *Service) apiList(c *web.Ctx, in listIn) (out listOut, err error) {
 	if out.Figures, err = Count(c.Std(), s.cfg.Pool, clock.At(clock.Day(c.Now), 0, 0)); err != nil {
 		return out, err
 	}
-	out.Messages, err = List(c.Std(), s.cfg.Pool, Filter{in.State, in.Channel, in.Before}, pageSize)
+	out.Messages, err = List(c.Std(), s.cfg.Pool, Filter(in), pageSize)
 	return out, problem(err)
 }
 

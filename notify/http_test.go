@@ -26,8 +26,10 @@ func TestMailboxPages(t *testing.T) {
 	m := hello
 	m.ByPost = true
 	m.Text = "Guten Tag <b>Łučina</b>"
-	b.send(t, Recipient{Email: "a@example.org", Phone: "+4915123456789", Lang: "de",
-		Postal: &Address{Name: "Jiří Großmann", Street: "Weg 1", Postcode: "02625", City: "Bautzen"}}, m)
+	b.send(t, Recipient{
+		Email: "a@example.org", Phone: "+4915123456789", Lang: "de",
+		Postal: &Address{Name: "Jiří Großmann", Street: "Weg 1", Postcode: "02625", City: "Bautzen"},
+	}, m)
 	if a := app.Get("/dev/mailbox"); strings.Contains(a.Body, "a@example.org") || !strings.Contains(a.Body, "Jiří Großmann") {
 		t.Errorf("before delivery only the letter may be there: %s", a.Body)
 	}

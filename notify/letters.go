@@ -94,8 +94,10 @@ func (s *Service) TakeBatch(ctx context.Context, actor, role string) (batchID st
 		if tag.RowsAffected() == 0 {
 			return ErrEmpty
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "notify.letters.take", Subject: "batch:" + batchID,
-			After: map[string]any{"letters": tag.RowsAffected()}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: "notify.letters.take", Subject: "batch:" + batchID,
+			After: map[string]any{"letters": tag.RowsAffected()},
+		})
 	})
 	return batchID, err
 }
@@ -154,8 +156,10 @@ func (s *Service) BatchZIP(ctx context.Context, batchID, actor, role string) ([]
 		if err := z.Close(); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "notify.letters.download", Subject: "batch:" + batchID,
-			After: map[string]any{"letters": n}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: "notify.letters.download", Subject: "batch:" + batchID,
+			After: map[string]any{"letters": n},
+		})
 	})
 	return buf.Bytes(), err
 }
@@ -188,7 +192,9 @@ func (s *Service) batchStep(ctx context.Context, batchID, actor, role, action, l
 		if tag, err = tx.Exec(ctx, letters, batchID, now); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: action, Subject: "batch:" + batchID,
-			After: map[string]any{"letters": tag.RowsAffected()}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: action, Subject: "batch:" + batchID,
+			After: map[string]any{"letters": tag.RowsAffected()},
+		})
 	})
 }

@@ -149,8 +149,10 @@ func TestHeaderInjection(t *testing.T) {
 	o := smtpOutside{from: "Impfportal <termin@example.org>"}
 	rapid.Check(t, func(rt *rapid.T) {
 		evil := rapid.SampledFrom([]string{"\r\nBcc: evil@example.com", "\nX-Evil: 1", "\u2028", "\x00", "\r", ""}).Draw(rt, "evil")
-		m := content{Email: "a@example.org", Subject: "Termin" + evil + rapid.String().Draw(rt, "subject"), Text: "Text\r\n.\r\nQUIT\r\n", Lang: "de" + evil,
-			Attachments: []Attachment{{Name: "x" + evil + ".pdf", ContentType: "application/pdf" + evil, Body: []byte("x")}}}
+		m := content{
+			Email: "a@example.org", Subject: "Termin" + evil + rapid.String().Draw(rt, "subject"), Text: "Text\r\n.\r\nQUIT\r\n", Lang: "de" + evil,
+			Attachments: []Attachment{{Name: "x" + evil + ".pdf", ContentType: "application/pdf" + evil, Body: []byte("x")}},
+		}
 		msg, err := o.build("id", m, time.Unix(0, 0))
 		if err != nil {
 			rt.Fatal(err)

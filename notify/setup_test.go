@@ -45,8 +45,10 @@ func (b *bundle) wait(d time.Duration) {
 func setup(t *testing.T, change func(*bundle, *Config)) *bundle {
 	t.Helper()
 	b := &bundle{pool: pgtest.New(t), v: vault.ForTest(), now: testNow}
-	cfg := Config{Pool: b.pool, Vault: b.v, Now: b.clock, From: "Impfportal <termin@example.org>",
-		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"}}
+	cfg := Config{
+		Pool: b.pool, Vault: b.v, Now: b.clock, From: "Impfportal <termin@example.org>",
+		Sender: []string{"Impfportal Sachsen", "Musterstraße 1", "01067 Dresden"},
+	}
 	if change != nil {
 		change(b, &cfg)
 	}
@@ -100,6 +102,7 @@ func (s *mailSession) Rcpt(string, *smtp.RcptOptions) error {
 	}
 	return nil
 }
+
 func (s *mailSession) Data(r io.Reader) error {
 	b, err := io.ReadAll(r)
 	s.m.mu.Lock()
@@ -126,8 +129,10 @@ func twilioConfig(s *twilioStandIn) Twilio {
 	return Twilio{AccountSID: testSID, AuthToken: testToken, From: "+4915110000000", Client: s.client()}
 }
 
-var hello = Message{Kind: "test.hello", Subject: "Ihre Termine – Łučina", Text: "Grüße aus Bautzen (Budyšin)\n", SMS: "Termin am 25.01. – bis dann",
-	Attachments: []Attachment{{Name: "Bestätigung.pdf", ContentType: "application/pdf", Body: []byte("%PDF-1.4 x")}}}
+var hello = Message{
+	Kind: "test.hello", Subject: "Ihre Termine – Łučina", Text: "Grüße aus Bautzen (Budyšin)\n", SMS: "Termin am 25.01. – bis dann",
+	Attachments: []Attachment{{Name: "Bestätigung.pdf", ContentType: "application/pdf", Body: []byte("%PDF-1.4 x")}},
+}
 
 func listen(t *testing.T) (net.Listener, int) {
 	t.Helper()

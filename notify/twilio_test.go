@@ -126,8 +126,10 @@ func (s *twilioStandIn) validate(r *http.Request, body []byte) *openapi3filter.R
 		s.bad = append(s.bad, err.Error())
 		return nil
 	}
-	input := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
+	input := &openapi3filter.RequestValidationInput{
+		Request: r, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+	}
 	if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
 		s.bad = append(s.bad, err.Error())
 	}

@@ -261,11 +261,15 @@ func SetText(ctx context.Context, tx pgx.Tx, now time.Time, key, lang, title, ma
 		Title string `json:"title"`
 		Body  string `json:"body"`
 	}
-	return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "programme.text", Subject: "text:" + key + "/" + lang,
-		Before: words{old.Title, old.Markdown}, After: words{title, markdown}})
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "programme.text", Subject: "text:" + key + "/" + lang,
+		Before: words{old.Title, old.Markdown}, After: words{title, markdown},
+	})
 }
 
 func record(ctx context.Context, tx pgx.Tx, now time.Time, by By, action, subject string, from time.Time, before, after any) error {
-	return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: action, Subject: subject,
-		Before: before, After: map[string]any{"valid_from": clock.Day(from).Format(time.DateOnly), "rule": after}})
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: action, Subject: subject,
+		Before: before, After: map[string]any{"valid_from": clock.Day(from).Format(time.DateOnly), "rule": after},
+	})
 }

@@ -169,8 +169,10 @@ func (s *Service) apiSetGroup(c *web.Ctx, in setGroupIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	g := GroupRule{ProgrammeID: in.ID, Code: in.Code, ValidFrom: from, Rank: in.Rank, Name: in.Name, Proof: in.Proof,
-		ProofKind: in.ProofKind, MinAge: in.MinAge, Open: in.Open}
+	g := GroupRule{
+		ProgrammeID: in.ID, Code: in.Code, ValidFrom: from, Rank: in.Rank, Name: in.Name, Proof: in.Proof,
+		ProofKind: in.ProofKind, MinAge: in.MinAge, Open: in.Open,
+	}
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return SetGroup(c.Std(), tx, c.Now, g, by(c)) }))
 }
 

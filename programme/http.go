@@ -35,13 +35,13 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/impressum", Handle: s.text(TextImprint)},
 		{Method: http.MethodGet, Path: "/datenschutz", Handle: s.text(TextPrivacy)},
 		{Method: http.MethodGet, Path: "/barrierefreiheit", Handle: s.text(TextAccessibility)},
-		{Method: http.MethodGet, Path: "/admin/groups", Roles: admin, Nav: "programme.nav.groups", Handle: s.groups},
+		{Method: http.MethodGet, Path: "/admin/groups", Roles: admin, Nav: "programme.nav.groups", NavGroup: "web.nav.rules", Handle: s.groups},
 		{Method: http.MethodGet, Path: "/admin/groups/:programme/:code", Roles: admin, Handle: s.group},
 		{Method: http.MethodPost, Path: "/admin/groups/:programme/:code", Roles: admin, Handle: s.saveGroup},
-		{Method: http.MethodGet, Path: "/admin/rules", Roles: admin, Nav: "programme.nav.rules", Handle: s.rules},
+		{Method: http.MethodGet, Path: "/admin/rules", Roles: admin, Nav: "programme.nav.rules", NavGroup: "web.nav.rules", Handle: s.rules},
 		{Method: http.MethodPost, Path: "/admin/rules/age", Roles: admin, Handle: s.saveAge},
 		{Method: http.MethodPost, Path: "/admin/rules/series", Roles: admin, Handle: s.saveSeries},
-		{Method: http.MethodGet, Path: "/admin/texts", Roles: admin, Nav: "programme.nav.texts", Handle: s.texts},
+		{Method: http.MethodGet, Path: "/admin/texts", Roles: admin, Nav: "programme.nav.texts", NavGroup: "web.nav.rules", Handle: s.texts},
 		{Method: http.MethodGet, Path: "/admin/texts/:key/:lang", Roles: admin, Handle: s.editText},
 		{Method: http.MethodPost, Path: "/admin/texts/:key/:lang", Roles: admin, Handle: s.saveText},
 	}, s.apiRoutes()...)
@@ -193,9 +193,11 @@ func (s *Service) saveGroup(c *web.Ctx) error {
 		return err
 	}
 	f := c.Form()
-	g := GroupRule{ProgrammeID: d.Programme.ID, Code: d.Code, ValidFrom: f.Day("valid_from", "programme.error.day"),
+	g := GroupRule{
+		ProgrammeID: d.Programme.ID, Code: d.Code, ValidFrom: f.Day("valid_from", "programme.error.day"),
 		Rank: f.Int("rank", 1, 99, "programme.error.number"), MinAge: f.Int("min_age", 0, 120, "programme.error.number"),
-		Name: map[string]string{}, Proof: map[string]string{}, ProofKind: f.Get("proof_kind"), Open: f.Get("open") != ""}
+		Name: map[string]string{}, Proof: map[string]string{}, ProofKind: f.Get("proof_kind"), Open: f.Get("open") != "",
+	}
 	if d.New {
 		g.Code = f.Get("code")
 		if !validID(g.Code) || g.Code == newCode {

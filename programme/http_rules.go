@@ -62,9 +62,11 @@ func (s *Service) rulesPage(c *web.Ctx, programmeID string) (rulesPage, error) {
 	today := clock.Day(c.Now)
 	for _, pr := range products {
 		d.Options = append(d.Options, web.Option{Value: pr.ID, Label: pr.Name})
-		d.Products = append(d.Products, productRules{pr,
+		d.Products = append(d.Products, productRules{
+			pr,
 			lines(ages, today, func(r AgeRule) (bool, time.Time) { return r.ProductID == pr.ID, r.ValidFrom }),
-			lines(series, today, func(r SeriesRule) (bool, time.Time) { return r.ProductID == pr.ID, r.ValidFrom })})
+			lines(series, today, func(r SeriesRule) (bool, time.Time) { return r.ProductID == pr.ID, r.ValidFrom }),
+		})
 	}
 	return d, nil
 }
@@ -121,8 +123,10 @@ func (s *Service) saveAge(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	r := AgeRule{ProductID: p.ID, ValidFrom: f.Day("age_from", "programme.error.day"),
-		MinAge: f.Int("min_age", 0, 120, "programme.error.number"), Allowed: f.Get("allowed") != ""}
+	r := AgeRule{
+		ProductID: p.ID, ValidFrom: f.Day("age_from", "programme.error.day"),
+		MinAge: f.Int("min_age", 0, 120, "programme.error.number"), Allowed: f.Get("allowed") != "",
+	}
 	if f.Get("max_age") != "" {
 		r.MaxAge = f.Int("max_age", max(r.MinAge, 1), 130, "programme.error.number")
 	}

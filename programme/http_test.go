@@ -80,8 +80,10 @@ func TestGroupPages(t *testing.T) {
 			t.Errorf("%s: %d", path, r.Status)
 		}
 	}
-	form := []string{"valid_from", "2021-02-01", "rank", "2", "min_age", "70", "open", "1", "proof_kind", "identity",
-		"name_de", "Ab 70", "name_en", "70 and over", "proof_de", "Ausweis", "proof_en", "Identity card"}
+	form := []string{
+		"valid_from", "2021-02-01", "rank", "2", "min_age", "70", "open", "1", "proof_kind", "identity",
+		"name_de", "Ab 70", "name_en", "70 and over", "proof_de", "Ausweis", "proof_en", "Identity card",
+	}
 	if r := a.PostForm("/admin/groups/covid-19/s3-age", form...); r.Status != http.StatusSeeOther {
 		t.Fatalf("save: %d %s", r.Status, r.Body)
 	}
@@ -158,8 +160,10 @@ func TestAPI(t *testing.T) {
 	for path, in := range map[string]any{
 		"/api/v1/products/comirnaty/series":     set,
 		"/api/v1/products/comirnaty/age-limits": setAgeIn{ValidFrom: "2021-02-01", MinAge: 12, Allowed: true},
-		"/api/v1/programmes/covid-19/groups/teachers": setGroupIn{ValidFrom: "2021-02-01", Rank: 3, Name: map[string]string{"de": "Lehrkräfte"}, Proof: map[string]string{"de": "Bescheinigung"},
-			ProofKind: ProofEmployer, Open: true},
+		"/api/v1/programmes/covid-19/groups/teachers": setGroupIn{
+			ValidFrom: "2021-02-01", Rank: 3, Name: map[string]string{"de": "Lehrkräfte"}, Proof: map[string]string{"de": "Bescheinigung"},
+			ProofKind: ProofEmployer, Open: true,
+		},
 		"/api/v1/texts/notice/de": setTextIn{Title: "Hinweis", Markdown: "Heute"},
 	} {
 		r := putJSON(a, path, in)

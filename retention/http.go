@@ -29,7 +29,7 @@ var (
 // Routes lists this slice's addresses.
 func (s *Service) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/admin/retention", Roles: readers, Nav: "retention.nav", Handle: s.page},
+		{Method: http.MethodGet, Path: "/admin/retention", Roles: readers, Nav: "retention.nav", NavGroup: "web.nav.control", Handle: s.page},
 		{Method: http.MethodPost, Path: "/admin/retention", Roles: admin, Handle: s.set},
 		{Method: http.MethodPost, Path: "/admin/retention/run", Roles: admin, Handle: s.runNow},
 		{Method: http.MethodGet, Path: "/api/v1/admin/retention", Roles: readers, API: web.JSON("Retention policies and the newest runs", s.apiList)},

@@ -26,7 +26,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/staff/login", Handle: s.loginPage},
 		{Method: http.MethodPost, Path: "/staff/login", Handle: s.login},
 		{Method: http.MethodPost, Path: "/staff/logout", Roles: web.StaffRoles, Handle: s.logout},
-		{Method: http.MethodGet, Path: "/admin/staff", Roles: admin, Nav: "staff.nav", Handle: s.list},
+		{Method: http.MethodGet, Path: "/admin/staff", Roles: admin, Nav: "staff.nav", NavGroup: "web.nav.control", Handle: s.list},
 		{Method: http.MethodPost, Path: "/admin/staff", Roles: admin, Handle: s.create},
 		{Method: http.MethodPost, Path: "/admin/staff/:id/disable", Roles: admin, Handle: s.disable(true)},
 		{Method: http.MethodPost, Path: "/admin/staff/:id/enable", Roles: admin, Handle: s.disable(false)},
@@ -36,7 +36,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/api/v1/admin/staff", Roles: admin, API: web.JSON("List accounts", s.apiList)},
 	}
 	if s.demo {
-		r = append(r, web.Route{Method: http.MethodGet, Path: "/dev/logins", Handle: s.demoPage})
+		r = append(r, web.Route{Method: http.MethodGet, Path: "/dev/logins", Nav: "staff.demo.title", Handle: s.demoPage})
 	}
 	return r
 }
@@ -46,8 +46,13 @@ var homes = []struct {
 	role web.Role
 	path string
 }{
-	{web.RoleAdmin, "/admin"}, {web.RoleAgent, "/hotline"}, {web.RoleSite, "/site"}, {web.RoleDispatcher, "/teams"},
-	{web.RoleTeam, "/teams/today"}, {web.RoleIssuer, "/issuer"}, {web.RoleAuditor, "/admin/audit"},
+	{web.RoleAdmin, "/admin"},
+	{web.RoleAgent, "/hotline"},
+	{web.RoleSite, "/site"},
+	{web.RoleDispatcher, "/teams"},
+	{web.RoleTeam, "/teams/today"},
+	{web.RoleIssuer, "/issuer"},
+	{web.RoleAuditor, "/admin/audit"},
 }
 
 func home(u web.User) string {

@@ -97,8 +97,10 @@ func (s *Service) mark(ctx context.Context, centreID, appointmentID string, now 
 		case err != nil:
 			return fmt.Errorf("%s: %w", action, err)
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: action, Subject: "appointment:" + a.ID,
-			Before: map[string]string{"state": a.State}})
+		return audit.Write(ctx, tx, now, audit.Entry{
+			Actor: actor, Role: role, Action: action, Subject: "appointment:" + a.ID,
+			Before: map[string]string{"state": a.State},
+		})
 	})
 }
 

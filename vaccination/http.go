@@ -29,7 +29,7 @@ func (s *Service) Routes() []web.Route {
 	site := []web.Role{web.RoleSite, web.RoleAdmin}
 	return append([]web.Route{
 		// The tablet at the desk and at the stations.
-		{Method: "GET", Path: "/site", Roles: site, Nav: "vaccination.nav", Handle: s.showDay},
+		{Method: "GET", Path: "/site", Roles: site, Nav: "vaccination.nav", NavGroup: "web.nav.today", Handle: s.showDay},
 		{Method: "POST", Path: "/site/centre", Roles: site, Handle: s.chooseCentre},
 		{Method: "POST", Path: "/site/check-in", Roles: site, Handle: s.checkIn},
 		{Method: "GET", Path: "/site/appointments/:id", Roles: site, Handle: s.showPerson},

@@ -195,8 +195,10 @@ func TestSiteAPI(t *testing.T) {
 	body["key"] = id.New()
 	want(t, "another key", a.JSON("POST", path+"/dose", body, nil), 409, out.RecordID)
 
-	walkIn := map[string]any{"centre": leipzig, "key": id.New(), "lot_id": lot, "consent": true, "forms": "2021-01-11",
-		"person": map[string]any{"family_name": "Lauf", "birth": "1938-05", "sex": "unknown", "dose_number": 2}}
+	walkIn := map[string]any{
+		"centre": leipzig, "key": id.New(), "lot_id": lot, "consent": true, "forms": "2021-01-11",
+		"person": map[string]any{"family_name": "Lauf", "birth": "1938-05", "sex": "unknown", "dose_number": 2},
+	}
 	want(t, "nothing known of the first dose", a.JSON("POST", "/api/v1/site/walk-ins", walkIn, nil), 409, `"prior.unknown"`)
 	walkIn["override"] = map[string]any{"rules": []string{"prior.unknown"}, "reason": "Impfausweis gesehen"}
 	want(t, "overridden", a.JSON("POST", "/api/v1/site/walk-ins", walkIn, nil), 201)

@@ -81,8 +81,10 @@ func (p *Patient) Clean(day time.Time) (out []web.FieldError) {
 		field string
 		value *string
 	}{
-		{"family_name", &p.FamilyName}, {"given_name", &p.GivenName},
-		{"passport_family", &p.PassportFamily}, {"passport_given", &p.PassportGiven},
+		{"family_name", &p.FamilyName},
+		{"given_name", &p.GivenName},
+		{"passport_family", &p.PassportFamily},
+		{"passport_given", &p.PassportGiven},
 	} {
 		name, key, args := citizen.CleanName(*n.value)
 		if *n.value = name; key != "" {

@@ -192,8 +192,6 @@ func (b *bundle) count(sql string, args ...any) int {
 	return n
 }
 
-func (b *bundle) records() int { return b.count(`SELECT count(*) FROM vaccination.record`) }
-
 // consistent holds records, ledger, events and keys against each other.
 func (b *bundle) consistent(records int) {
 	b.t.Helper()
@@ -236,8 +234,10 @@ func all(n int, fn func(i int) error) []error {
 // app is the portal with the site's routes and somebody of a role logged in.
 func (b *bundle) app(role web.Role, scope string) *webtest.App {
 	b.t.Helper()
-	a := webtest.New(b.t, webtest.Config{Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(),
-		Bundles: []web.Bundle{vaccination.Assets, citizen.Assets}})
+	a := webtest.New(b.t, webtest.Config{
+		Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(),
+		Bundles: []web.Bundle{vaccination.Assets, citizen.Assets},
+	})
 	a.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{role}, Scope: scope})
 	return a
 }

@@ -39,7 +39,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/rooms/:room/enter", API: web.JSON("Turn the ticket into a pass; both are cookies", s.apiEnter)},
 
 		// Administration.
-		{Method: http.MethodGet, Path: "/admin/rooms", Roles: watch, Nav: "waitingroom.admin.nav", Handle: s.showRooms},
+		{Method: http.MethodGet, Path: "/admin/rooms", Roles: watch, Nav: "waitingroom.admin.nav", NavGroup: "web.nav.today", Handle: s.showRooms},
 		{Method: http.MethodGet, Path: "/admin/rooms/:room", Roles: watch, Handle: s.showRoom},
 		{Method: http.MethodPost, Path: "/admin/rooms/:room", Roles: admin, Handle: s.postValve},
 		{Method: http.MethodGet, Path: "/api/v1/rooms/:room/figures", Roles: watch, API: web.JSON("Live figures of a room", s.apiFigures)},

@@ -26,7 +26,7 @@ func (v *view) usedKey(epoch int64) string { return v.key("used:" + strconv.Form
 // offset is what the portal's clock adds to the time of Redis, in microseconds.
 // It is cut to milliseconds, so that it is the same in every call.
 func (s *Service) offset() int64 {
-	return s.now().Sub(time.Now()).Round(time.Millisecond).Microseconds()
+	return time.Until(s.now()).Round(time.Millisecond).Microseconds()
 }
 
 // call is one script call: what it needs follows from what is known of the

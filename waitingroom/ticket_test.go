@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestTokensComeBack(t *testing.T) {
 		if err != nil || got != ticket {
 			t.Fatalf("got %+v, %v; want %+v", got, err, ticket)
 		}
-		if _, err := s.Pass(text); err != ErrToken {
+		if _, err := s.Pass(text); !errors.Is(err, ErrToken) {
 			t.Fatal("a ticket passed for a pass")
 		}
 		pass := Pass{Place: p, Expires: at, Key: key}
@@ -75,7 +76,7 @@ func TestOldKeysStillOpen(t *testing.T) {
 	if _, err := next.Ticket(old.SignTicket(ticket)); err != nil {
 		t.Errorf("ticket of the key before: %v", err)
 	}
-	if _, err := old.Ticket(next.SignTicket(ticket)); err != ErrToken {
+	if _, err := old.Ticket(next.SignTicket(ticket)); !errors.Is(err, ErrToken) {
 		t.Errorf("ticket of an unknown key: %v", err)
 	}
 }

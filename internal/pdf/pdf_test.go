@@ -37,7 +37,8 @@ func letter() pdf.LetterSpec {
 			pdf.Pairs{Rows: []pdf.Pair{
 				{Key: "Erster Termin", Value: "Montag, 25. Januar 2021, 14:00 Uhr"},
 				{Key: "Zweiter Termin", Value: "Montag, 15. Februar 2021, 14:10 Uhr"},
-				{Key: "Impfzentrum", Value: "Leipzig, Messe, Messe-Allee 1, 04356 Leipzig"}}},
+				{Key: "Impfzentrum", Value: "Leipzig, Messe, Messe-Allee 1, 04356 Leipzig"},
+			}},
 			pdf.Heading{Text: "Ihre Zugangsdaten"},
 			pdf.Code{Label: "Geheimnis", Text: "K7Q2-9FHM-XW4T-3PRD-0O1l"},
 			pdf.Note{Title: "Bitte aufheben", Text: "Mit diesen Daten können Sie Ihre Termine ändern oder absagen."},
@@ -271,7 +272,8 @@ func TestAnyText(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.String().Draw(rt, "text")
 		_, err := pdf.Sheet(pdf.SheetSpec{Lang: "de", Title: text, Blocks: []pdf.Block{
-			pdf.Paragraph{Text: text}, pdf.Pairs{Rows: []pdf.Pair{{Key: text, Value: text}}}, pdf.Note{Title: text, Text: text}, pdf.Code{Text: text}}})
+			pdf.Paragraph{Text: text}, pdf.Pairs{Rows: []pdf.Pair{{Key: text, Value: text}}}, pdf.Note{Title: text, Text: text}, pdf.Code{Text: text},
+		}})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -299,7 +301,8 @@ func TestQROnThePage(t *testing.T) {
 	t.Parallel()
 	text := "HC1:" + strings.Repeat("6BF:$%*+-./AZ09 ", 20)
 	b, err := pdf.Sheet(pdf.SheetSpec{Lang: "de", Title: "QR", Blocks: []pdf.Block{
-		pdf.At{X: 120, Y: 100, Width: 60, Blocks: []pdf.Block{pdf.QR{Text: text, Level: qr.Q, Size: 60}}}}})
+		pdf.At{X: 120, Y: 100, Width: 60, Blocks: []pdf.Block{pdf.QR{Text: text, Level: qr.Q, Size: 60}}},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestBlindIndexSeparatesDomains(t *testing.T) {
 	if string(v.BlindIndex("name", "x")) == string(v.BlindIndex("phone", "x")) {
 		t.Error("two domains share one index")
 	}
-	if string(v.BlindIndex("name", "x")) != string(v.BlindIndex("name", "x")) {
+	if a, b := v.BlindIndex("name", "x"), vault.ForTest().BlindIndex("name", "x"); string(a) != string(b) {
 		t.Error("index is not stable")
 	}
 }

@@ -30,9 +30,9 @@ func (c *Ctx) Form() *Form {
 		return c.form
 	}
 	f := &Form{values: map[string][]string{}}
-	c.Ctx.Request().PostArgs().VisitAll(func(k, v []byte) {
+	for k, v := range c.Ctx.Request().PostArgs().All() {
 		f.values[string(k)] = append(f.values[string(k)], CleanText(string(v)))
-	})
+	}
 	if mf, err := c.MultipartForm(); err == nil {
 		for k, vs := range mf.Value {
 			for _, v := range vs {

@@ -23,8 +23,8 @@ type Op struct {
 	handle  func(c *Ctx) error
 }
 
-// Statuser lets an answer say that it is a 201 or 202.
-type Statuser interface{ HTTPStatus() int }
+// WithStatus lets an answer say that it is a 201 or 202.
+type WithStatus interface{ HTTPStatus() int }
 
 // JSON makes an operation of fn. In is a struct: fields with `path:"id"` and
 // `query:"q"` tags come from the address (and carry `json:"-"`), all others
@@ -32,7 +32,7 @@ type Statuser interface{ HTTPStatus() int }
 // Domain errors are returned as *Problem.
 func JSON[In, Out any](summary string, fn func(c *Ctx, in In) (Out, error)) *Op {
 	op := &Op{Summary: summary, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), status: http.StatusOK}
-	if s, ok := any(*new(Out)).(Statuser); ok {
+	if s, ok := any(*new(Out)).(WithStatus); ok {
 		op.status = s.HTTPStatus()
 	}
 	if op.out == reflect.TypeFor[struct{}]() {
