@@ -195,10 +195,6 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	open := true
-	texts := map[string]map[string]string{}
-	for _, lang := range web.Languages {
-		texts[lang] = catalogue[lang]
-	}
 	for _, lang := range web.Languages {
 		app := b.app(pass(&open))
 		app.Lang = lang
@@ -242,7 +238,7 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("%s %q: %d", c.field, c.value, ans.Status)
 				continue
 			}
-			want := html.EscapeString(strings.SplitN(texts[lang]["citizen.error."+c.key], "{{", 2)[0])
+			want := html.EscapeString(strings.SplitN(say(lang, "error."+c.key), "<no value>", 2)[0])
 			if c.key == "too_long" {
 				want = "200"
 			}
@@ -585,5 +581,36 @@ func TestAPI(t *testing.T) {
 	}
 	if _, err := b.Login(context.Background(), reg.CaseNumber, reg.Secret); err == nil {
 		t.Error("login after deleting")
+	}
+}
+
+// A place in the line is good for a family, not for a list of names.
+func TestRegistrationsWithOnePass(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	pass := "registration.1.0.7"
+	b.Pass = func(*web.Ctx) string { return pass }
+	app := b.app(nil)
+	if ans := app.PostForm("/register"); ans.Status != 422 {
+		t.Fatalf("nothing typed: %d", ans.Status)
+	}
+	for i := range limitPass.Burst {
+		if ans := app.PostForm("/register", fill(stepGroup)...); ans.Status != 303 {
+			t.Fatalf("%d: %d %s", i, ans.Status, ans.Body)
+		}
+	}
+	if ans := app.PostForm("/register", fill(stepGroup)...); ans.Status != http.StatusTooManyRequests || !strings.Contains(ans.Body, "höchstens 10 Personen") {
+		t.Errorf("one more: %d %s", ans.Status, ans.Body)
+	}
+	before := b.persons(StateActive)
+	if ans := app.JSON("POST", "/api/v1/registrations", map[string]any{
+		"programme": "covid-19", "group": "s2-age", "proof_ready": true, "family_name": "Muster",
+		"given_name": "Max", "birth": "1938-03-14", "sex": "male", "email": "max@example.org",
+	}, nil); ans.Status != http.StatusTooManyRequests || b.persons(StateActive) != before {
+		t.Errorf("over the API: %d %s", ans.Status, ans.Body)
+	}
+	pass = "registration.1.0.8"
+	if ans := app.PostForm("/register", fill(stepGroup)...); ans.Status != 303 {
+		t.Errorf("with another pass: %d", ans.Status)
 	}
 }

@@ -3,7 +3,6 @@ package citizen
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -21,42 +20,12 @@ var files embed.FS
 // Assets are the pages and texts of this slice.
 var Assets = web.Bundle{Name: "citizen", FS: files}
 
-// catalogue holds the texts for the worker, which has no request to take a
-// language from: language -> key -> text.
-var catalogue = func() map[string]map[string]string {
-	out := map[string]map[string]string{}
-	for _, lang := range web.Languages {
-		raw, err := files.ReadFile("i18n/" + lang + ".json")
-		if err != nil {
-			panic(err) // embedded
-		}
-		var all map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &all); err != nil {
-			panic("citizen: i18n/" + lang + ".json: " + err.Error())
-		}
-		out[lang] = map[string]string{}
-		for k, v := range all {
-			var text string
-			if json.Unmarshal(v, &text) == nil {
-				out[lang][k] = text
-			}
-		}
-	}
-	return out
-}()
+// texts are those of this bundle for the worker and for papers, which have no
+// request to take a language from.
+var texts = web.LoadTexts(Assets)
 
 // say returns a text in a person's language; args alternate name and value.
-func say(lang, key string, args ...string) string {
-	texts, ok := catalogue[lang]
-	if !ok {
-		texts = catalogue["de"]
-	}
-	pairs := make([]string, len(args))
-	for i := 0; i+1 < len(args); i += 2 {
-		pairs[i], pairs[i+1] = "{{."+args[i]+"}}", args[i+1]
-	}
-	return strings.NewReplacer(pairs...).Replace(texts["citizen."+key])
-}
+func say(lang, key string, args ...any) string { return texts.Say(lang, "citizen."+key, args...) }
 
 // The rule for login data in messages: case number and secret never stand in
 // one e-mail or SMS. Somebody who reads over a shoulder, or a forwarded mail,
@@ -120,13 +89,13 @@ func (s *Service) sendNewLogin(ctx context.Context, tx pgx.Tx, p Person, secret 
 // be written to.
 func reachable(p Person) bool { return p.Email != "" || notify.CanText(p.Phone) }
 
-func (s *Service) args(p Person) []string {
-	return []string{"Name", p.FullName(), "Case", PrintCode(p.CaseNumber), "URL", s.BaseURL, "Phone", s.Hotline}
+func (s *Service) args(p Person) []any {
+	return []any{"Name", p.FullName(), "Case", PrintCode(p.CaseNumber), "URL", s.BaseURL, "Phone", s.Hotline}
 }
 
 // send sends the texts under key as e-mail and SMS, and as a letter where
 // nothing else is known; blocks stand in the letter only.
-func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key string, args []string, blocks []pdf.Block, now time.Time) error {
+func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key string, args []any, blocks []pdf.Block, now time.Time) error {
 	to := s.Recipient(p)
 	m := notify.Message{Kind: kind, Subject: say(p.Lang, key+".subject", args...), Text: say(p.Lang, key+".text", args...), SMS: say(p.Lang, key+".sms", args...)}
 	if !reachable(p) && to.Postal != nil {
