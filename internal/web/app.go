@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func New(cfg Config) (*App, error) {
 			return nil, err
 		}
 	}
-	a.fiber.Use(func(*fiber.Ctx) error { return NotFound() })
+	a.fiber.Use(a.unknown)
 	if a.spec, err = a.openAPI(); err != nil {
 		return nil, err
 	}
@@ -189,14 +190,41 @@ func (a *App) mount(r *Route) error {
 	if r.Nav != "" {
 		a.nav = append(a.nav, *r)
 	}
-	a.fiber.Add(r.Method, r.Path, func(fc *fiber.Ctx) error {
+	handle := func(fc *fiber.Ctx) error {
 		c := a.ctx(fc)
 		if passed, err := a.guard(c, r); !passed || err != nil {
 			return err
 		}
 		return r.Handle(c)
-	})
+	}
+	a.fiber.Add(r.Method, r.Path, handle)
+	if r.Method == fiber.MethodGet { // RFC 9110, 9.1: the server leaves the body out
+		a.fiber.Add(fiber.MethodHead, r.Path, handle)
+	}
 	return nil
+}
+
+// unknown answers what no route took: 405 where the address is there for
+// another method, else 404.
+func (a *App) unknown(fc *fiber.Ctx) error {
+	var allow []string
+	for _, r := range a.routes {
+		if fiber.RoutePatternMatch(fc.Path(), r.Path, fiber.Config{StrictRouting: true, CaseSensitive: true}) {
+			if r.Method == fc.Method() { // taken, and found nothing there
+				return NotFound()
+			}
+			allow = append(allow, r.Method)
+			if r.Method == fiber.MethodGet {
+				allow = append(allow, fiber.MethodHead)
+			}
+		}
+	}
+	if len(allow) == 0 {
+		return NotFound()
+	}
+	slices.Sort(allow)
+	fc.Set(fiber.HeaderAllow, strings.Join(slices.Compact(allow), ", "))
+	return fiber.ErrMethodNotAllowed
 }
 
 // guard is the one place that decides who may call a route. Not passed without
@@ -235,7 +263,7 @@ func (a *App) refuse(c *Ctx, r *Route) error {
 			login = a.cfg.CitizenLogin
 		}
 	}
-	if c.Method() == fiber.MethodGet && !c.wantsJSON() && login != "" {
+	if !unsafeMethod(c.Method()) && !c.wantsJSON() && login != "" {
 		return c.See(login + "?to=" + url.QueryEscape(c.OriginalURL()))
 	}
 	return &Problem{Status: http.StatusUnauthorized, Key: "web.error.login", Link: login, LinkKey: "web.login"}

@@ -303,3 +303,26 @@ func TestErrorTextsHoldNothingTyped(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+func TestOtherMethods(t *testing.T) {
+	t.Parallel()
+	app := newApp(t)
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"HEAD", "/form", 200, ""},
+		{"HEAD", "/admin/x", 303, ""},
+		{"DELETE", "/form", 405, "GET, HEAD, POST"},
+		{"OPTIONS", "/form", 405, "GET, HEAD, POST"},
+		{"GET", "/api/v1/echo/7", 405, "POST"},
+		{"DELETE", "/nothing", 404, ""},
+		{"GET", "/form/", 404, ""},
+	} {
+		ans := app.Do(tc.method, tc.path, "", nil, nil)
+		if ans.Status != tc.status || ans.Header.Get("Allow") != tc.allow {
+			t.Errorf("%s %s: %d, Allow %q", tc.method, tc.path, ans.Status, ans.Header.Get("Allow"))
+		}
+	}
+}
