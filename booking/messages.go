@@ -3,7 +3,6 @@ package booking
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -23,42 +22,12 @@ var files embed.FS
 // Assets are the pages and texts of this slice.
 var Assets = web.Bundle{Name: "booking", FS: files}
 
-// catalogue holds the texts for the worker, which has no request to take a
-// language from: language -> key -> text.
-var catalogue = func() map[string]map[string]string {
-	out := map[string]map[string]string{}
-	for _, lang := range web.Languages {
-		raw, err := files.ReadFile("i18n/" + lang + ".json")
-		if err != nil {
-			panic(err) // embedded
-		}
-		var all map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &all); err != nil {
-			panic("booking: i18n/" + lang + ".json: " + err.Error())
-		}
-		out[lang] = map[string]string{}
-		for k, v := range all {
-			var text string
-			if json.Unmarshal(v, &text) == nil {
-				out[lang][k] = text
-			}
-		}
-	}
-	return out
-}()
+// texts are those of this bundle for the worker and for papers, which have no
+// request to take a language from.
+var texts = web.LoadTexts(Assets)
 
 // say returns a text in a person's language; args alternate name and value.
-func say(lang, key string, args ...string) string {
-	texts, ok := catalogue[lang]
-	if !ok {
-		texts = catalogue["de"]
-	}
-	pairs := make([]string, len(args))
-	for i := 0; i+1 < len(args); i += 2 {
-		pairs[i], pairs[i+1] = "{{."+args[i]+"}}", args[i+1]
-	}
-	return strings.NewReplacer(pairs...).Replace(texts["booking."+key])
-}
+func say(lang, key string, args ...any) string { return texts.Say(lang, "booking."+key, args...) }
 
 // tellConfirmed sends the confirmation, exactly once: the mark and the
 // messages are one transaction. It runs in the worker, so that nobody waits for
@@ -110,7 +79,7 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 		return err
 	}
 	now := s.Now()
-	args := []string{
+	args := []any{
 		"Dates", p.dates("\n", web.FormatDateTime), "Short", p.dates(", ", shortDate), "Where", p.Where(), "City", p.Centre.City,
 		"Reference", PrintReference(series.Reference), "URL", s.BaseURL + "/appointments", "Phone", s.Hotline, "Vaccine", p.Product.Name,
 		"Bring", "- " + strings.Join(p.Bring(), "\n- "),
