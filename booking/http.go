@@ -241,12 +241,12 @@ type takenView struct {
 }
 
 func (s *Service) showTimes(c *web.Ctx) error {
-	return s.pageTimes(c, c.Params("centre"), c.Query("day"), nil)
+	return s.pageTimes(c, web.NewForm(), c.Params("centre"), c.Query("day"), nil)
 }
 
 // pageTimes shows days and times of a centre; with taken it says that what was
 // chosen is gone, and offers the nearest in the same answer.
-func (s *Service) pageTimes(c *web.Ctx, centreID, wanted string, taken *takenView) error {
+func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, taken *takenView) error {
 	person, series, err := s.mine(c)
 	if err != nil {
 		return err
@@ -288,7 +288,7 @@ func (s *Service) pageTimes(c *web.Ctx, centreID, wanted string, taken *takenVie
 	if taken != nil {
 		c.Status(http.StatusConflict)
 	}
-	return c.Page("booking/times", view)
+	return c.PageForm("booking/times", f, view)
 }
 
 // partsOf sets the times of a day in parts. Where two products are free at the

@@ -40,8 +40,8 @@ func (s *Service) postHold(c *web.Ctx) error {
 	centreID, day := f.Get("centre"), f.Get("day")
 	slots, err := parseIDs(f.Get("slots"))
 	if err != nil {
-		c.Flash("booking.error.choose")
-		return c.See("/appointments/at/" + pathSegment(centreID) + "?day=" + pathSegment(day))
+		f.Fail("slots", "booking.error.choose")
+		return s.pageTimes(c, f, centreID, day, nil)
 	}
 	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: pageKey(f.Get("key"), slots), Actor: c.Actor(), Role: string(web.RoleCitizen)})
 	var taken *TakenError
@@ -51,7 +51,7 @@ func (s *Service) postHold(c *web.Ctx) error {
 		for _, choice := range taken.Alternatives {
 			v.Choices = append(v.Choices, viewChoice(c, choice))
 		}
-		return s.pageTimes(c, centreID, day, v)
+		return s.pageTimes(c, f, centreID, day, v)
 	case errors.Is(err, ErrAlreadyBooked):
 		return c.See("/appointments") // shows what they have
 	case err != nil:
@@ -188,7 +188,7 @@ func (s *Service) postCancel(c *web.Ctx) error {
 		return c.See("/appointments/at/" + series.CentreID + "?day=" + clock.Day(series.Appointments[0].Start).Format(time.DateOnly))
 	}
 	c.Flash("booking.flash.cancelled")
-	return c.See("/appointments")
+	return c.See("/my-case")
 }
 
 // confirmedPaper is the confirmation of the person who is logged in.

@@ -92,11 +92,12 @@ func TestCitizenBooksOnThePages(t *testing.T) {
 	p := b.person()
 	app.LoginAs(citizenUser(p))
 
-	page := b.see(app.Get("/appointments"), 200, "Impfzentrum Leipzig", "10 freie Angebote", "km Luftlinie", `href="/appointments/at/leipzig"`)
+	page := b.see(app.Get("/appointments"), 200, "Impfzentrum Leipzig", "10 freie Plätze", "km Luftlinie", `href="/appointments/at/leipzig"`)
 	if strings.Index(page.Body, "Impfzentrum Leipzig") > strings.Index(page.Body, "Impfzentrum Dresden") {
 		t.Error("Dresden is nearer to Leipzig's postcode than Leipzig")
 	}
-	page = b.see(app.Get("/appointments/at/leipzig"), 200, "1. Impfung:", "2. Impfung:", "Angebote", "01.02.2021")
+	b.see(app.PostForm("/appointments/hold", "centre", "leipzig"), 422, "Bitte wählen Sie eine Uhrzeit", `href="#slots"`)
+	page = b.see(app.Get("/appointments/at/leipzig"), 200, "1. Impfung:", "2. Impfung:", "Plätze frei", "01.02.2021")
 	slots, key := first(t, slotsValue, page.Body), first(t, keyValue, page.Body)
 	day := clock.Day(b.now()).Format(time.DateOnly)
 
@@ -133,7 +134,7 @@ func TestCitizenBooksOnThePages(t *testing.T) {
 	}
 
 	b.see(app.Get("/appointments/cancel"), 200, "wirklich absagen")
-	b.goTo(app.PostForm("/appointments/cancel", "series", series), "/appointments")
+	b.goTo(app.PostForm("/appointments/cancel", "series", series), "/my-case")
 	b.see(app.Get("/appointments"), 200, "Ihre Termine sind abgesagt", "In welchem Impfzentrum")
 	b.sound()
 }
@@ -214,7 +215,7 @@ func TestPagesForThoseWhoMayNotBook(t *testing.T) {
 	b.see(app.Get("/appointments"), 200, "wird noch geprüft")
 	b.see(app.Get("/appointments/at/leipzig"), 403, "wird noch geprüft")
 	b.see(app.Get("/appointments/at/nowhere"), 404)
-	b.goTo(app.PostForm("/appointments/hold", "slots", "eins", "centre", "leipzig"), "/appointments/at/leipzig?day=")
+	b.see(app.PostForm("/appointments/hold", "slots", "eins", "centre", "leipzig"), 403, "wird noch geprüft")
 	b.see(app.PostForm("/appointments/near", "postcode", "99999"), 200)
 	b.see(app.PostForm("/appointments/confirm", "series", "x"), 404)
 }
@@ -409,7 +410,7 @@ func TestCards(t *testing.T) {
 		return c.SendString(fmt.Sprint(html) + step)
 	}})
 	app := webtest.New(t, webtest.Config{Pool: b.pool, Now: b.now, Routes: routes, Bundles: []web.Bundle{Assets, citizen.Assets}})
-	page := b.see(app.Get("/cards"), 200, "10 Terminangebote frei", "<polygon", ">Leipzig</text>", "Heute kommen 0 Personen", "Eine Vormerkung läuft")
+	page := b.see(app.Get("/cards"), 200, "10 Plätze frei", "<polygon", ">Leipzig</text>", "Heute kommen 0 Personen", "Eine Vormerkung läuft")
 	if strings.Contains(page.Body, "my-appointments") {
 		t.Error("appointments shown to nobody")
 	}

@@ -217,7 +217,6 @@ func (in *Registration) cleanPrior(e *Invalid, today time.Time) {
 // cleanContact checks address, phone and e-mail, of which one has to be there:
 // many people have neither e-mail nor mobile phone, some have no address.
 func cleanContact(e *Invalid, a *notify.Address, phone, email *string) {
-	cleanAddress(e, a)
 	*phone = tidy(*phone)
 	if *phone != "" {
 		if p, ok := parsePhone(*phone); ok {
@@ -234,6 +233,7 @@ func cleanContact(e *Invalid, a *notify.Address, phone, email *string) {
 			e.add("email", "email")
 		}
 	}
+	cleanAddress(e, a)
 	if *phone == "" && *email == "" && !completeAddress(*a) && !e.has("street") && !e.has("postcode") && !e.has("city") {
 		e.add("phone", "contact_required")
 	}

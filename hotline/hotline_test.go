@@ -326,7 +326,7 @@ func TestDuplicate(t *testing.T) {
 	b := setup(t)
 	first, _ := b.register()
 	second, body := b.register("given_name", "Jiri", "family_name", "Grossmann-Lucina")
-	if first == second || !strings.Contains(body, "vielleicht schon angemeldet") {
+	if first == second || !strings.Contains(body, "vielleicht schon registriert") {
 		t.Fatalf("the agent is not told: %s", body)
 	}
 	page := b.app.Get("/hotline/checks")

@@ -43,11 +43,20 @@ type roomPage struct {
 func (s *Service) roomPage(c *web.Ctx, v *view) roomPage {
 	r := *v.known.Load()
 	p := roomPage{
-		Room: r, Name: r.Name.In(c.Lang), Groups: strings.Join(r.Groups, ", "), Figures: s.figures(v), Next: mayFollow[r.Phase],
+		Room: r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Figures: s.figures(v), Next: mayFollow[r.Phase],
 		MayNew: r.Phase == Closed, May: c.User.Has(web.RoleAdmin),
 	}
 	p.Wait = waitFor(c.T, p.Figures.Waiting, p.Figures.Pace)
 	return p
+}
+
+// guarded names the groups of pages that a room stands before.
+func guarded(c *web.Ctx, groups []string) string {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = c.T("waitingroom.group." + g)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *Service) showRoom(c *web.Ctx) error {
