@@ -104,14 +104,16 @@ func (s *Service) TakeBatch(ctx context.Context, actor, role string) (batchID st
 
 // BatchZIP returns the letters of a batch, one PDF each, numbered in the order
 // in which they are to be printed. Letters whose person was deleted are left
-// out and become void. Every call is in the audit record.
+// out and become void. Every call is in the audit record. What is printed is not
+// handed out again (ErrNotFound) unless PrintAgain gives it back to the queue: the
+// letters hold addresses and login data, and a batch is no archive of them.
 func (s *Service) BatchZIP(ctx context.Context, batchID, actor, role string) ([]byte, error) {
 	now := s.cfg.Now().UTC()
 	var buf bytes.Buffer
 	err := pg.InTx(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id::text, key_id::text, sealed FROM notify.message
-			WHERE batch_id = $1 AND state IN ('queued', 'printed') ORDER BY created_at, id FOR UPDATE`, batchID)
+			WHERE batch_id = $1 AND state = 'queued' ORDER BY created_at, id FOR UPDATE`, batchID)
 		if err != nil {
 			return err
 		}
@@ -187,6 +189,10 @@ func (s *Service) batchStep(ctx context.Context, batchID, actor, role, action, l
 			return err
 		}
 		if tag.RowsAffected() == 0 {
+			var done bool // pressed twice
+			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM notify.batch WHERE id = $1)`, batchID).Scan(&done); err != nil || done {
+				return err
+			}
 			return ErrNotFound
 		}
 		if tag, err = tx.Exec(ctx, letters, batchID, now); err != nil {

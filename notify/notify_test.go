@@ -373,8 +373,14 @@ func TestLetters(t *testing.T) {
 	if err := b.MarkPrinted(ctx, batch, "staff:x", "agent"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.MarkPrinted(ctx, batch, "staff:x", "agent"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("marked twice: %v", err)
+	if _, err := b.BatchZIP(ctx, batch, "staff:x", "agent"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("printed letters are handed out again: %v", err)
+	}
+	if err := b.MarkPrinted(ctx, batch, "staff:x", "agent"); err != nil {
+		t.Errorf("pressed twice: %v", err)
+	}
+	if err := b.MarkPrinted(ctx, "00000000-0000-7000-8000-000000000000", "staff:x", "agent"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no such batch: %v", err)
 	}
 	if err := b.PrintAgain(ctx, batch, "staff:x", "agent"); err != nil {
 		t.Fatal(err)
