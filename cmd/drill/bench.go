@@ -28,7 +28,7 @@ func (b benchCmd) Run(ctx context.Context) (err error) {
 	ran := false
 	for _, part := range []struct {
 		slice string
-		alone func(*Report, time.Duration) error // needs no portal
+		alone func(context.Context, *Report, time.Duration) error // needs no portal
 		run   func(context.Context, *portal, *Report, time.Duration) error
 	}{
 		{slice: "certificate", alone: benchCertificate},
@@ -44,7 +44,7 @@ func (b benchCmd) Run(ctx context.Context) (err error) {
 		}
 		ran = true
 		if part.alone != nil {
-			err = part.alone(r, d)
+			err = part.alone(ctx, r, d)
 		} else {
 			if p == nil {
 				if p, err = startPortal(ctx, portalOptions{Yardsticks: yardsticks}); err != nil {

@@ -15,7 +15,7 @@ import (
 	"impfportal/internal/qr"
 )
 
-// bench is what the figures on one core need: a signer of the local kind, a
+// certificateBench is what the figures on one core need: a signer of the local kind, a
 // person, and the finished certificate.
 type certificateBench struct {
 	signer *certificate.Signer
@@ -81,7 +81,7 @@ func (b *certificateBench) withPDF() error {
 
 // benchCertificate measures on one core, against bare P-256 signing: payload to
 // HC1 text, with the QR code, with QR code and PDF.
-func benchCertificate(r *Report, d time.Duration) (err error) {
+func benchCertificate(ctx context.Context, r *Report, d time.Duration) (err error) {
 	dir, err := os.MkdirTemp("", "impfportal-keys-")
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func benchCertificate(r *Report, d time.Duration) (err error) {
 	digest := sha256.Sum256([]byte("yardstick"))
 	bare := func() error { _, err := ecdsa.SignASN1(rand.Reader, key, digest[:]); return err }
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	m, err := interleave(perSecond(bare, d), perSecond(b.text, d), perSecond(b.withQR, d), perSecond(b.withPDF, d))
+	m, err := interleave(perSecond(ctx, bare, d), perSecond(ctx, b.text, d), perSecond(ctx, b.withQR, d), perSecond(ctx, b.withPDF, d))
 	if err != nil {
 		return err
 	}
@@ -109,10 +109,10 @@ func benchCertificate(r *Report, d time.Duration) (err error) {
 }
 
 // perSecond runs f for d and returns runs a second.
-func perSecond(f func() error, d time.Duration) measurement {
+func perSecond(ctx context.Context, f func() error, d time.Duration) measurement {
 	return func() (float64, error) {
 		start, n := time.Now(), 0
-		for time.Since(start) < d {
+		for time.Since(start) < d && ctx.Err() == nil {
 			for range 20 {
 				if err := f(); err != nil {
 					return 0, err
@@ -120,7 +120,7 @@ func perSecond(f func() error, d time.Duration) measurement {
 			}
 			n += 20
 		}
-		return float64(n) / time.Since(start).Seconds(), nil
+		return float64(n) / time.Since(start).Seconds(), ctx.Err()
 	}
 }
 

@@ -213,8 +213,8 @@ func (r *race) kill(ctx context.Context, n int) error {
 		r.p.log.Set(quiet) // what follows is no news
 	}
 	for range n {
-		if pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond) != nil {
-			return nil
+		if err := pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond); err != nil {
+			return err
 		}
 		var pid int
 		for {
@@ -223,8 +223,8 @@ func (r *race) kill(ctx context.Context, n int) error {
 			if err == nil {
 				break
 			}
-			if err := pause(ctx, 50*time.Millisecond); err != nil { // still recovering
-				return nil
+			if err := pause(ctx, 50*time.Millisecond); err != nil { // the server is still recovering
+				return err
 			}
 		}
 		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !strings.HasPrefix(string(name), "postgres:") {

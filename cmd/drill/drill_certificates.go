@@ -131,7 +131,7 @@ func (d *doses) await(ctx context.Context, w *worker, patience time.Duration) er
 		if time.Now().After(end) {
 			return errors.New("certificates are missing; the worker is too slow or has lost them")
 		}
-		if err := errors.Join(w.running(ctx), pause(ctx, 50*time.Millisecond)); err != nil {
+		if err := errors.Join(w.running(), pause(ctx, 50*time.Millisecond)); err != nil {
 			return err
 		}
 	}

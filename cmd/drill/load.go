@@ -123,6 +123,7 @@ var errDone = errors.New("no work left")
 
 // load runs call on n connections for d and returns calls a second.
 func load(ctx context.Context, addr string, n int, d time.Duration, call func(c *caller, conn int) error) (float64, error) {
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var (
@@ -154,7 +155,8 @@ func load(ctx context.Context, addr string, n int, d time.Duration, call func(c 
 		})
 	}
 	wg.Wait()
-	return float64(calls.Load()) / time.Since(start).Seconds(), bad
+	rate := float64(calls.Load()) / time.Since(start).Seconds()
+	return rate, errors.Join(bad, outer.Err())
 }
 
 // times lets call be called n times in all, then ends the load.

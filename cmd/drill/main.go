@@ -1,10 +1,20 @@
-// Command drill measures the promises (bench) and tries to break them (run):
-// on a portal of its own in a scratch folder.
+// Command drill measures the promises (bench) and tries to break them (run), on
+// a portal of its own in a scratch folder with real Postgres and Redis of usual
+// durability. Either is told what to do by the environment:
+//
+//	ONLY=a,b   only these: slices for bench, drills for run
+//	JSON=file  writes the figures as a list of name, value, unit, yardstick, ratio
+//	FULL=1     large sizes instead of some minutes
+//	URL=...    run: on the local portal that runs there (opening only);
+//	           ADMIN_LOGIN chooses the demo login, "admin" without it
+//
+// A figure is a line: name, value, unit, ratio. Timings alone mean nothing on a
+// shared machine, so the ratio compares with a yardstick that was measured in
+// turn in the same run (median of five rounds).
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -23,7 +33,7 @@ func main() {
 	defer stop()
 	var c cli
 	k := kong.Parse(&c, kong.Name("drill"), kong.BindTo(ctx, (*context.Context)(nil)))
-	if err := k.Run(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "drill: "+err.Error())
 		os.Exit(1)
 	}

@@ -88,7 +88,7 @@ func (b *browser) call(ctx context.Context, method, path, body string) (status i
 	}
 	defer res.Body.Close()
 	for _, ck := range res.Cookies() {
-		if ck.MaxAge < 0 {
+		if ck.MaxAge < 0 || ck.Value == "" {
 			delete(b.jar, ck.Name)
 			continue
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,7 +50,7 @@ func (w *worker) kill() error {
 		return fmt.Errorf("the worker ended by itself: %w", <-w.done)
 	}
 	if err == nil {
-		<-w.done
+		_ = <-w.done // "signal: killed"
 	}
 	return err
 }
@@ -65,11 +64,11 @@ func (w *worker) stop() error {
 }
 
 // running reports an error when the worker has ended by itself.
-func (w *worker) running(context.Context) error {
+func (w *worker) running() error {
 	select {
 	case err := <-w.done:
 		w.done <- err
-		return fmt.Errorf("the worker ended by itself: %w", errors.Join(err, errors.New("see its log above")))
+		return fmt.Errorf("the worker ended by itself: %w", err)
 	default:
 		return nil
 	}
