@@ -216,26 +216,36 @@ func (r *race) kill(ctx context.Context, n int) error {
 		if err := pause(ctx, time.Duration(100+rand.IntN(400))*time.Millisecond); err != nil {
 			return err
 		}
-		var pid int
 		for {
-			err := r.p.env.Pool.QueryRow(ctx, `
-				SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state = 'idle', random() LIMIT 1`).Scan(&pid)
+			pid, err := r.victim(ctx)
+			if err == nil {
+				err = syscall.Kill(pid, syscall.SIGKILL)
+			}
 			if err == nil {
 				break
 			}
-			if err := pause(ctx, 50*time.Millisecond); err != nil { // the server is still recovering
+			// The server is still recovering, or the process has ended by itself.
+			if err := pause(ctx, 50*time.Millisecond); err != nil {
 				return err
 			}
-		}
-		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !strings.HasPrefix(string(name), "postgres:") {
-			return fmt.Errorf("process %d (%.40q) is no process of Postgres", pid, name)
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return err
 		}
 		r.killed++
 	}
 	return nil
+}
+
+// victim finds a process of the drill's own Postgres, one at work before others.
+func (r *race) victim(ctx context.Context) (pid int, err error) {
+	err = r.p.env.Pool.QueryRow(ctx, `
+		SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY state = 'idle', random() LIMIT 1`).Scan(&pid)
+	if err != nil {
+		return 0, err
+	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && !strings.HasPrefix(string(name), "postgres:") {
+		err = fmt.Errorf("process %d is no process of Postgres", pid)
+	}
+	return pid, err
 }
 
 // how a hold is asked for.

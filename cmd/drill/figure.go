@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -38,23 +39,30 @@ func (f Figure) line() string {
 
 // Report prints figures as they come and writes them as JSON in the end.
 type Report struct {
+	mu      sync.Mutex
 	out     io.Writer
 	figures []Figure
 	broken  []string
 }
 
 func (r *Report) add(f Figure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.figures = append(r.figures, f)
 	fmt.Fprintln(r.out, f.line())
 }
 
 // note says something that is no figure.
 func (r *Report) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	fmt.Fprintf(r.out, "   "+format+"\n", args...)
 }
 
 // promise notes a broken promise when ok is false, and says it at once.
 func (r *Report) promise(ok bool, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !ok {
 		what := fmt.Sprintf(format, args...)
 		r.broken = append(r.broken, what)

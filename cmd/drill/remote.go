@@ -51,8 +51,8 @@ func remoteLogin(ctx context.Context, address string) (*administrator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.want(ctx, http.StatusOK, http.MethodPost, "/api/v1/staff/sessions", string(in), nil); err != nil {
-		return nil, fmt.Errorf("log in as %s (a one-time code works once; wait for the next or set ADMIN_LOGIN): %w", name, err)
+	if err := b.want(ctx, http.StatusCreated, http.MethodPost, "/api/v1/staff/sessions", string(in), nil); err != nil {
+		return nil, fmt.Errorf("log in as %s (a one-time code works once: wait half a minute, or set ADMIN_LOGIN): %w", name, err)
 	}
 	return &administrator{b}, nil
 }

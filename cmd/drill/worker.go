@@ -49,10 +49,13 @@ func (w *worker) kill() error {
 	if errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("the worker ended by itself: %w", <-w.done)
 	}
-	if err == nil {
-		_ = <-w.done // "signal: killed"
+	if err != nil {
+		return err
 	}
-	return err
+	if err := <-w.done; err == nil {
+		return errors.New("the worker ended by itself")
+	}
+	return nil // "signal: killed"
 }
 
 // stop ends the worker in order.
