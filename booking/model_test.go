@@ -24,6 +24,7 @@ type modelPerson struct {
 	visit   []string // their states
 	key     int
 	lastKey string
+	slots   []int64 // that lastKey was used for
 }
 
 func (p *modelPerson) open() (n int) {
@@ -84,7 +85,7 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					rt.Fatalf("hold: %v", err)
 				}
-				*p = modelPerson{id: p.id, state: StateHeld, series: s.ID, until: s.HoldUntil, key: p.key, lastKey: key}
+				*p = modelPerson{id: p.id, state: StateHeld, series: s.ID, until: s.HoldUntil, key: p.key, lastKey: key, slots: c.SlotIDs()}
 				for _, a := range s.Appointments {
 					p.visits, p.visit = append(p.visits, a.ID), append(p.visit, StateHeld)
 				}
@@ -94,7 +95,9 @@ func TestModel(t *testing.T) {
 				if p.lastKey == "" {
 					return
 				}
-				s, err := b.take(p.id, p.lastKey, pair(comirnaty), 1, 2)
+				_, err := b.take(p.id, p.lastKey, pair(comirnaty), -1, -2)
+				expect(rt, "same key, other slots", err, ErrKeyReused)
+				s, err := b.take(p.id, p.lastKey, pair(comirnaty), p.slots...)
 				if err != nil || s.ID != p.series {
 					rt.Fatalf("same key: %s, %v", s.ID, err)
 				}
