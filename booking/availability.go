@@ -92,7 +92,13 @@ type Availability struct {
 	Centres []CentreAvailability      `json:"centres"`
 	byID    map[string]int            // index in Centres
 	days    map[dayKey]map[string]int // free by product
+
+	unplanned bool // nothing is free because nothing was ever planned
 }
+
+// Unplanned reports that no plan was made yet: that nothing is free says
+// nothing. So it is for some seconds after the very first start.
+func (a *Availability) Unplanned() bool { return a.unplanned }
 
 type dayKey struct {
 	centre  string
@@ -173,6 +179,12 @@ func (s *Service) RefreshAvailability(ctx context.Context) (*Availability, error
 		p := &c.Products[i]
 		p.Free += r.Free
 		p.Days = append(p.Days, DayAvailability{Day: r.Day, Free: r.Free})
+	}
+	if len(rows) == 0 {
+		err := s.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM booking.plan WHERE made_at IS NOT NULL)`).Scan(&a.unplanned)
+		if err != nil {
+			return nil, err
+		}
 	}
 	s.available.Store(a)
 	return a, nil
