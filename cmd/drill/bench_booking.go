@@ -125,7 +125,7 @@ func (b *pairs) book(c *caller, slots []slotPair, due time.Time) error {
 	status, body, err := c.do(request(http.MethodPost, "/api/v1/appointments/hold",
 		fmt.Sprintf(`{"slot_ids":[%d,%d],"key":"drill-%d"}`, s.first, s.second, i), "Cookie", b.heads[i]))
 	if err != nil || status != http.StatusOK {
-		return errors.Join(err, fmt.Errorf("hold: %d %.300s", status, body))
+		return errors.Join(err, fmt.Errorf("hold: %d %.200q", status, body))
 	}
 	took := time.Since(due)
 	var series struct{ ID string }

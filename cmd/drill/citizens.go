@@ -142,7 +142,7 @@ func (cs *citizens) live(ctx context.Context, i int) error {
 	}
 	status, answer, err := b.call(ctx, http.MethodPost, "/rooms/"+room+"/leave", "")
 	if err == nil && status != http.StatusSeeOther {
-		err = fmt.Errorf("leave: status %d: %.300s", status, answer)
+		err = fmt.Errorf("leave: status %d: %.200q", status, answer)
 	}
 	return err
 }

@@ -366,7 +366,7 @@ func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *hel
 			return json.Unmarshal(answer, out)
 		}
 		if !x.race.kills || time.Now().After(give) {
-			return errors.Join(err, fmt.Errorf("%s: status %d: %.300s", path, status, answer))
+			return errors.Join(err, fmt.Errorf("%s: status %d: %.200q", path, status, answer))
 		}
 		x.race.doubts.Add(1)
 		if err := pause(ctx, 20*time.Millisecond+rand.N(100*time.Millisecond)); err != nil {

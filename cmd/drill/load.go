@@ -179,7 +179,7 @@ func always(req []byte, want int) func(*caller, int) error {
 func expect(c *caller, req []byte, want int) error {
 	status, body, err := c.do(req)
 	if err == nil && status != want {
-		err = fmt.Errorf("status %d, want %d: %.200s", status, want, body)
+		err = fmt.Errorf("status %d, want %d: %.200q", status, want, body)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"impfportal/citizen"
@@ -51,10 +52,18 @@ type browser struct {
 	jar  map[string]string
 }
 
-// newClient is the connection pool of many browsers.
+// newClient is the connection pool of many browsers. It opens no more than conns
+// connections and no more than the process may: portal and drill are one.
 func newClient(conns int) *http.Client {
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Timeout: callTimeout, CheckRedirect: stay, Transport: &http.Transport{MaxIdleConns: conns, MaxIdleConnsPerHost: conns, IdleConnTimeout: 20 * time.Second}}
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		conns = min(conns, max(16, int(min(files.Cur, 1<<20)-500)/2)) //nolint:gosec // bounded
+	}
+	return &http.Client{
+		Timeout:       callTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{MaxConnsPerHost: conns, MaxIdleConns: conns, MaxIdleConnsPerHost: conns, IdleConnTimeout: 20 * time.Second},
+	}
 }
 
 func newBrowser(addr string, client *http.Client) *browser {
@@ -105,7 +114,7 @@ func (b *browser) want(ctx context.Context, status int, method, path, body strin
 		return err
 	}
 	if got != status {
-		return fmt.Errorf("%s %s: status %d, want %d: %.300s", method, path, got, status, answer)
+		return fmt.Errorf("%s %s: status %d, want %d: %.200q", method, path, got, status, answer)
 	}
 	if out == nil {
 		return nil
