@@ -142,6 +142,9 @@ func (s *Service) showLine(c *web.Ctx) error {
 		p.Live = p.View == viewWaiting || p.View == viewTurn
 		p.Ticket, p.Ahead = ticket, st.Ahead(ticket.Index)
 		p.Wait = waitFor(c.T, p.Ahead, st.Pace)
+		if st.Trouble || st.Phase == Paused {
+			p.Wait = waitText{Kind: "unknown"} // nobody can say how long
+		}
 		p.Refresh = max(15, PollAfter(p.Ahead, st.Pace, st.Poll))
 	} else {
 		p.Wait = waitFor(c.T, st.Waiting, st.Pace)

@@ -61,7 +61,8 @@
       show("wr-turn", turn);
       show("wr-wait", !turn);
 
-      const ahead = aheadOf(s), e = estimate(ahead, s.pace), text = words(e);
+      const still = s.trouble || s.phase === "paused" || s.phase === "closed"; // nobody can say how long
+      const ahead = aheadOf(s), e = still ? { low: 0, high: 0 } : estimate(ahead, s.pace), text = words(e);
       byId("wr-ahead").textContent = number.format(ahead);
       byId("wr-estimate").textContent = text;
       const best = e.high || Infinity;
