@@ -214,6 +214,7 @@ export async function run(story) {
   const browser = await launch();
   try {
     await story(browser);
+    for (const p of people) assertNothingWrong(p, 'at the end');
     ok('everything');
   } catch (error) {
     console.error(`FAILED ${error.stack || error}`);
