@@ -113,12 +113,12 @@ CREATE TABLE retention.policy (
     PRIMARY KEY (key, effective_from)
 );
 INSERT INTO retention.policy (key, effective_from, keep_days, why, set_by, set_at) VALUES
-    ('registration', '2020-12-01',   14, 'Registrations without an appointment: 14 days', 'default', '2020-12-01'),
-    ('registration', '2021-02-01',  183, 'Registrations without an appointment: six months', 'default', '2020-12-01'),
-    ('after-vaccination', '2020-12-01', 30, 'Registration after the last dose of the series', 'default', '2020-12-01'),
-    ('treatment', '2020-12-01', 3653, 'Section 630f BGB: ten years', 'default', '2020-12-01'),
-    ('messages', '2020-12-01', 30, 'Delivered messages', 'default', '2020-12-01'),
-    ('technical', '2020-12-01', 14, 'Finished tasks, progress, expired sessions', 'default', '2020-12-01');
+    ('registration', '2020-12-01',   14, 'Registrierungen ohne Termin: 14 Tage', 'default', '2020-12-01'),
+    ('registration', '2021-02-01',  183, 'Registrierungen ohne Termin: sechs Monate', 'default', '2020-12-01'),
+    ('after-vaccination', '2020-12-01', 30, 'Registrierung nach der letzten Impfung der Serie', 'default', '2020-12-01'),
+    ('treatment', '2020-12-01', 3653, 'Paragraf 630f BGB: zehn Jahre', 'default', '2020-12-01'),
+    ('messages', '2020-12-01', 30, 'Zugestellte Nachrichten', 'default', '2020-12-01'),
+    ('technical', '2020-12-01', 14, 'Erledigte Aufgaben, Fortschritte, abgelaufene Anmeldungen', 'default', '2020-12-01');
 CREATE TABLE retention.run (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     rule        text        NOT NULL,
