@@ -52,7 +52,7 @@ INSERT INTO yardstick.key (id, wrapped, master, created_at) VALUES (gen_random_u
 INSERT INTO yardstick.person (id, key_id, programme_id, group_code, state, identity_year, identity_month, identity_day, postcode_index, sealed, registered_at, keep_from)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'covid-19', '1', 'active', decode(md5(random()::text), 'hex'), decode(substr(md5(random()::text), 1, 16), 'hex'),
   decode(substr(md5(random()::text), 1, 16), 'hex'), decode(md5(random()::text), 'hex'), decode(repeat(md5(random()::text), 24), 'hex'), now(), now());
-INSERT INTO yardstick.login (case_number, person_id, secret_mac, created_at) VALUES (translate(upper(substr(md5(random()::text), 1, 10)), 'ILOU', '1100'), gen_random_uuid(), decode(repeat(md5(random()::text), 2), 'hex'), now());
+INSERT INTO yardstick.login (case_number, person_id, secret_mac, created_at) VALUES (translate(upper(substr(md5(random()::text), 1, 10)), 'ILOU', '1100'), gen_random_uuid(), decode(repeat(md5(random()::text), 2), 'hex'), now()) ON CONFLICT DO NOTHING;
 INSERT INTO yardstick.outbox (kind, payload) VALUES ('citizen.registered', '{"person_id": "0176f000-0000-7000-8000-000000000011"}');
 INSERT INTO yardstick.entry (at, actor, role, action, subject, after) VALUES (now(), 'citizen', '', 'citizen.registered', 'person:0176f000-0000-7000-8000-000000000011', '{"programme": "covid-19", "group": "1"}');
 COMMIT;
