@@ -59,15 +59,20 @@ func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Pers
 	if len(products) == 0 {
 		return nil, &IneligibleError{ReasonAge}
 	}
+	ids := make([]string, len(products))
+	for i, product := range products {
+		ids[i] = product.ID
+	}
+	rules, err := programme.SeriesOf(ctx, q, ids, today)
+	if err != nil {
+		return nil, err
+	}
 	var list []Entitlement
 	complete := false
 	for _, product := range products {
-		rule, err := programme.SeriesFor(ctx, q, product.ID, today)
-		if errors.Is(err, programme.ErrNoRule) {
+		rule, ok := rules[product.ID]
+		if !ok {
 			continue
-		}
-		if err != nil {
-			return nil, err
 		}
 		e, ok, done := entitle(product.ID, rule, last, recovered)
 		complete = complete || done

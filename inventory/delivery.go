@@ -116,11 +116,11 @@ func (s *Service) PlanDelivery(ctx context.Context, tx pgx.Tx, n NewDelivery, by
 		return "", fmt.Errorf("%w: delivery", ErrInvalid)
 	}
 	if _, err := programme.ProductByID(ctx, tx, n.ProductID); err != nil {
-		return "", fmt.Errorf("%w: product", ErrNotFound)
+		return "", missing("product", err)
 	}
 	if n.Place != Central {
 		if _, err := centre.Get(ctx, tx, n.Place.CentreID()); err != nil {
-			return "", fmt.Errorf("%w: place", ErrNotFound)
+			return "", missing("place", err)
 		}
 	}
 	now := s.now()

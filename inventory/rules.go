@@ -44,7 +44,7 @@ func (s *Service) SetDosesPerVial(ctx context.Context, tx pgx.Tx, productID stri
 		return fmt.Errorf("%w: doses per vial", ErrInvalid)
 	}
 	if _, err := programme.ProductByID(ctx, tx, productID); err != nil {
-		return fmt.Errorf("%w: product", ErrNotFound)
+		return missing("product", err)
 	}
 	day, now := clock.Day(from), s.now()
 	type rule struct {

@@ -3,15 +3,18 @@ package inventory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/jobs"
 	"impfportal/internal/pg"
+	"impfportal/programme"
 )
 
 var (
@@ -108,4 +111,13 @@ type PlannedDelivery struct {
 	ProductID string    `json:"product_id"`
 	Day       time.Time `json:"day"`
 	Vials     int       `json:"vials"`
+}
+
+// missing says that a product or place that was named is not there. Other
+// troubles of looking it up stay what they are.
+func missing(what string, err error) error {
+	if errors.Is(err, programme.ErrNotFound) || errors.Is(err, centre.ErrNotFound) {
+		return fmt.Errorf("%w: %s", ErrNotFound, what)
+	}
+	return fmt.Errorf("look up %s: %w", what, err)
 }

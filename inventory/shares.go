@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +24,7 @@ type Shares struct {
 // vials stay too. Every centre gets of every lot as evenly as it goes.
 func (s *Service) EqualShares(ctx context.Context, tx pgx.Tx, productID, why string, by By) (Shares, error) {
 	if _, err := programme.ProductByID(ctx, tx, productID); err != nil {
-		return Shares{}, fmt.Errorf("%w: product", ErrNotFound)
+		return Shares{}, missing("product", err)
 	}
 	centres, err := centre.List(ctx, tx)
 	if err != nil {

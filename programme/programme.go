@@ -107,17 +107,40 @@ func ProductByID(ctx context.Context, q pg.Querier, id string) (Product, error) 
 // SeriesFor returns the series rule of a product in force on the day of on, or
 // ErrNoRule.
 func SeriesFor(ctx context.Context, q pg.Querier, productID string, on time.Time) (Series, error) {
-	var s Series
-	err := q.QueryRow(ctx, `
-		SELECT doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3::int) END, plan_days
-		FROM programme.series_rule
-		WHERE product_id = $1 AND valid_from <= $2
-		ORDER BY valid_from DESC LIMIT 1`, productID, clock.Day(on), NoUpperLimit).
-		Scan(&s.Doses, &s.MinDays, &s.MaxDays, &s.PlanDays)
-	if pg.NoRows(err) {
+	rules, err := SeriesOf(ctx, q, []string{productID}, on)
+	if err != nil {
+		return Series{}, err
+	}
+	s, ok := rules[productID]
+	if !ok {
 		return s, fmt.Errorf("%w: series of %s", ErrNoRule, productID)
 	}
-	return s, err
+	return s, nil
+}
+
+// SeriesOf returns the series rules of several products in force on the day of
+// on. A product without a rule is not in the answer.
+func SeriesOf(ctx context.Context, q pg.Querier, productIDs []string, on time.Time) (map[string]Series, error) {
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT ON (product_id)
+			product_id, doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3::int) END, plan_days
+		FROM programme.series_rule
+		WHERE product_id = ANY($1) AND valid_from <= $2
+		ORDER BY product_id, valid_from DESC`, productIDs, clock.Day(on), NoUpperLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := make(map[string]Series, len(productIDs))
+	for rows.Next() {
+		var product string
+		var s Series
+		if err := rows.Scan(&product, &s.Doses, &s.MinDays, &s.MaxDays, &s.PlanDays); err != nil {
+			return nil, err
+		}
+		out[product] = s
+	}
+	return out, rows.Err()
 }
 
 // AllowedProducts returns the products of a programme that somebody born on

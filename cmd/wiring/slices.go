@@ -304,10 +304,13 @@ func (s *Slices) Seed(ctx context.Context) error {
 		}
 		return nil
 	})
+	if ctx.Err() != nil {
+		return nil // stopped meanwhile: the next start begins again
+	}
 	if err != nil {
 		return fmt.Errorf("demo state: %w", err)
 	}
-	if err := s.Staff.SeedDemo(ctx, map[string]string{"zentrum": "leipzig", "team": mobileteams.DemoTeam1}); err != nil {
+	if err := s.Staff.SeedDemo(ctx, map[string]string{"zentrum": "leipzig", "team": mobileteams.DemoTeam1}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("demo accounts: %w", err)
 	}
 	return nil
