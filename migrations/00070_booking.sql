@@ -125,6 +125,8 @@ CREATE TABLE booking.appointment (
 CREATE UNIQUE INDEX appointment_one_active ON booking.appointment (person_id, programme_id, dose_number) WHERE state IN ('held', 'confirmed', 'here');
 CREATE INDEX appointment_series ON booking.appointment (series_id);
 CREATE INDEX appointment_day ON booking.appointment (centre_id, day);
+-- Each hold asks for the last dose that the person was given here.
+CREATE INDEX appointment_done ON booking.appointment (person_id, programme_id, dose_number) WHERE state = 'done';
 
 -- The first thing a hold writes: the same key gets the same series again.
 CREATE TABLE booking.idempotency (
