@@ -3,7 +3,6 @@ package booking
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -380,9 +379,18 @@ func (s *Service) postLane(c *web.Ctx) error {
 
 // postPlan makes all plans anew; the page that follows shows how far it is.
 func (s *Service) postPlan(c *web.Ctx) error {
-	p, run, err := s.startReplanAll(c.Std(), c.Actor())
+	p, err := s.planInBackground(c)
 	if err != nil {
 		return err
+	}
+	return c.See("/admin/progress/" + p)
+}
+
+// planInBackground plans all centres and returns the id of its progress.
+func (s *Service) planInBackground(c *web.Ctx) (progressID string, err error) {
+	p, run, err := s.startReplanAll(c.Std(), c.Actor())
+	if err != nil {
+		return "", err
 	}
 	ctx := context.WithoutCancel(c.Std()) // c itself is gone when the page is out
 	s.background.Go(func() {
@@ -390,7 +398,7 @@ func (s *Service) postPlan(c *web.Ctx) error {
 			s.Log.Error("plan all", "err", err)
 		}
 	})
-	return c.See(fmt.Sprintf("/admin/progress/%s", p))
+	return p, nil
 }
 
 // shortfallView lists what is missing.
