@@ -34,6 +34,9 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/staff/sessions", API: web.JSON("Log staff in with password and one-time code", s.apiLogin)},
 		{Method: http.MethodDelete, Path: "/api/v1/staff/sessions", Roles: web.StaffRoles, API: web.JSON("Log staff out", s.apiLogout)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/staff", Roles: admin, API: web.JSON("List accounts", s.apiList)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/staff", Roles: admin, API: web.JSON("Make an account; answers the secret of its one-time codes once", s.apiCreate)},
+		{Method: http.MethodPatch, Path: "/api/v1/admin/staff/:id", Roles: admin, API: web.JSON("Disable or enable an account", s.apiDisable)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/staff/:id/renew", Roles: admin, API: web.JSON("New password and new one-time secret", s.apiRenew)},
 	}
 	if s.demo {
 		r = append(r, web.Route{Method: http.MethodGet, Path: "/dev/logins", Nav: "staff.demo.title", Handle: s.demoPage})
@@ -219,68 +222,6 @@ func (s *Service) demoPage(c *web.Ctx) error {
 type demoView struct {
 	Logins   []DemoLogin
 	Password string
-}
-
-// LoginIn is the body of a staff login.
-type LoginIn struct {
-	Login    string `json:"login"`
-	Password string `json:"password"`
-	Code     string `json:"code" doc:"six digits of the authenticator"`
-}
-
-// SessionOut is a started session.
-type SessionOut struct {
-	Token     string   `json:"token" doc:"send as 'Authorization: Bearer'"`
-	Roles     []string `json:"roles"`
-	Scope     string   `json:"scope" doc:"centre or team; empty = all"`
-	ExpiresIn int      `json:"expires_in" doc:"seconds"`
-}
-
-// HTTPStatus says that something was made.
-func (SessionOut) HTTPStatus() int { return http.StatusCreated }
-
-func (s *Service) apiLogin(c *web.Ctx, in LoginIn) (SessionOut, error) {
-	u, err := s.Login(c.Std(), in.Login, in.Password, in.Code, c.Network())
-	switch {
-	case errors.Is(err, ErrTooMany):
-		return SessionOut{}, web.Fail(http.StatusTooManyRequests, "staff.error.too_many")
-	case errors.Is(err, ErrLogin):
-		return SessionOut{}, web.Fail(http.StatusUnauthorized, "staff.error.refused")
-	case err != nil:
-		return SessionOut{}, err
-	}
-	token, err := c.Login(c.Std(), u, sessionTTL)
-	out := SessionOut{Token: token, Scope: u.Scope, ExpiresIn: int(sessionTTL.Seconds())}
-	for _, r := range u.Roles {
-		out.Roles = append(out.Roles, string(r))
-	}
-	return out, err
-}
-
-func (s *Service) apiLogout(c *web.Ctx, _ struct{}) (struct{}, error) { return struct{}{}, c.Logout() }
-
-// AccountsOut lists accounts.
-type AccountsOut struct {
-	Accounts []AccountOut `json:"accounts"`
-}
-
-// AccountOut is an account without anything secret.
-type AccountOut struct {
-	ID       string   `json:"id"`
-	Login    string   `json:"login"`
-	Name     string   `json:"name"`
-	Roles    []string `json:"roles"`
-	Scope    string   `json:"scope"`
-	Disabled bool     `json:"disabled"`
-}
-
-func (s *Service) apiList(c *web.Ctx, _ struct{}) (AccountsOut, error) {
-	accounts, err := List(c.Std(), s.pool)
-	out := AccountsOut{Accounts: []AccountOut{}}
-	for _, a := range accounts {
-		out.Accounts = append(out.Accounts, AccountOut{a.ID, a.Login, a.Name, a.Roles, a.Scope, a.DisabledAt != nil})
-	}
-	return out, err
 }
 
 // NameOf returns the name of an account, for pages that show who did something;

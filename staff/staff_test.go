@@ -208,3 +208,38 @@ func TestAPI(t *testing.T) {
 		t.Errorf("after logout: %d", ans.Status)
 	}
 }
+
+func TestAdminAPI(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	adm := b.app.Another()
+	adm.LoginAs(web.User{Kind: "staff", ID: "00000000-0000-7000-8000-000000000001", Name: "Ada", Roles: []web.Role{web.RoleAdmin}})
+	var made staff.SecretOut
+	in := staff.AccountIn{Login: "Berta", Name: "Berta", Password: password, Roles: []string{"agent"}}
+	if ans := adm.JSON("POST", "/api/v1/admin/staff", in, &made); ans.Status != 201 || made.Secret == "" {
+		t.Fatalf("create: %d %s", ans.Status, ans.Body)
+	}
+	if ans := adm.JSON("POST", "/api/v1/admin/staff", in, nil); ans.Status != 422 {
+		t.Errorf("the same login twice: %d", ans.Status)
+	}
+	if ans := adm.JSON("POST", "/api/v1/admin/staff", staff.AccountIn{Login: "c"}, nil); ans.Status != 422 {
+		t.Errorf("nothing in it: %d", ans.Status)
+	}
+	path := "/api/v1/admin/staff/" + made.ID
+	for _, c := range []struct {
+		path     string
+		disabled bool
+		want     int
+	}{{path, true, 204}, {path, true, 404}, {path, false, 204}, {"/api/v1/admin/staff/x", true, 404}, {"/api/v1/admin/staff/00000000-0000-7000-8000-000000000001", true, 409}} {
+		if ans := adm.JSON("PATCH", c.path, staff.DisableIn{Disabled: c.disabled}, nil); ans.Status != c.want {
+			t.Errorf("%+v: %d", c, ans.Status)
+		}
+	}
+	before := made.Secret
+	if ans := adm.JSON("POST", path+"/renew", staff.RenewIn{Password: "short"}, nil); ans.Status != 422 {
+		t.Errorf("short password: %d", ans.Status)
+	}
+	if ans := adm.JSON("POST", path+"/renew", staff.RenewIn{Password: password + "!"}, &made); ans.Status != 201 || made.Secret == before {
+		t.Errorf("renew: %d", ans.Status)
+	}
+}
