@@ -22,13 +22,42 @@ type Phase string
 const (
 	Scheduled Phase = "scheduled"
 	PreQueue  Phase = "pre-queue"
+	Drawing   Phase = "drawing" // the pre-queue has closed, its order is not yet known
 	Open      Phase = "open"
 	Paused    Phase = "paused"
 	Closed    Phase = "closed"
 )
 
 // TakesPlaces reports whether somebody may join the line in this phase.
-func (p Phase) TakesPlaces() bool { return p == PreQueue || p == Open || p == Paused }
+func (p Phase) TakesPlaces() bool {
+	return p == PreQueue || p == Drawing || p == Open || p == Paused
+}
+
+// Plan is a planned opening; nil = not planned. Without PreQueueFrom the room
+// opens without a pre-queue.
+type Plan struct{ PreQueueFrom, OpensAt, ClosesAt *time.Time }
+
+// Beacon is where a draw takes its public value from.
+type Beacon string
+
+// The beacons. NoBeacon and LocalBeacon mean that the operator is trusted, and
+// what is published says so.
+const (
+	NoBeacon      Beacon = "none"
+	LocalBeacon   Beacon = "local"   // made by the portal itself: for drills
+	DrandBeacon   Beacon = "drand"   // a round of the League of Entropy, named by its number
+	LotteryBeacon Beacon = "lottery" // the numbers of a public lottery, entered by two administrators
+)
+
+// Challenge says when newcomers must prove work.
+type Challenge string
+
+// The settings of Challenge.
+const (
+	ChallengeAuto Challenge = "auto" // while the verdict says machines
+	ChallengeOn   Challenge = "on"
+	ChallengeOff  Challenge = "off"
+)
 
 // Text is one text per language, keyed by "de", "en" ...
 type Text map[string]string
@@ -52,6 +81,13 @@ type Room struct {
 	PassLength time.Duration
 	Grace      time.Duration // how long an invitation keeps a seat free
 	Message    Text          // told to everybody in the line
+	Login      bool          // one place per case number
+	Draw       bool          // the order of the pre-queue is drawn
+	Beacon     Beacon        // what the draw mixes in
+	BeaconName string        // lottery: which drawing, in words for everybody
+	Plan       Plan
+	Hotline    int       // percent of the rate, for those whom the hotline sends
+	Challenge  Challenge // when newcomers must prove work
 	Version    int64         // grows with every change
 	ChangedAt  time.Time
 
@@ -79,7 +115,8 @@ const (
 )
 
 const roomColumns = `r.id, r.name, r.groups, r.phase, r.rate_per_minute, r.active_bound, r.pass_seconds, r.grace_seconds,
-	r.message, r.version, r.changed_at, l.epoch, l.generation`
+	r.message, r.login, r.draw, r.beacon, r.beacon_name, r.prequeue_from, r.opens_at, r.closes_at, r.hotline_percent, r.challenge,
+	r.version, r.changed_at, l.epoch, l.generation`
 
 func scanRoom(row pgx.CollectableRow) (Room, error) {
 	var (
@@ -87,7 +124,9 @@ func scanRoom(row pgx.CollectableRow) (Room, error) {
 		name, message []byte
 		pass, grace   int
 	)
-	err := row.Scan(&r.ID, &name, &r.Groups, &r.Phase, &r.Rate, &r.Bound, &pass, &grace, &message, &r.Version, &r.ChangedAt, &r.Epoch, &r.Generation)
+	err := row.Scan(&r.ID, &name, &r.Groups, &r.Phase, &r.Rate, &r.Bound, &pass, &grace,
+		&message, &r.Login, &r.Draw, &r.Beacon, &r.BeaconName, &r.Plan.PreQueueFrom, &r.Plan.OpensAt, &r.Plan.ClosesAt, &r.Hotline, &r.Challenge,
+		&r.Version, &r.ChangedAt, &r.Epoch, &r.Generation)
 	if err != nil {
 		return Room{}, err
 	}

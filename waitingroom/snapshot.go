@@ -25,6 +25,25 @@ type State struct {
 	Pace    Pace       `json:"pace" doc:"places per minute, at worst and at best"`
 	Poll    PollAdvice `json:"poll" doc:"seconds after which to ask again"`
 	Message Text       `json:"message" doc:"from the administration, by language"`
+
+	Login         bool       `json:"login,omitempty" doc:"one place per case number"`
+	PreQueueFrom  *time.Time `json:"prequeue_from,omitempty" doc:"from when places are given out, all equal until the opening"`
+	OpensAt       *time.Time `json:"opens_at,omitempty"`
+	ClosesAt      *time.Time `json:"closes_at,omitempty"`
+	Draw          *DrawState `json:"draw,omitempty" doc:"of the places of cohort 1"`
+	BehindServing int64      `json:"behind_serving,omitempty" doc:"as serving, for the places of cohort 2"`
+	Challenge     bool       `json:"challenge,omitempty" doc:"a place in the line wants a proof of work now"`
+	Left          *int64     `json:"left,omitempty" doc:"how many people could still get what is behind the room, as far as known"`
+}
+
+// DrawState is what a browser needs to work out its place: before the opening
+// only that there will be a draw, then everything.
+type DrawState struct {
+	Tickets   int64      `json:"tickets,omitempty" doc:"places that took part"`
+	LastIndex int64      `json:"last_index,omitempty"`
+	Gaps      [][2]int64 `json:"gaps,omitempty" doc:"indexes below last_index that nobody holds"`
+	Key       string     `json:"key,omitempty" doc:"of the permutation, 64 hexadecimal digits, once it is revealed"`
+	BeaconDue *time.Time `json:"beacon_due,omitempty" doc:"when the public value is expected"`
 }
 
 // snapshot is one immutable answer, ready in all its forms. It holds nothing

@@ -46,8 +46,16 @@ func HashKey(key string) (h KeyHash, ok bool) {
 // Equal compares in constant time.
 func (h KeyHash) Equal(o KeyHash) bool { return subtle.ConstantTimeCompare(h[:], o[:]) == 1 }
 
-// Place is what a ticket and its pass have in common. Cohort 0 is the live
-// line, numbered in order of arrival.
+// The cohorts of places. Live and drawn ones share one count of indexes; the
+// others have their own.
+const (
+	CohortLive    = 0 // order of arrival
+	CohortDrawn   = 1 // came before the opening: the order is drawn
+	CohortBehind  = 2 // taken without proof of work while machines came: after everybody else
+	CohortInvited = 3 // sent by the hotline
+)
+
+// Place is what a ticket and its pass have in common.
 type Place struct {
 	Room   string
 	Epoch  int64
