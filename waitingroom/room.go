@@ -88,7 +88,7 @@ type Room struct {
 	Plan       Plan
 	Hotline    int       // percent of the rate, for those whom the hotline sends
 	Challenge  Challenge // when newcomers must prove work
-	Version    int64         // grows with every change
+	Version    int64     // grows with every change
 	ChangedAt  time.Time
 
 	Epoch      int64 // tickets of another epoch are void

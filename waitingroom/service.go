@@ -17,6 +17,7 @@ import (
 
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
+	"impfportal/waitingroom/draw"
 )
 
 // refreshEvery is how often a replica reads the valve, ticks, and renews its
@@ -60,6 +61,8 @@ type view struct {
 	snap  atomic.Pointer[snapshot]
 	line  atomic.Pointer[Figures]
 
+	lot   atomic.Pointer[draw.Lot] // the drawn order of this epoch's pre-queue; nil = none is revealed
+
 	mu    sync.Mutex
 	epoch int64
 	seen  int64 // highest index that this replica has seen given out in epoch
@@ -86,8 +89,14 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("refresh", "err", err)
 		}
-		// A little jitter keeps the replicas from ticking in the same instant.
-		wait := time.NewTimer(refreshEvery - 50*time.Millisecond + rand.N(100*time.Millisecond))
+		// A little jitter keeps the replicas from ticking in the same instant; what
+		// is planned happens at its moment.
+		pause := refreshEvery - 50*time.Millisecond + rand.N(100*time.Millisecond)
+		now := s.roomNow()
+		if next := s.nextPlanned(now); !next.IsZero() {
+			pause = min(pause, max(next.Sub(now), time.Millisecond))
+		}
+		wait := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -104,14 +113,20 @@ func (s *Service) Refresh(ctx context.Context) error {
 	defer s.refreshing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	loadErr := s.load(ctx)
 	var errs []error
-	if loadErr != nil {
-		errs = append(errs, loadErr)
+	for _, step := range []func(context.Context) error{s.load, s.followPlans, s.conductDraws} {
+		if err := step(ctx); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, v := range s.rooms.Load().views {
 		if err := s.refreshRoom(ctx, v); err != nil {
 			errs = append(errs, fmt.Errorf("room %s: %w", v.id, err))
+		}
+	}
+	for _, step := range []func(context.Context) error{s.noteMinutes, s.watchArrivals} {
+		if err := step(ctx); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	s.refreshed.Store(time.Now().UnixNano())
@@ -182,7 +197,7 @@ func (s *Service) load(ctx context.Context) error {
 	if !maps.Equal(old.views, next.views) || !maps.Equal(old.guard, next.guard) {
 		s.rooms.Store(next)
 	}
-	return nil
+	return s.loadLots(ctx)
 }
 
 // learn takes r over unless something newer is known.
@@ -212,6 +227,28 @@ func (v *view) knownAndSeen() (Room, int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return *v.known.Load(), v.seen
+}
+
+// roomNow is the time that decides: see [Service.offset].
+func (s *Service) roomNow() time.Time { return s.now() }
+
+// position returns where a place stands in the line; known is false while the
+// draw that decides it is not over, and for places outside the line.
+func (s *Service) position(v *view, p Place) (pos int64, known bool) {
+	switch p.Cohort {
+	case CohortLive:
+		return p.Index, true
+	case CohortDrawn:
+		if lot := v.lot.Load(); lot != nil {
+			return lot.Place(p.Index)
+		}
+	}
+	return 0, false
+}
+
+// setGaps puts the gaps of a line into Redis.
+func (s *Service) setGaps(ctx context.Context, v *view, gaps []Gap) error {
+	return s.rdb.HSet(ctx, v.key("s"), "gaps", formatGaps(gaps)).Err()
 }
 
 // view finds a room that this replica knows; it returns ErrNoRoom.
