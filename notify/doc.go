@@ -22,6 +22,11 @@
 //
 //	any of them, when the person's key was destroyed before: void
 //
+// A message about the end of a registration is for somebody whose key is
+// destroyed in the same transaction. It is sealed under a key of its own (a
+// Recipient without KeyID); that key is destroyed with the message, after the
+// period for messages at the latest, delivered or not.
+//
 // # Exactly one delivery, as far as the outside allows
 //
 // The state 'sending' is committed before the outside is asked, and what it

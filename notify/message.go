@@ -5,9 +5,12 @@ import (
 	"strings"
 )
 
-// Recipient is where a person can be reached. Everything is optional but KeyID.
+// Recipient is where a person can be reached. Everything is optional.
 type Recipient struct {
-	KeyID  string // vault key of the person: the message is sealed under it
+	// KeyID is the person's vault key: the message is sealed under it and ends
+	// with it. Empty for somebody whose registration ends in this moment: the
+	// message gets a key of its own, which ends with the message.
+	KeyID  string
 	Email  string
 	Phone  string   // E.164, as +4934112345; SMS go to mobile numbers only
 	Postal *Address // nil when not known

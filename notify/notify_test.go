@@ -465,7 +465,7 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(now time.Time) {
-		for _, r := range RetentionRules() {
+		for _, r := range b.RetentionRules() {
 			b.inTx(t, func(tx pgx.Tx) error { _, err := r.Run(ctx, tx, now, 30*24*time.Hour, 10); return err })
 		}
 	}

@@ -112,9 +112,10 @@ func ways(to Recipient, m Message) ([]way, error) {
 // it, in tx: e-mail and SMS both when both are known; a letter when neither is,
 // or when m.ByPost. That nobody can be reached is no error: such a row fails
 // where staff see it. It returns vault.ErrDestroyed when the person is deleted,
-// and ErrTooLong.
+// and ErrTooLong. Without a KeyID the message outlives the person's key: see
+// Recipient.
 func (s *Service) Send(ctx context.Context, tx pgx.Tx, to Recipient, m Message) error {
-	key, err := s.cfg.Vault.Open(ctx, tx, to.KeyID)
+	key, err := s.keyFor(ctx, tx, to.KeyID)
 	if err != nil {
 		return fmt.Errorf("notify %s: %w", m.Kind, err)
 	}
@@ -124,14 +125,22 @@ func (s *Service) Send(ctx context.Context, tx pgx.Tx, to Recipient, m Message) 
 	}
 	now := s.cfg.Now().UTC()
 	for _, w := range list {
-		if err := s.insert(ctx, tx, key, m.Kind, w, now); err != nil {
+		if err := s.insert(ctx, tx, key, to.KeyID == "", m.Kind, w, now); err != nil {
 			return fmt.Errorf("notify %s by %s: %w", m.Kind, w.channel, err)
 		}
 	}
 	return nil
 }
 
-func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, kind string, w way, now time.Time) error {
+// keyFor opens the person's key, or makes one that all ways of a message share.
+func (s *Service) keyFor(ctx context.Context, tx pgx.Tx, keyID string) (vault.Key, error) {
+	if keyID == "" {
+		return s.cfg.Vault.NewKey(ctx, tx)
+	}
+	return s.cfg.Vault.Open(ctx, tx, keyID)
+}
+
+func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, own bool, kind string, w way, now time.Time) error {
 	if w.channel == ChannelLetter && len(w.content.PDF) == 0 {
 		letter, err := s.plainLetter(w.content, now)
 		if errors.Is(err, pdf.ErrAddress) {
@@ -155,9 +164,9 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, kind str
 		parts = w.size.Parts
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO notify.message (id, key_id, kind, channel, state, sealed, coding, parts, error, created_at, queued_at, done_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`,
-		mid, key.ID, kind, w.channel, state, sealed, w.size.Coding, parts, w.failed, now, done)
+		INSERT INTO notify.message (id, key_id, own_key, kind, channel, state, sealed, coding, parts, error, created_at, queued_at, done_at)
+		VALUES ($1, $2, $12, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`,
+		mid, key.ID, kind, w.channel, state, sealed, w.size.Coding, parts, w.failed, now, done, own)
 	if err != nil || state == StateFailed || w.channel == ChannelLetter {
 		return err
 	}

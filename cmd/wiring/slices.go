@@ -96,7 +96,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Inventory = inventory.New(pool, now, log)
 	s.Citizen = citizen.New(citizen.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
-		Bookings: booking.Standing, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
+		Bookings: booking.Standing, CancelBookings: booking.CancelStanding, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
@@ -164,7 +164,7 @@ func (s *Slices) buildRetention() {
 	}
 	add(programme.RetentionRules(), programme.RetentionExempt())
 	add(centre.RetentionRules(), centre.RetentionExempt())
-	add(notify.RetentionRules(), notify.RetentionExempt())
+	add(s.Notify.RetentionRules(), notify.RetentionExempt())
 	add(s.Citizen.RetentionRules(), s.Citizen.RetentionExempt())
 	add(inventory.RetentionRules(), inventory.RetentionExempt())
 	add(waitingroom.RetentionRules(), waitingroom.RetentionExempt())
