@@ -49,7 +49,6 @@ func (e *TakenError) Is(target error) bool { return target == ErrSlotTaken }
 
 // Reasons of an IneligibleError.
 const (
-	ReasonChecking = "checking" // the registration is being clarified
 	ReasonGroup    = "group"    // the priority group is not open
 	ReasonAge      = "age"      // no product is allowed at that age
 	ReasonComplete = "complete" // all doses were given

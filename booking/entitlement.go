@@ -2,7 +2,6 @@ package booking
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"impfportal/citizen"
@@ -27,14 +26,10 @@ type given struct {
 	Day       time.Time
 }
 
-// entitlements applies the rules of the day: registration, priority group, age
-// limits, doses already given. It returns *IneligibleError when nothing is left.
+// entitlements applies the rules of the day: priority group, age limits, doses
+// already given. A registration that is being clarified has the same as any
+// other. It returns *IneligibleError when nothing is left.
 func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Person) ([]Entitlement, error) {
-	if err := p.MayBook(); errors.Is(err, citizen.ErrChecking) {
-		return nil, &IneligibleError{ReasonChecking}
-	} else if err != nil {
-		return nil, err
-	}
 	now := s.Now()
 	today := clock.Day(now)
 	open, err := programme.GroupOpen(ctx, q, p.ProgrammeID, p.GroupCode, now)

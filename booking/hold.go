@@ -211,20 +211,14 @@ func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) 
 		if err != nil {
 			return err
 		}
-		var freed int
-		if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3)`, now, seriesID, personID).Scan(&freed); err != nil || freed == 0 {
+		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, By{Actor: actor})
+		if err != nil || freed == 0 {
 			return err
 		}
 		if before.ConfirmedAt != nil {
 			if err := cancelled.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
 				return err
 			}
-		}
-		if err := audit.Write(ctx, tx, now, audit.Entry{
-			Actor: actor, Action: "booking.cancel",
-			Subject: "series:" + seriesID, Before: map[string]any{"state": before.State}, After: map[string]any{"freed": freed},
-		}); err != nil {
-			return err
 		}
 		if err := citizen.Touch(ctx, tx, personID, now); err != nil {
 			return err
@@ -233,6 +227,58 @@ func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) 
 		return want(ctx, tx, before.CentreID, before.ProductID)
 	})
 	return engineError(err)
+}
+
+// giveBack cancels what a series has open and writes down who did it. Whoever
+// calls it wants a new plan after everything else.
+func giveBack(ctx context.Context, tx pgx.Tx, now time.Time, seriesID, personID, state string, by By) (freed int, err error) {
+	if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3)`, now, seriesID, personID).Scan(&freed); err != nil || freed == 0 {
+		return 0, err
+	}
+	return freed, audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "booking.cancel",
+		Subject: "series:" + seriesID, Before: map[string]any{"state": state}, After: map[string]any{"freed": freed},
+	})
+}
+
+// CancelStanding cancels whatever the person has held or confirmed, in the
+// transaction of the caller, who ends the registration, has locked it FOR
+// UPDATE (so no hold is under way) and tells the person. It returns
+// citizen.ErrHere while the person is at the centre. Others lock a series
+// before the registration, so it does not wait for them: pg.IsLockTimeout says
+// that somebody moves the series in this moment, and the caller begins anew.
+func CancelStanding(ctx context.Context, tx pgx.Tx, now time.Time, personID, actor, role string) error {
+	rows, err := tx.Query(ctx, `
+		SELECT id::text, state, centre_id, product_id FROM booking.series
+		WHERE person_id = $1 AND state IN ('held', 'confirmed') ORDER BY id FOR UPDATE NOWAIT`, personID)
+	if err != nil {
+		return err
+	}
+	type standing struct{ ID, State, CentreID, ProductID string }
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[standing])
+	if err != nil {
+		return err
+	}
+	// Asked after the lock: checking in takes it as well.
+	var here bool
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking.appointment WHERE person_id = $1 AND state = 'here')`, personID).Scan(&here)
+	if err != nil {
+		return err
+	}
+	if here {
+		return citizen.ErrHere
+	}
+	for _, x := range list {
+		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, By{actor, role}); err != nil {
+			return engineError(err)
+		}
+	}
+	for _, x := range list {
+		if err := want(ctx, tx, x.CentreID, x.ProductID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ExpireHolds ends holds whose time is over and gives their places back; it

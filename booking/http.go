@@ -55,8 +55,6 @@ func problem(err error) error {
 		return mine(http.StatusGone, "booking.error.expired")
 	case errors.As(err, &not):
 		return mine(http.StatusForbidden, "booking.error.not."+not.Reason)
-	case errors.Is(err, citizen.ErrChecking):
-		return mine(http.StatusForbidden, "booking.error.not."+ReasonChecking)
 	case errors.Is(err, ErrNotFound), errors.Is(err, citizen.ErrNotFound):
 		return web.NotFound()
 	case errors.Is(err, ErrInvalid):

@@ -113,6 +113,20 @@ func Standing(ctx context.Context, q pg.Querier, personIDs []string) (map[string
 	return out, err
 }
 
+// Open returns the appointments of the persons that are still to come or under
+// way, by time; holds that are over are left out. One query, however many.
+func Open(ctx context.Context, q pg.Querier, now time.Time, personIDs []string) (map[string][]Appointment, error) {
+	list, err := appointments(ctx, q, `a.person_id = ANY ($1) AND a.state IN ('held', 'confirmed', 'here') AND NOT (s.state = 'held' AND s.hold_until <= $2)`, personIDs, now)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]Appointment{}
+	for _, a := range list {
+		out[a.PersonID] = append(out[a.PersonID], a)
+	}
+	return out, nil
+}
+
 // OfferedPairs returns how many series of a product somebody could book at a
 // centre now, over all channels that are bookable: each first place counts with
 // the later ones that are kept for it. For a product of one dose these are

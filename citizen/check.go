@@ -2,7 +2,6 @@ package citizen
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,48 +17,71 @@ type Check struct {
 	Known *Person // nil when it has been deleted in the meantime
 }
 
-// Checks lists what waits for clarification, oldest first.
-func (s *Service) Checks(ctx context.Context, q pg.Querier, limit int) ([]Check, error) {
-	rows, err := q.Query(ctx, `SELECT coalesce(p.duplicate_of::text, ''),`+personColumns+`
-		WHERE p.state = 'check' ORDER BY p.registered_at, p.id LIMIT $1`, limit)
+// Pending names a registration that waits for an agent's word.
+type Pending struct {
+	ID      string
+	KnownID string // "" when that one is gone
+}
+
+// Pending lists what waits for clarification, oldest first, without opening
+// anything.
+func (s *Service) Pending(ctx context.Context, q pg.Querier) ([]Pending, error) {
+	rows, err := q.Query(ctx, `SELECT id::text, coalesce(duplicate_of::text, '') FROM citizen.person WHERE state = 'check' ORDER BY registered_at, id`)
 	if err != nil {
-		return nil, wrap("checks", err)
+		return nil, wrap("pending", err)
 	}
-	var known []string
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Check, error) {
-		var of string
-		p, err := s.scanPerson(firstInto{row, &of})
-		known = append(known, of)
-		return Check{New: p}, err
-	})
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Pending])
+	return list, wrap("pending", err)
+}
+
+// Checks opens the registrations of list, in its order, in one query. What has
+// been clarified since then is left out.
+func (s *Service) Checks(ctx context.Context, q pg.Querier, list []Pending) ([]Check, error) {
+	var ids []string
+	for _, x := range list {
+		if ids = append(ids, x.ID); x.KnownID != "" {
+			ids = append(ids, x.KnownID)
+		}
+	}
+	people, err := s.People(ctx, q, ids)
 	if err != nil {
-		return nil, wrap("checks", err)
+		return nil, err
 	}
-	for i, of := range known {
-		if of == "" {
+	out := make([]Check, 0, len(list))
+	for _, x := range list {
+		p, ok := people[x.ID]
+		if !ok || p.State != StateCheck {
 			continue
 		}
-		switch p, err := s.Person(ctx, q, of); {
-		case err == nil:
-			list[i].Known = &p
-		case errors.Is(err, ErrNotFound):
-		default:
-			return nil, err
+		check := Check{New: p}
+		if known, ok := people[x.KnownID]; ok {
+			check.Known = &known
 		}
+		out = append(out, check)
 	}
-	return list, nil
+	return out, nil
 }
 
-// firstInto scans the first column apart and hands on the others.
-type firstInto struct {
-	row   pgx.CollectableRow
-	first *string
+// CheckOf returns the check of one registration, or nil.
+func (s *Service) CheckOf(ctx context.Context, q pg.Querier, personID string) (*Check, error) {
+	x := Pending{ID: personID}
+	err := q.QueryRow(ctx, `SELECT coalesce(duplicate_of::text, '') FROM citizen.person WHERE id = $1 AND state = 'check'`, personID).Scan(&x.KnownID)
+	if pg.NoRows(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap("check", err)
+	}
+	list, err := s.Checks(ctx, q, []Pending{x})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
 }
-
-func (f firstInto) Scan(dest ...any) error { return f.row.Scan(append([]any{f.first}, dest...)...) }
 
 // ClarifyOther is an agent's finding that a registration in check is another
-// person (with the same names and birth date). It may book from now on.
+// person (with the same names and birth date). Its appointments are under
+// reserve no longer.
 func (s *Service) ClarifyOther(ctx context.Context, personID, actor, role string) error {
 	return s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
 		// The number tells people with one identity apart; it is counted under
@@ -77,11 +99,23 @@ func (s *Service) ClarifyOther(ctx context.Context, personID, actor, role string
 }
 
 // ClarifySame is an agent's finding that a registration in check is a person
-// who is registered already. It is deleted with its login data; the first
-// registration and its login data stay as they are. Nothing of it is handed to
-// the first one: whoever made the second need not be that person.
+// who is registered already. Its appointments are cancelled, its contact is
+// told that it has ended, and it is deleted with its login data, all at once;
+// the first registration, its appointments and its login data stay as they are.
+// Nothing of it is handed to the first one: whoever made the second need not be
+// that person. It returns ErrHere while the person is at the centre.
 func (s *Service) ClarifySame(ctx context.Context, personID, actor, role string) error {
 	return s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
+		p, err := s.Person(ctx, tx, personID)
+		if err != nil {
+			return err
+		}
+		if err := s.CancelBookings(ctx, tx, now, personID, actor, role); err != nil {
+			return err
+		}
+		if err := s.sendEnded(ctx, tx, p, now); err != nil {
+			return err
+		}
 		if err := s.close(ctx, tx, []string{personID}, now); err != nil {
 			return err
 		}
@@ -91,7 +125,7 @@ func (s *Service) ClarifySame(ctx context.Context, personID, actor, role string)
 
 // ClarifyReplace is an agent's finding that the registration in check is the
 // right one and the first was made by somebody else, or is of no use any more:
-// the first is deleted and the new one may book. It returns ErrStanding while
+// the first is deleted and the new one is under reserve no longer. It returns ErrStanding while
 // the first has an appointment that stands.
 func (s *Service) ClarifyReplace(ctx context.Context, personID, actor, role string) error {
 	return s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
@@ -126,7 +160,27 @@ func (s *Service) ClarifyReplace(ctx context.Context, personID, actor, role stri
 	})
 }
 
+// clarifyPatience is how long a finding is tried again when somebody moves the
+// appointments in the same moment.
+const clarifyPatience = 3 * time.Second
+
+// clarify runs fn with the registration locked FOR UPDATE: no hold is under way
+// then (LockForBooking), and none begins before tx ends.
 func (s *Service) clarify(ctx context.Context, personID string, fn func(tx pgx.Tx, now time.Time) error) error {
+	for began := time.Now(); ; {
+		err := s.tryClarify(ctx, personID, fn)
+		if !pg.IsLockTimeout(err) || time.Since(began) > clarifyPatience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Service) tryClarify(ctx context.Context, personID string, fn func(tx pgx.Tx, now time.Time) error) error {
 	now := s.Now()
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var lock int64

@@ -51,10 +51,10 @@ func problem(err error) error {
 		return web.Fail(http.StatusUnauthorized, "citizen.error.login")
 	case errors.Is(err, ErrTypo):
 		return web.Fail(http.StatusUnprocessableEntity, "citizen.error.code_typo", "Example", CodeExample)
-	case errors.Is(err, ErrChecking):
-		return &web.Problem{Status: http.StatusConflict, Key: "citizen.checking.text", Link: "/my-case", LinkKey: "citizen.nav.case"}
 	case errors.Is(err, ErrStanding):
 		return &web.Problem{Status: http.StatusConflict, Key: "citizen.error.standing", Link: "/my-case", LinkKey: "citizen.nav.case"}
+	case errors.Is(err, ErrHere):
+		return web.Fail(http.StatusConflict, "citizen.error.here")
 	case errors.Is(err, ErrRegistered):
 		return &web.Problem{Status: http.StatusConflict, Key: "citizen.error.registered", Link: "/login/lost", LinkKey: "citizen.lost.link"}
 	case errors.Is(err, ErrNotFound):

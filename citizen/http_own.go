@@ -62,13 +62,8 @@ func (s *Service) start(c *web.Ctx) error {
 type casePage struct {
 	Name, CaseNumber string
 	Step             NextStep
-	Checking         bool
 	Cards            []template.HTML
 }
-
-// checkShownAfter is how long 'my case' says nothing of a check: on the day of
-// the registration it looks the same for everybody (see doc.go).
-const checkShownAfter = 24 * time.Hour
 
 func (s *Service) showCase(c *web.Ctx) error {
 	p, err := s.me(c)
@@ -76,10 +71,7 @@ func (s *Service) showCase(c *web.Ctx) error {
 		return err
 	}
 	d := casePage{Name: p.FullName(), CaseNumber: PrintCode(p.CaseNumber)}
-	d.Checking = p.State == StateCheck && c.Now.Sub(p.RegisteredAt) >= checkShownAfter
-	if d.Checking {
-		d.Step = NextStep{Text: c.T("citizen.checking.text")}
-	} else if d.Step, err = s.nextStep(c); err != nil {
+	if d.Step, err = s.nextStep(c); err != nil {
 		return err
 	}
 	if d.Cards, err = c.Cards(s.CaseCards); err != nil {
@@ -146,10 +138,11 @@ func actorKind(r audit.Row) string {
 	return "staff"
 }
 
-// auditWords are the deeds that have words of their own.
+// auditWords are the deeds that have words of their own. An agent's finding has
+// none: it would say that there was something to find (see doc.go).
 var auditWords = map[string]string{
 	"citizen.registered": "registered", "citizen.contact_changed": "contact_changed", "citizen.login_renewed": "login_renewed",
-	"citizen.login_sent": "login_sent", "citizen.clarified_other": "clarified", "citizen.read": "read",
+	"citizen.login_sent": "login_sent", "citizen.read": "read",
 }
 
 func actionKind(action string) string {

@@ -48,6 +48,16 @@ func (s *Service) sendKnown(ctx context.Context, tx pgx.Tx, p Person, now time.T
 	return s.send(ctx, tx, p, "citizen.registered_twice", "message.twice", s.args(p), nil, now)
 }
 
+// sendEnded tells the contact of a registration that an agent ended it. The
+// words would fit an invented person as well: they do not say that anybody else
+// is registered. The person's key goes in the same transaction, so the message
+// has one of its own.
+func (s *Service) sendEnded(ctx context.Context, tx pgx.Tx, p Person, now time.Time) error {
+	to := s.Recipient(p)
+	to.KeyID = ""
+	return s.sendTo(ctx, tx, to, p, "citizen.ended", "message.ended", s.args(p), nil, now)
+}
+
 // sendContactChanged tells the contact that was replaced.
 func (s *Service) sendContactChanged(ctx context.Context, tx pgx.Tx, before Person, now time.Time) error {
 	return s.send(ctx, tx, before, "citizen.contact_changed", "message.contact", s.args(before), nil, now)
@@ -96,7 +106,10 @@ func (s *Service) args(p Person) []any {
 // send sends the texts under key as e-mail and SMS, and as a letter where
 // nothing else is known; blocks stand in the letter only.
 func (s *Service) send(ctx context.Context, tx pgx.Tx, p Person, kind, key string, args []any, blocks []pdf.Block, now time.Time) error {
-	to := s.Recipient(p)
+	return s.sendTo(ctx, tx, s.Recipient(p), p, kind, key, args, blocks, now)
+}
+
+func (s *Service) sendTo(ctx context.Context, tx pgx.Tx, to notify.Recipient, p Person, kind, key string, args []any, blocks []pdf.Block, now time.Time) error {
 	m := notify.Message{Kind: kind, Subject: say(p.Lang, key+".subject", args...), Text: say(p.Lang, key+".text", args...), SMS: say(p.Lang, key+".sms", args...)}
 	if !reachable(p) && to.Postal != nil {
 		letter, err := s.letter(p, *to.Postal, m.Subject, say(p.Lang, key+".letter", args...), blocks, now)

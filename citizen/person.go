@@ -17,13 +17,12 @@ var (
 	// ErrTypo says that the check characters of a case number or secret do not
 	// fit: somebody mistyped. It is found without asking the database.
 	ErrTypo = errors.New("citizen: check characters do not fit")
-	// ErrChecking says that an agent has to clarify the registration before it
-	// may book (state StateCheck). Words for it: "citizen.checking.title" and
-	// "citizen.checking.text".
-	ErrChecking = errors.New("citizen: registration is being checked")
 	// ErrStanding says that an appointment stands, so the registration cannot
 	// be deleted.
 	ErrStanding = errors.New("citizen: an appointment stands")
+	// ErrHere says that the person is at the centre in this moment, so nobody
+	// ends the registration meanwhile.
+	ErrHere = errors.New("citizen: the person is at the centre")
 	// ErrRegistered says that a registration with this id exists, but its
 	// login data is not the one that was handed in.
 	ErrRegistered = errors.New("citizen: already registered under this id")
@@ -34,8 +33,8 @@ type State string
 
 // The states of a registration.
 const (
-	StateActive State = "active" // may book
-	StateCheck  State = "check"  // perhaps somebody who is registered already: an agent clarifies
+	StateActive State = "active"
+	StateCheck  State = "check"  // perhaps somebody who is registered already: an agent clarifies; appointments are under reserve
 	StateClosed State = "closed" // deleted: key destroyed, only the bare row is left
 )
 
@@ -88,22 +87,6 @@ func (p Person) FullName() string {
 		return p.FamilyName
 	}
 	return p.GivenName + " " + p.FamilyName
-}
-
-// MayBook reports whether the registration may take appointments: nil,
-// ErrChecking, or ErrNotFound for a deleted one. A booking transaction uses
-// Service.LockForBooking instead.
-func (p Person) MayBook() error { return mayBook(p.State) }
-
-func mayBook(s State) error {
-	switch s {
-	case StateActive:
-		return nil
-	case StateCheck:
-		return ErrChecking
-	default:
-		return ErrNotFound
-	}
 }
 
 // Registered is the answer to Register. Secret is handed out here and nowhere

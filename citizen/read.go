@@ -56,18 +56,16 @@ func (s *Service) Person(ctx context.Context, q pg.Querier, personID string) (Pe
 }
 
 // LockForBooking is the check that a transaction makes before it gives
-// somebody appointments: nil, ErrChecking or ErrNotFound. It keeps the row from
-// being deleted until tx ends; deleting waits and then sees the appointment.
+// somebody appointments: nil, or ErrNotFound. It keeps the registration from
+// ending until tx ends; whoever ends it waits and then sees the appointment. A
+// registration in check passes like any other.
 func LockForBooking(ctx context.Context, tx pgx.Tx, personID string) error {
 	var state State
 	err := tx.QueryRow(ctx, `SELECT state FROM citizen.person WHERE id = $1 FOR KEY SHARE`, personID).Scan(&state)
-	if pg.NoRows(err) {
+	if pg.NoRows(err) || err == nil && state == StateClosed {
 		return ErrNotFound
 	}
-	if err != nil {
-		return wrap("lock", err)
-	}
-	return mayBook(state)
+	return wrap("lock", err)
 }
 
 // Touch begins the time limit of a registration without a booking anew; booking

@@ -29,6 +29,13 @@ import (
 // confirmed, or here today). cmd hands it over: booking lies to the right.
 type Bookings func(ctx context.Context, q pg.Querier, personIDs []string) (map[string]bool, error)
 
+// CancelBookings gives back whatever appointments of a person stand, in the
+// transaction that ends the registration; its row is locked FOR UPDATE then. It
+// returns ErrHere while the person is at the centre. It waits for nobody who
+// may be waiting for that row: then it returns an error that pg.IsLockTimeout
+// knows, and the caller begins anew. cmd hands it over.
+type CancelBookings func(ctx context.Context, tx pgx.Tx, now time.Time, personID, actor, role string) error
+
 // NextStep is what a person should do next, in the reader's language.
 type NextStep struct {
 	Text  string // one sentence
@@ -38,12 +45,14 @@ type NextStep struct {
 
 // Config is what the Service needs.
 type Config struct {
-	Pool     *pgxpool.Pool
-	Redis    redis.UniversalClient // rate limits only
-	Vault    *vault.Vault
-	Notify   *notify.Service
-	Now      clock.Clock
-	Bookings Bookings // nil = nobody has an appointment (tests)
+	Pool   *pgxpool.Pool
+	Redis  redis.UniversalClient // rate limits only
+	Vault  *vault.Vault
+	Notify *notify.Service
+	Now    clock.Clock
+	// nil = nobody has an appointment (tests)
+	Bookings       Bookings
+	CancelBookings CancelBookings
 	// Pass names the waiting room's pass of a request, "" = none. One pass is
 	// good for a family, not for a list; nil sets no bound.
 	Pass func(c *web.Ctx) string
@@ -70,6 +79,9 @@ type Service struct {
 func New(c Config) *Service {
 	if c.Bookings == nil {
 		c.Bookings = func(context.Context, pg.Querier, []string) (map[string]bool, error) { return nil, nil }
+	}
+	if c.CancelBookings == nil {
+		c.CancelBookings = func(context.Context, pgx.Tx, time.Time, string, string, string) error { return nil }
 	}
 	return &Service{Config: c, limiter: redis_rate.NewLimiter(c.Redis), drafts: newDrafts(c.Vault)}
 }

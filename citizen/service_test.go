@@ -308,7 +308,7 @@ func TestDuplicateIsStoredForClarification(t *testing.T) {
 	in := erika()
 	in.FamilyName, in.GivenName, in.Phone, in.Email = "MUELLER", "erika", "", "stranger@example.org"
 	second := b.register(in)
-	if !second.Duplicate || second.Person.State != StateCheck || second.Person.MayBook() == nil {
+	if !second.Duplicate || second.Person.State != StateCheck {
 		t.Fatalf("second: %+v", second)
 	}
 	b.work()
@@ -331,20 +331,23 @@ func TestDuplicateIsStoredForClarification(t *testing.T) {
 	if toKnown != 2 || toStranger != 1 {
 		t.Errorf("known contact told %d times (e-mail and SMS), stranger %d times", toKnown, toStranger)
 	}
-	// It logs in, but may not book.
-	if p, err := b.Login(ctx, second.CaseNumber, second.Secret); err != nil || !errors.Is(p.MayBook(), ErrChecking) {
+	// It logs in and books like any other.
+	if _, err := b.Login(ctx, second.CaseNumber, second.Secret); err != nil {
 		t.Errorf("login: %v", err)
 	}
 	lock := func(id string) error {
 		return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error { return LockForBooking(ctx, tx, id) })
 	}
-	if err := lock(second.Person.ID); !errors.Is(err, ErrChecking) {
-		t.Errorf("second may book: %v", err)
+	for _, r := range []Registered{first, second} {
+		if err := lock(r.Person.ID); err != nil {
+			t.Errorf("may not book: %v", err)
+		}
 	}
-	if err := lock(first.Person.ID); err != nil {
-		t.Errorf("first may not book: %v", err)
+	pending, err := b.Pending(ctx, b.pool)
+	if err != nil {
+		t.Fatal(err)
 	}
-	list, err := b.Checks(ctx, b.pool, 10)
+	list, err := b.Checks(ctx, b.pool, pending)
 	if err != nil || len(list) != 1 || list[0].New.ID != second.Person.ID || list[0].Known == nil || list[0].Known.ID != first.Person.ID {
 		t.Fatalf("checks: %+v, %v", list, err)
 	}
@@ -369,8 +372,26 @@ func TestDuplicateIsStoredForClarification(t *testing.T) {
 	if _, err := b.Vault.Open(ctx, b.pool, second.Person.KeyID); !errors.Is(err, vault.ErrDestroyed) {
 		t.Errorf("key of the second one: %v", err)
 	}
+	if err := lock(second.Person.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the second one may still book: %v", err)
+	}
 	if err := b.ClarifySame(ctx, second.Person.ID, "staff:x", "agent"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("clarified twice: %v", err)
+	}
+	// Its contact is told, under a key that lives on, without a word of the first.
+	told := 0
+	for _, m := range b.messages() {
+		if m.Kind != "citizen.ended" {
+			continue
+		}
+		told++
+		if m.To != "stranger@example.org" || !strings.Contains(m.Text, second.CaseNumber) || !strings.Contains(m.Text, "0800 000 2021") ||
+			strings.Contains(m.Text, first.CaseNumber) || strings.Contains(m.Text, "schon") {
+			t.Errorf("told %+v", m)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times that the registration has ended", told)
 	}
 	// A third one, found to be another person: both may book, and a fourth is noticed again.
 	third := b.register(erika())

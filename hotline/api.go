@@ -27,7 +27,7 @@ func (s *Service) apiRoutes() []web.Route {
 		op(http.MethodPost, "/persons/:id/letters", agents, web.JSON("Send the papers once more by post", s.apiAgain)),
 		op(http.MethodPost, "/persons/:id/notes", agents, web.JSON("Write a call note", s.apiNote)),
 		op(http.MethodGet, "/quota", agents, web.JSON("The hotline's quota by day", s.apiQuota)),
-		op(http.MethodGet, "/checks", agents, web.JSON("Registrations to clarify", s.apiChecks)),
+		op(http.MethodGet, "/checks", agents, web.JSON("Registrations to clarify, the nearest appointment first", s.apiChecks)),
 		op(http.MethodPost, "/checks/:id", agents, web.JSON("Clarify a registration", s.apiClarify)),
 		op(http.MethodGet, "/letters", printers, web.JSON("The print queue", s.apiLetters)),
 		op(http.MethodPost, "/letters/batches", printers, web.JSON("Take the waiting letters as a batch", s.apiTake)),
@@ -132,11 +132,16 @@ type caseOut struct {
 	Notes         []Note     `json:"notes"`
 	LetterCanGo   bool       `json:"letter_can_go"`
 	ContactIsOpen bool       `json:"contact_is_open" doc:"an e-mail address or mobile number is known"`
+	Check         *checkOut  `json:"check,omitempty" doc:"the registration may be a second one: clarify before booking"`
 }
 
 func (s *Service) apiCase(c *web.Ctx, in idIn) (caseOut, error) {
 	x, err := s.OpenCase(c.Std(), in.ID, by(c))
 	out := caseOut{personOut: person(x.Person), Series: series(x.Series), Letters: x.Letters, Notes: x.Notes, LetterCanGo: x.Postal, ContactIsOpen: x.Reachable}
+	if x.Check != nil {
+		check := check(*x.Check)
+		out.Check = &check
+	}
 	if out.Letters == nil {
 		out.Letters = []Letter{}
 	}
@@ -158,7 +163,7 @@ type offersOut struct {
 }
 
 func (s *Service) apiOffers(c *web.Ctx, in offersIn) (out offersOut, err error) {
-	p, err := s.Citizens.Person(c.Std(), s.Pool, in.ID)
+	p, err := s.bookable(c.Std(), in.ID)
 	if err != nil {
 		return out, problem(err)
 	}
@@ -252,8 +257,27 @@ func (s *Service) apiQuota(c *web.Ctx, _ struct{}) (out quotaOut, err error) {
 }
 
 type checkOut struct {
-	New   personOut  `json:"new"`
-	Known *personOut `json:"known"`
+	New               personOut             `json:"new"`
+	NewAppointments   []booking.Appointment `json:"new_appointments" doc:"open ones, under reserve"`
+	Known             *personOut            `json:"known"`
+	KnownAppointments []booking.Appointment `json:"known_appointments" doc:"open ones"`
+}
+
+func check(x Check) checkOut {
+	out := checkOut{New: person(x.New), NewAppointments: appointments(x.NewVisits), KnownAppointments: appointments(x.KnownVisits)}
+	if x.Known != nil {
+		k := person(*x.Known)
+		out.Known = &k
+	}
+	return out
+}
+
+func appointments(visits []Visit) []booking.Appointment {
+	out := make([]booking.Appointment, len(visits))
+	for i, v := range visits {
+		out[i] = v.Appointment
+	}
+	return out
 }
 
 type checksOut struct {
@@ -261,19 +285,14 @@ type checksOut struct {
 }
 
 func (s *Service) apiChecks(c *web.Ctx, _ struct{}) (out checksOut, err error) {
-	list, err := s.Citizens.Checks(c.Std(), s.Pool, 100)
+	list, err := s.Queue(c.Std(), queueLimit)
 	if err != nil {
 		return out, err
 	}
 	out.Checks = []checkOut{}
 	ids := []string{}
 	for _, x := range list {
-		o := checkOut{New: person(x.New)}
-		if x.Known != nil {
-			k := person(*x.Known)
-			o.Known = &k
-		}
-		out.Checks, ids = append(out.Checks, o), append(ids, x.New.ID)
+		out.Checks, ids = append(out.Checks, check(x)), append(ids, x.New.ID)
 	}
 	return out, s.record(c.Std(), by(c), "hotline.checks.open", "checks", map[string]any{"persons": ids})
 }

@@ -68,6 +68,8 @@ func problem(err error) error {
 		return &web.Problem{Status: http.StatusConflict, Key: "hotline.error.taken", Extra: taken.Alternatives}
 	case errors.As(err, &not):
 		return conflict("hotline.ineligible." + not.Reason)
+	case errors.Is(err, ErrChecking):
+		return conflict("hotline.ineligible.checking")
 	case errors.Is(err, booking.ErrAlreadyBooked):
 		return conflict("hotline.error.already")
 	case errors.Is(err, booking.ErrHoldExpired), errors.Is(err, booking.ErrState):
@@ -223,13 +225,16 @@ func (s *Service) register(c *web.Ctx) error {
 	})
 }
 
+// queueLimit is how many registrations to clarify are shown at once.
+const queueLimit = 100
+
 type checksView struct {
-	List []citizen.Check
+	List []Check
 	Side side
 }
 
 func (s *Service) showChecks(c *web.Ctx) error {
-	list, err := s.Citizens.Checks(c.Std(), s.Pool, 100)
+	list, err := s.Queue(c.Std(), queueLimit)
 	if err != nil {
 		return err
 	}

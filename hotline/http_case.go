@@ -105,7 +105,7 @@ func (s *Service) showBook(c *web.Ctx) error {
 // bookView gathers what could be booked for a person at a centre on a day; the
 // first day with something free when none is named.
 func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
-	p, err := s.Citizens.Person(c.Std(), s.Pool, c.Params("id"))
+	p, err := s.bookable(c.Std(), c.Params("id"))
 	if err != nil {
 		return bookView{}, err
 	}

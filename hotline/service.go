@@ -30,6 +30,9 @@ var (
 	ErrNoContact = errors.New("hotline: no e-mail address or mobile number is known")
 	// ErrLately says that login data was sent a short time ago.
 	ErrLately = errors.New("hotline: login data was sent lately")
+	// ErrChecking says that the registration has to be clarified before an agent
+	// books for it.
+	ErrChecking = errors.New("hotline: the registration is not clarified")
 	// ErrNothingBooked says that there is nothing that a letter could be about.
 	ErrNothingBooked = errors.New("hotline: nothing is booked")
 )
@@ -96,9 +99,9 @@ type Case struct {
 	Series    *booking.Series // nil = nothing booked
 	Letters   []Letter
 	Notes     []Note
-	Postal    bool           // a letter can be sent
-	Reachable bool           // an e-mail or SMS can be sent
-	Check     *citizen.Check // the registration may be a second one
+	Postal    bool   // a letter can be sent
+	Reachable bool   // an e-mail or SMS can be sent
+	Check     *Check // the registration may be a second one
 }
 
 // OpenCase returns a case and notes who opened it. It returns
@@ -130,19 +133,6 @@ func (s *Service) OpenCase(ctx context.Context, personID string, b By) (Case, er
 }
 
 func reachable(p citizen.Person) bool { return p.Email != "" || notify.CanText(p.Phone) }
-
-func (s *Service) checkOf(ctx context.Context, personID string) (*citizen.Check, error) {
-	list, err := s.Citizens.Checks(ctx, s.Pool, 1000)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if list[i].New.ID == personID {
-			return &list[i], nil
-		}
-	}
-	return nil, nil
-}
 
 // formTime is longer than any request lasts: a form that is under way for
 // longer was left by a process that died.
@@ -207,8 +197,11 @@ func (s *Service) registered(ctx context.Context, key string, r citizen.Register
 func loginContext(personID string) string { return "hotline.login_data " + personID }
 
 // Book holds and confirms a series in one go from the hotline's quota and has
-// the letter made. The same key books once. Errors are booking's.
+// the letter made. The same key books once. Errors are booking's, and ErrChecking.
 func (s *Service) Book(ctx context.Context, personID string, slots []int64, key string, b By) (booking.Series, error) {
+	if _, err := s.bookable(ctx, personID); err != nil {
+		return booking.Series{}, err
+	}
 	held, err := s.Booking.Hold(ctx, booking.HoldRequest{PersonID: personID, Channel: booking.Hotline, SlotIDs: slots, Key: key, Actor: b.Actor, Role: b.Role})
 	if err != nil {
 		return booking.Series{}, err

@@ -138,12 +138,13 @@ type priorJSON struct {
 }
 
 type cardOut struct {
-	Visitor    visitorJSON `json:"visitor"`
-	DosesTotal int         `json:"doses_total"`
-	Prior      *priorJSON  `json:"prior,omitempty"`
-	Warnings   []Warning   `json:"warnings" doc:"what the dose would break; refused without an override"`
-	Lots       []lotJSON   `json:"lots" doc:"the one to use first"`
-	Forms      []string    `json:"forms" doc:"versions of the forms that may be signed, newest first"`
+	Visitor       visitorJSON `json:"visitor"`
+	DosesTotal    int         `json:"doses_total"`
+	CheckIdentity bool        `json:"check_identity" doc:"perhaps registered twice: look at the identity card with care; check-in and dose are possible"`
+	Prior         *priorJSON  `json:"prior,omitempty"`
+	Warnings      []Warning   `json:"warnings" doc:"what the dose would break; refused without an override"`
+	Lots          []lotJSON   `json:"lots" doc:"the one to use first"`
+	Forms         []string    `json:"forms" doc:"versions of the forms that may be signed, newest first"`
 }
 
 func (s *Service) apiCard(c *web.Ctx, in appointmentIn) (cardOut, error) {
@@ -155,7 +156,7 @@ func (s *Service) apiCard(c *web.Ctx, in appointmentIn) (cardOut, error) {
 	if err != nil {
 		return cardOut{}, Problem(err)
 	}
-	out := cardOut{Visitor: visitors([]Visitor{card.Visitor})[0], DosesTotal: card.DosesTotal, Warnings: list(card.Warnings), Lots: []lotJSON{}, Forms: []string{}}
+	out := cardOut{Visitor: visitors([]Visitor{card.Visitor})[0], DosesTotal: card.DosesTotal, CheckIdentity: card.CheckIdentity, Warnings: list(card.Warnings), Lots: []lotJSON{}, Forms: []string{}}
 	if card.Prior != nil {
 		out.Prior = &priorJSON{card.Prior.ProductID, card.Prior.Day.Format(time.DateOnly)}
 	}

@@ -154,6 +154,7 @@ func (s *Service) bookedDose(ctx context.Context, q pg.Querier, centreID, appoin
 	if p.Prior != nil && p.Prior.Kind == citizen.PriorDose {
 		d.prior = &PriorDose{ProductID: p.Prior.ProductID, Day: p.Prior.Date}
 	}
+	d.check = p.State == citizen.StateCheck
 	d.index = s.index(d.patient)
 	return d, a, nil
 }
@@ -187,11 +188,14 @@ type Card struct {
 	Visitor
 	Patient    Patient
 	DosesTotal int
-	Prior      *PriorDose // the dose before this one, where there is one
-	PriorName  string     // of its product
-	Warnings   []Warning
-	Lots       []inventory.Lot // the one to use first
-	Forms      []time.Time     // versions that may be signed, newest first
+	// CheckIdentity: nobody has clarified yet whether the person is registered
+	// twice. The identity card is looked at with care; nothing is refused.
+	CheckIdentity bool
+	Prior         *PriorDose // the dose before this one, where there is one
+	PriorName     string     // of its product
+	Warnings      []Warning
+	Lots          []inventory.Lot // the one to use first
+	Forms         []time.Time     // versions that may be signed, newest first
 }
 
 // Open reports whether a dose may be recorded.
@@ -212,7 +216,7 @@ func (s *Service) Card(ctx context.Context, q pg.Querier, centreID, appointmentI
 			AppointmentID: a.ID, FamilyName: d.patient.FamilyName, GivenName: d.patient.GivenName, Birth: d.patient.Birth,
 			Time: a.Start, State: state, ProductID: d.productID, Product: d.product, DoseNumber: d.number,
 		},
-		Patient: d.patient, DosesTotal: d.total, Prior: d.prior,
+		Patient: d.patient, DosesTotal: d.total, Prior: d.prior, CheckIdentity: d.check,
 	}
 	if d.closed {
 		var given *AlreadyGivenError

@@ -178,6 +178,7 @@ type dose struct {
 	prior         *PriorDose
 	day           time.Time
 	closed        bool // the appointment is no longer open for a dose
+	check         bool // the registration may be a second one of the same person
 }
 
 func (s *Service) dose(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, error) {
