@@ -1,6 +1,8 @@
 package waitingroom
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,14 +33,17 @@ func TestLineKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Int64Range(1, 300).Draw(t, "rate")
 		bound := rapid.Int64Range(1, 40).Draw(t, "bound")
-		v := Valve{Open: true, Rate: rate, Bound: bound, Grace: 30 * time.Second, Pass: time.Duration(rapid.IntRange(60, 600).Draw(t, "pass")) * time.Second}
+		v := Valve{
+			Open: true, Rate: rate, Bound: bound, Grace: time.Duration(rapid.IntRange(10, 60).Draw(t, "grace")) * time.Second,
+			Pass: time.Duration(rapid.IntRange(60, 600).Draw(t, "pass")) * time.Second, Guests: rapid.Int64Range(0, 50).Draw(t, "guests"),
+		}
 		l := NewLine()
 		l.Gaps = drawGaps(t)
 		l.Issued = lastOf(l.Gaps)
 		now := int64(1_610_000_000_000_000)
-		l.Invite, l.Door = Bucket{1 << 50, now}, Bucket{1 << 50, now}
-		var admitted window
-		served := map[int64]bool{}
+		l.Invite, l.Door, l.Late, l.Guest = Bucket{1 << 50, now}, Bucket{1 << 50, now}, Bucket{1 << 50, now}, Bucket{1 << 50, now}
+		var admitted, guests window
+		served := map[string]bool{}
 
 		t.Repeat(map[string]func(*rapid.T){
 			"join": func(t *rapid.T) {
@@ -48,40 +53,55 @@ func TestLineKeepsItsPromises(t *testing.T) {
 					t.Fatalf("numbers %d..%d after %d", first, l.Issued, before)
 				}
 			},
-			"wait": func(t *rapid.T) { now += rapid.Int64Range(0, 90_000_000).Draw(t, "us") },
+			"join behind": func(t *rapid.T) { l.JoinBehind(rapid.Int64Range(1, 20).Draw(t, "n")) },
+			"wait":        func(t *rapid.T) { now += rapid.Int64Range(0, 90_000_000).Draw(t, "us") },
 			"tick": func(t *rapid.T) {
+				behind := l.BehindServing
 				l.Tick(now, v)
+				if l.BehindServing > behind && Waiting(l.Issued, l.Serving, l.Gaps) > 0 {
+					t.Fatal("somebody behind was called while others wait")
+				}
 				again := *l
+				again.Fresh = append([]Batch{}, l.Fresh...)
 				l.Tick(now, v)
-				if again.Serving != l.Serving || again.Invite != l.Invite {
+				if again.Serving != l.Serving || again.BehindServing != l.BehindServing || again.Invite != l.Invite || len(again.Fresh) != len(l.Fresh) {
 					t.Fatalf("a second tick at the same moment changed the line: %+v, %+v", again, *l)
 				}
 			},
 			"valve": func(t *rapid.T) { v.Open = rapid.Bool().Draw(t, "open") },
 			"claim": func(t *rapid.T) {
-				if l.Issued == 0 {
-					t.Skip("nobody there")
+				lane, pos := drawClaim(t, l)
+				member := memberOf(lane, pos)
+				_, inside := l.Inside[member]
+				verdict := l.Claim(now, v, lane, pos, member)
+				if verdict != Admitted || inside {
+					return
 				}
-				i := rapid.Int64Range(max(1, l.Serving-30), min(l.Issued, l.Serving+10)+1).Draw(t, "index")
-				_, inside := l.Inside[i]
-				verdict := l.Claim(now, v, i)
-				if verdict == Admitted && !inside {
-					if served[i] {
-						t.Fatalf("ticket %d came in twice", i)
-					}
-					if i > l.Serving {
-						t.Fatalf("ticket %d came in before its turn (%d)", i, l.Serving)
-					}
-					if !v.Open {
-						t.Fatal("came in through a closed door")
-					}
-					served[i] = true
-					admitted.add(now)
+				switch {
+				case served[member]:
+					t.Fatalf("%s came in twice", member)
+				case lane == InLine && pos > l.Serving, lane == Behind && pos > l.BehindServing:
+					t.Fatalf("%s came in before its turn (%d, %d)", member, l.Serving, l.BehindServing)
+				case !v.Open:
+					t.Fatal("came in through a closed door")
+				}
+				served[member] = true
+				admitted.add(now)
+				if lane == Guest {
+					guests.add(now)
 				}
 			},
 			"release": func(t *rapid.T) {
-				for i := range l.Inside {
-					l.Release(i)
+				for m := range l.Inside {
+					l.Release(m)
+					break
+				}
+			},
+			"extend": func(t *rapid.T) {
+				for m, end := range l.Inside {
+					if l.Extend(now, m, end+60e6) != (end > now) {
+						t.Fatal("a stay that is over was extended, or one that is not was not")
+					}
 					break
 				}
 			},
@@ -98,14 +118,38 @@ func TestLineKeepsItsPromises(t *testing.T) {
 				if worst := admitted.worst(); int64(worst) > rate {
 					t.Fatalf("%d admissions in a minute, rate %d", worst, rate)
 				}
-				for _, b := range l.Batches {
-					if b.Left < 0 {
-						t.Fatalf("batch %+v", b)
+				if worst := guests.worst(); int64(worst) > GuestRate(rate, v.Guests)+DoorSize(GuestRate(rate, v.Guests)) {
+					t.Fatalf("%d guests in a minute, rate %d, %d percent", worst, rate, v.Guests)
+				}
+				if l.Show() < showLeast || l.Show() > showUnit || l.NoShows < 0 || l.Came > l.Called || l.Leaving < 0 {
+					t.Fatalf("what the line has learned: %+v", *l)
+				}
+				for i, b := range append(append([]Batch{}, l.Old...), l.Fresh...) {
+					if b.From >= b.UpTo || b.UpTo > l.Serving || b.Called < 1 {
+						t.Fatalf("batch %d: %+v", i, b)
 					}
 				}
 			},
 		})
 	})
+}
+
+// drawClaim picks who comes to the door: around the head of a lane.
+func drawClaim(t *rapid.T, l *Line) (Lane, int64) {
+	lane := rapid.SampledFrom([]Lane{InLine, InLine, InLine, Behind, Guest}).Draw(t, "lane")
+	switch lane {
+	case Behind:
+		return lane, rapid.Int64Range(1, l.BehindIssued+1).Draw(t, "behind")
+	case Guest:
+		return lane, rapid.Int64Range(1, 50).Draw(t, "guest")
+	}
+	first := max(1, l.Serving-40)
+	return lane, rapid.Int64Range(first, first+60).Draw(t, "position")
+}
+
+// memberOf names a place as Place.member does.
+func memberOf(lane Lane, pos int64) string {
+	return Place{Epoch: 1, Cohort: map[Lane]int64{InLine: CohortLive, Behind: CohortBehind, Guest: CohortInvited}[lane], Index: pos}.member()
 }
 
 func drawGaps(t *rapid.T) []Gap {
@@ -184,7 +228,7 @@ func TestQuietRoomLetsInOnlyTheRate(t *testing.T) {
 	for range 60 {
 		l.Tick(now, v)
 		for i := int64(1); i <= l.Serving; i++ {
-			if !l.Used[i] && l.Claim(now, v, i) == Admitted {
+			if m := memberOf(InLine, i); !l.Used[m] && l.Claim(now, v, InLine, i, m) == Admitted {
 				in++
 			}
 		}
@@ -207,13 +251,160 @@ func TestNoShowsDoNotStopTheLine(t *testing.T) {
 	if l.Serving != 10 {
 		t.Fatalf("serving %d, want the bound", l.Serving)
 	}
-	now += 130e6 // nobody came
+	now += 16e6 // nobody came
 	l.Tick(now, v)
-	if l.Serving != 20 {
-		t.Errorf("serving %d after the grace, want 20", l.Serving)
+	if l.Serving < 20 || l.NoShows != 10 {
+		t.Errorf("serving %d after the time to come, %d no-shows", l.Serving, l.NoShows)
 	}
-	if got := l.Claim(now, v, 3); got != Admitted { // late, and still welcome
+	if got := l.Claim(now, v, InLine, 3, "late"); got != Admitted { // within the grace, and there is room
 		t.Errorf("late comer: %s", got)
+	}
+}
+
+// TestFewWhoComeFillTheRoom is an opening day in fast motion: 40 % of those who
+// are invited never come, the others need some seconds; the seats are used
+// nevertheless, and not many people find the room full.
+func TestFewWhoComeFillTheRoom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		bound, rate  int64
+		comes        int   // percent
+		slow, stay   int64 // seconds to come, at most; seconds inside, on average
+		used, turned float64
+	}{
+		{"forty percent no-shows", 400, 3000, 60, 4, 60, 0.97, 1.0},
+		{"everybody comes", 400, 3000, 100, 4, 60, 0.97, 1.5},
+		{"one in five comes, slowly", 400, 3000, 20, 12, 60, 0.93, 1.5},
+		{"short stays", 400, 3000, 60, 4, 20, 0.95, 1.5},
+		{"a small room", 20, 100, 60, 4, 60, 0.90, 2.0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(1, 2))
+			v := Valve{Open: true, Rate: c.rate, Bound: c.bound, Grace: time.Minute, Pass: time.Hour}
+			l, now := NewLine(), int64(1e15)
+			l.Join(1_000_000)
+			type person struct{ pos, at int64 }
+			var coming []person         // invited, and when they knock next
+			leave := map[string]int64{} // member -> moment
+			called, in, full, looks := int64(0), 0, 0, 0
+			var used float64
+			filled := int64(0)
+			for range 1200 { // a quarter of a second each
+				l.Tick(now, v)
+				for called < l.Serving {
+					called++
+					if rng.IntN(100) < c.comes {
+						coming = append(coming, person{called, now + rng.Int64N(c.slow*1e6)})
+					}
+				}
+				for i := range coming {
+					p := &coming[i]
+					if p.at > now {
+						continue
+					}
+					m := memberOf(InLine, p.pos)
+					if l.Claim(now, v, InLine, p.pos, m) == Admitted {
+						in++
+						leave[m] = now + c.stay*1e6/2 + rng.Int64N(c.stay*1e6)
+						p.at = -1
+						continue
+					}
+					full++
+					p.at = now + 2e6 + rng.Int64N(2e6)
+				}
+				coming = slices.DeleteFunc(coming, func(p person) bool { return p.at < 0 })
+				for m, at := range leave {
+					if at <= now {
+						l.Release(m)
+						delete(leave, m)
+					}
+				}
+				now += 250_000
+				if filled == 0 && int64(len(l.Inside)) >= c.bound*9/10 {
+					filled = now
+				}
+				if filled > 0 && now > filled+30e6 { // the room has learned who comes
+					looks++
+					used += float64(len(l.Inside)) / float64(c.bound)
+				}
+			}
+			used /= float64(looks)
+			turned := float64(full) / float64(in)
+			t.Logf("%.3f used, %d came in, %.2f times found full each, %d %% come by the line's reckoning", used, in, turned, l.Show()*100/showUnit)
+			if looks == 0 || used < c.used || turned > c.turned {
+				t.Errorf("%.3f of the bound used, want %.2f; %.2f times found full each, want at most %.2f", used, c.used, turned, c.turned)
+			}
+		})
+	}
+}
+
+// TestLateComersDoNotStopTheLine: thousands who come back together get their
+// part of the rate, and the line goes on.
+func TestLateComersDoNotStopTheLine(t *testing.T) {
+	t.Parallel()
+	l, now := NewLine(), int64(1e15)
+	v := Valve{Open: true, Rate: 1200, Bound: 100_000, Grace: time.Minute, Pass: time.Hour}
+	l.Join(100_000)
+	for range 120 { // nobody comes
+		l.Tick(now, v)
+		now += 1e6
+	}
+	v.Open = false // all of them are late by now
+	now += 16e6
+	l.Tick(now, v)
+	v.Open = true
+	missed := l.Serving
+	onTime, late := 0, 0
+	came := map[int64]bool{}
+	for range 60 {
+		l.Tick(now, v)
+		for i := int64(1); i <= missed; i++ {
+			if m := memberOf(InLine, i); !l.Used[m] && l.Claim(now, v, InLine, i, m) == Admitted {
+				late++
+			}
+		}
+		for i := missed + 1; i <= l.Serving; i++ {
+			if !came[i] && l.Claim(now, v, InLine, i, memberOf(InLine, i)) == Admitted {
+				came[i] = true
+				onTime++
+			}
+		}
+		now += 1e6
+	}
+	if late < 250 || late > 320 || onTime < 800 {
+		t.Errorf("%d late comers and %d others in a minute of rate %d", late, onTime, v.Rate)
+	}
+}
+
+// TestBehindComesAfterEverybody: places taken without proof of work while
+// machines came are called only when nobody else waits.
+func TestBehindComesAfterEverybody(t *testing.T) {
+	t.Parallel()
+	l, now := NewLine(), int64(1e15)
+	v := Valve{Open: true, Rate: 600, Bound: 1000, Grace: time.Minute, Pass: time.Hour}
+	l.JoinBehind(50)
+	l.Join(100)
+	for l.Serving < 100 {
+		l.Tick(now, v)
+		if l.BehindServing > 0 && l.Serving < 100 {
+			t.Fatalf("behind %d called at %d", l.BehindServing, l.Serving)
+		}
+		if got := l.Claim(now, v, Behind, 1, "b1"); l.BehindServing == 0 && got != Wait {
+			t.Fatalf("behind: %s", got)
+		}
+		now += 1e6
+	}
+	for range 30 {
+		l.Tick(now, v)
+		now += 1e6
+	}
+	if l.BehindServing != 50 {
+		t.Errorf("%d behind called when nobody waits, want 50", l.BehindServing)
+	}
+	if got := l.Claim(now, v, Behind, 50, "b50"); got != Admitted {
+		t.Errorf("behind: %s", got)
 	}
 }
 
@@ -224,7 +415,7 @@ func TestNobodyWaitsWhenThereIsNoLine(t *testing.T) {
 		v := Valve{Open: true, Rate: rate, Bound: 10, Grace: time.Minute, Pass: time.Hour}
 		l.Tick(now, v)
 		now += int64(time.Minute/time.Microsecond) / rate
-		if got := l.Claim(now, v, l.Join(1)); got != Admitted {
+		if got := l.Claim(now, v, InLine, l.Join(1), "first"); got != Admitted {
 			t.Errorf("rate %d: %s", rate, got)
 		}
 	}

@@ -37,8 +37,10 @@ func (s *Service) apiState(c *web.Ctx, in roomIn) (RoomOut, error) {
 type TicketOut struct {
 	Room     string    `json:"room"`
 	Epoch    int64     `json:"epoch"`
-	Cohort   int64     `json:"cohort" doc:"0 = the live line"`
+	Cohort   int64     `json:"cohort" doc:"0 live line, 1 before the opening, 2 behind the line, 3 sent by the hotline"`
 	Index    int64     `json:"index" doc:"the number of the place"`
+	Drawn    bool      `json:"drawn" doc:"the order of this place is decided by the draw, which is not over yet"`
+	Position int64     `json:"position" doc:"what serving is compared with; 0 = not known yet, or beside the line"`
 	IssuedAt time.Time `json:"issued_at"`
 	Ahead    int64     `json:"ahead" doc:"people before this place, by the snapshot"`
 	Turn     bool      `json:"turn" doc:"enter now"`
@@ -58,11 +60,12 @@ func (s *Service) apiJoin(c *web.Ctx, in roomIn) (TicketOut, error) {
 	if err != nil {
 		return TicketOut{}, problem(err)
 	}
-	ahead := st.Ahead(t.Index)
+	how := s.turnOf(v, st, t.Place)
 	return TicketOut{
-		Room: t.Room, Epoch: t.Epoch, Cohort: t.Cohort, Index: t.Index, IssuedAt: t.Issued, Ahead: ahead,
-		Turn:     viewOf(st, t, goodTicket) == viewTurn || st.Phase == Open && !st.Trouble && ahead == 0,
-		AskAgain: PollAfter(ahead, st.Pace, st.Poll),
+		Room: t.Room, Epoch: t.Epoch, Cohort: t.Cohort, Index: t.Index, IssuedAt: t.Issued,
+		Drawn: !how.Known, Position: how.Position, Ahead: how.Ahead,
+		Turn:     how.Now || how.Known && st.Phase == Open && !st.Trouble && how.Ahead == 0,
+		AskAgain: PollAfter(how.Ahead, st.Pace, st.Poll),
 	}, nil
 }
 
@@ -95,7 +98,7 @@ func (s *Service) apiEnter(c *web.Ctx, in roomIn) (EnterOut, error) {
 	if err != nil {
 		return EnterOut{}, problem(err)
 	}
-	out := EnterOut{Verdict: verdict, Ahead: st.Ahead(t.Index)}
+	out := EnterOut{Verdict: verdict, Ahead: s.turnOf(v, st, t.Place).Ahead}
 	out.AskAgain = PollAfter(out.Ahead, st.Pace, st.Poll)
 	switch verdict {
 	case Admitted:

@@ -59,7 +59,7 @@ func (s *Service) ticketOf(c *web.Ctx, v *view) (Ticket, ticketState) {
 	if h, ok := browserKey(c); !ok || !h.Equal(t.Key) {
 		return Ticket{}, alienTicket
 	}
-	if t.Epoch != v.known.Load().Epoch || c.Now.Sub(t.Issued) > TicketLife {
+	if t.Epoch != v.known.Load().Epoch || s.roomNow().Sub(t.Issued) > TicketLife {
 		return t, voidTicket
 	}
 	return t, goodTicket
@@ -73,7 +73,7 @@ func (s *Service) passOf(c *web.Ctx, v *view) (Pass, bool) {
 		return Pass{}, false
 	}
 	p, err := s.keys.Pass(text)
-	if err != nil || p.Room != v.id || !p.Expires.After(c.Now) {
+	if err != nil || p.Room != v.id || !p.Expires.After(s.roomNow()) {
 		return Pass{}, false
 	}
 	h, ok := browserKey(c)
@@ -82,7 +82,7 @@ func (s *Service) passOf(c *web.Ctx, v *view) (Pass, bool) {
 
 // admit gives the browser its pass.
 func (s *Service) admit(c *web.Ctx, p Pass) {
-	c.PutCookie(passCookie+p.Room, s.keys.SignPass(p), p.Expires.Sub(c.Now))
+	c.PutCookie(passCookie+p.Room, s.keys.SignPass(p), p.Expires.Sub(s.roomNow()))
 }
 
 // forget takes the browser's ticket and pass for a room.

@@ -20,11 +20,15 @@ func (s *Service) Enter(ctx context.Context, t Ticket) (Pass, Verdict, error) {
 	if err != nil {
 		return Pass{}, "", err
 	}
-	if r := v.known.Load(); t.Epoch != r.Epoch || s.now().Sub(t.Issued) > TicketLife {
+	if r := v.known.Load(); t.Epoch != r.Epoch || s.roomNow().Sub(t.Issued) > TicketLife {
 		return Pass{}, "", ErrVoid
 	}
 	for range attempts {
-		verdict, over, r, err := s.claim(ctx, v, t.Place)
+		lane, pos, known := s.laneOf(v, t.Place)
+		if !known {
+			return Pass{}, s.count(v, Wait), nil // the draw is not over
+		}
+		verdict, over, r, err := s.claim(ctx, v, t.Place, lane, pos)
 		if err != nil {
 			return Pass{}, "", err
 		}
@@ -37,7 +41,7 @@ func (s *Service) Enter(ctx context.Context, t Ticket) (Pass, Verdict, error) {
 			switch {
 			case err != nil:
 				return Pass{}, "", fmt.Errorf("%w: %w", ErrUnavailable, err)
-			case known && row.live(s.now()):
+			case known && row.live(s.roomNow()):
 				return t.pass(row), s.count(v, Admitted), nil
 			case known:
 				return Pass{}, s.count(v, Used), nil
@@ -61,7 +65,7 @@ func (s *Service) Enter(ctx context.Context, t Ticket) (Pass, Verdict, error) {
 			}
 			continue
 		}
-		if !row.live(s.now()) {
+		if !row.live(s.roomNow()) {
 			if err := s.leave(ctx, v, t.Place); err != nil {
 				s.log.Warn("free the seat of a used ticket", "room", v.id, "err", err)
 			}
@@ -70,6 +74,19 @@ func (s *Service) Enter(ctx context.Context, t Ticket) (Pass, Verdict, error) {
 		return t.pass(row), s.count(v, Admitted), nil
 	}
 	return Pass{}, "", ErrUnavailable
+}
+
+// laneOf returns how a place comes to the door; known is false while the draw
+// that decides it is not over.
+func (s *Service) laneOf(v *view, p Place) (lane Lane, pos int64, known bool) {
+	switch p.Cohort {
+	case CohortBehind:
+		return Behind, p.Index, true
+	case CohortInvited:
+		return Guest, p.Index, true
+	}
+	pos, known = s.position(v, p)
+	return InLine, pos, known
 }
 
 func (t Ticket) pass(row passRow) Pass {
@@ -99,7 +116,7 @@ func (s *Service) writePass(ctx context.Context, p Place, generation int64, over
 		SELECT $1, $2, $3, $4, $5, $6, $7 FROM
 			(SELECT 1 FROM waitingroom.line WHERE room_id = $2 AND epoch = $3 AND generation = $8 FOR SHARE) AS current
 		ON CONFLICT ON CONSTRAINT pass_ticket DO NOTHING`,
-		p.ID(), p.Room, p.Epoch, p.Cohort, p.Index, s.now(), over, generation)
+		p.ID(), p.Room, p.Epoch, p.Cohort, p.Index, s.roomNow(), over, generation)
 	if err != nil {
 		return passRow{}, false, err
 	}
@@ -136,7 +153,7 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	// moments, the seat stays taken until the pass runs out, and no bound breaks.
 	tag, err := s.pool.Exec(ctx, `
 		WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-		UPDATE waitingroom.pass SET released_at = $2 FROM quick WHERE id = $1 AND released_at IS NULL`, passID, s.now())
+		UPDATE waitingroom.pass SET released_at = $2 FROM quick WHERE id = $1 AND released_at IS NULL`, passID, s.roomNow())
 	if err != nil {
 		return fmt.Errorf("release pass: %w", err)
 	}
@@ -154,6 +171,39 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	return nil
 }
 
+// Extend keeps a stay open at least until a moment: its person holds what must
+// not be lost before. passID comes from [Service.PassID]. It returns the end of
+// the pass; ok is false when the stay is over, or passID is empty.
+func (s *Service) Extend(ctx context.Context, passID string, until time.Time) (over time.Time, ok bool, err error) {
+	if passID == "" {
+		return time.Time{}, false, nil
+	}
+	p, err := ParsePlace(passID)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	v, err := s.view(ctx, p.Room)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	// The seat first: a seat that is over may be somebody else's by now.
+	_, inside, seatErr := s.extend(ctx, v, p, until)
+	if seatErr == nil && !inside {
+		return time.Time{}, false, nil
+	}
+	// Without Redis the row decides; the seat is rebuilt from it.
+	err = s.pool.QueryRow(ctx, `
+		UPDATE waitingroom.pass SET expires_at = greatest(expires_at, $2)
+		WHERE id = $1 AND released_at IS NULL AND expires_at > $3 RETURNING expires_at`, passID, until, s.roomNow()).Scan(&over)
+	if pg.NoRows(err) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("extend pass: %w", err)
+	}
+	return over, true, nil
+}
+
 // Inside reports whether a pass still lets its browser in. Redis answers; when
 // it cannot, or does not know the pass, Postgres does.
 func (s *Service) Inside(ctx context.Context, p Pass) (bool, error) {
@@ -161,7 +211,7 @@ func (s *Service) Inside(ctx context.Context, p Pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !p.Expires.After(s.now()) {
+	if !p.Expires.After(s.roomNow()) {
 		return false, nil
 	}
 	if in, err := s.inside(ctx, v, p.Place); err == nil && in {
@@ -171,5 +221,5 @@ func (s *Service) Inside(ctx context.Context, p Pass) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return known && row.live(s.now()), nil
+	return known && row.live(s.roomNow()), nil
 }

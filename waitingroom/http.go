@@ -137,12 +137,13 @@ func (s *Service) showLine(c *web.Ctx) error {
 			return c.Page("waitingroom/line", p)
 		}
 	}
-	p.View = viewOf(st, ticket, have)
+	t := s.turnOf(v, st, ticket.Place)
+	p.View = viewOf(st, t, have)
 	if have == goodTicket {
 		p.Live = p.View == viewWaiting || p.View == viewTurn
-		p.Ticket, p.Ahead = ticket, st.Ahead(ticket.Index)
+		p.Ticket, p.Ahead = ticket, t.Ahead
 		p.Wait = waitFor(c.T, p.Ahead, st.Pace)
-		if st.Trouble || st.Phase == Paused {
+		if st.Trouble || st.Phase == Paused || !t.Known {
 			p.Wait = waitText{Kind: "unknown"} // nobody can say how long
 		}
 		p.Refresh = max(15, PollAfter(p.Ahead, st.Pace, st.Poll))
@@ -156,9 +157,9 @@ func (s *Service) showLine(c *web.Ctx) error {
 }
 
 // viewOf decides what the waiting page shows to somebody without a pass.
-func viewOf(st State, t Ticket, have ticketState) string {
+func viewOf(st State, t turn, have ticketState) string {
 	if have == goodTicket && st.Phase != Closed && st.Phase != Scheduled {
-		if t.Index <= st.Serving && st.Phase == Open && !st.Trouble {
+		if t.Now {
 			return viewTurn
 		}
 		return viewWaiting
@@ -274,7 +275,7 @@ func (s *Service) postJoin(c *web.Ctx) error {
 	if err != nil {
 		return problem(err)
 	}
-	if st, err := s.State(v.id); err != nil || st.Phase != Open || st.Trouble || st.Ahead(t.Index) > DoorSize(int64(v.known.Load().Rate)) {
+	if st, err := s.State(v.id); err != nil || st.Phase != Open || st.Trouble || !s.turnOf(v, st, t.Place).Known || s.turnOf(v, st, t.Place).Ahead > DoorSize(int64(v.known.Load().Rate)) {
 		return c.See(linePath(v.id, target(c)))
 	}
 	return s.goIn(c, v, t, false)

@@ -25,15 +25,40 @@ type joiner struct {
 
 // joinBatch is numbered by one command. Whoever comes is its n-th.
 type joinBatch struct {
-	n     int64
-	done  chan struct{}
-	first int64
-	epoch int64
-	err   error
+	n      int64
+	done   chan struct{}
+	first  int64
+	epoch  int64
+	cohort int64
+	err    error
 }
 
-// Join takes the next place of the line for the browser whose key has this hash.
+// cohort is what a place that is taken now belongs to. The number was given
+// out under this version of the room, so none of a drawn cohort comes after its
+// pre-queue has closed.
+func (r Room) cohort(lane Lane) int64 {
+	switch {
+	case lane == Behind:
+		return CohortBehind
+	case r.Phase == PreQueue && r.Draw:
+		return CohortDrawn
+	}
+	return CohortLive
+}
+
+// Join takes the next place of the line for the browser whose key has this hash:
+// of cohort CohortDrawn while a pre-queue that will be drawn is open, else of
+// CohortLive. It returns ErrNoRoom, ErrNotTaking, ErrUnavailable.
 func (s *Service) Join(ctx context.Context, roomID string, key KeyHash) (Ticket, error) {
+	return s.join(ctx, roomID, key, InLine)
+}
+
+// JoinBehind takes a place behind everybody in the line (CohortBehind).
+func (s *Service) JoinBehind(ctx context.Context, roomID string, key KeyHash) (Ticket, error) {
+	return s.join(ctx, roomID, key, Behind)
+}
+
+func (s *Service) join(ctx context.Context, roomID string, key KeyHash, lane Lane) (Ticket, error) {
 	v, err := s.view(ctx, roomID)
 	if err != nil {
 		return Ticket{}, err
@@ -41,41 +66,43 @@ func (s *Service) Join(ctx context.Context, roomID string, key KeyHash) (Ticket,
 	if !v.known.Load().Phase.TakesPlaces() {
 		return Ticket{}, ErrNotTaking
 	}
-	index, epoch, err := s.number(ctx, v)
+	place, err := s.number(ctx, v, lane)
 	if err != nil {
 		return Ticket{}, err
 	}
 	joins.WithLabelValues(v.id).Inc()
-	return Ticket{Place: Place{Room: v.id, Epoch: epoch, Index: index}, Issued: s.now().Truncate(time.Second), Key: key}, nil
+	return Ticket{Place: place, Issued: s.roomNow().Truncate(time.Second), Key: key}, nil
 }
 
 // number joins the batch that is being collected, or begins one.
-func (s *Service) number(ctx context.Context, v *view) (index, epoch int64, err error) {
+func (s *Service) number(ctx context.Context, v *view, lane Lane) (Place, error) {
 	j := &v.joining
+	if lane == Behind {
+		j = &v.joiningBehind
+	}
 	j.mu.Lock()
 	b := j.next
 	if b == nil {
 		b = &joinBatch{done: make(chan struct{})}
 		j.next = b
-		go s.sendBatch(v, b)
+		go s.sendBatch(v, j, lane, b)
 	}
 	place := b.n
 	b.n++
 	j.mu.Unlock()
 	select {
 	case <-b.done:
-		return b.first + place, b.epoch, b.err
+		return Place{Room: v.id, Epoch: b.epoch, Cohort: b.cohort, Index: b.first + place}, b.err
 	case <-ctx.Done():
 		// The number is lost, as if its owner never showed up.
-		return 0, 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return Place{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 }
 
 // sendBatch closes b after the window and numbers it. It outlives the request
 // that began it, because others wait for it too.
-func (s *Service) sendBatch(v *view, b *joinBatch) {
+func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
 	time.Sleep(joinWindow)
-	j := &v.joining
 	j.send.Lock() // while the batch before is under way, this one goes on collecting
 	defer j.send.Unlock()
 	j.mu.Lock()
@@ -87,8 +114,8 @@ func (s *Service) sendBatch(v *view, b *joinBatch) {
 	defer cancel()
 	j.seq++
 	for {
-		first, r, err := s.numbers(ctx, v, j.seq, n)
-		b.first, b.epoch, b.err = first, r.Epoch, err
+		first, r, err := s.numbers(ctx, v, lane, j.seq, n)
+		b.first, b.epoch, b.cohort, b.err = first, r.Epoch, r.cohort(lane), err
 		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			break
 		}

@@ -474,26 +474,168 @@ func TestFlushWhileEntering(t *testing.T) {
 	}
 }
 
-// TestRedisBehind: a Redis that has forgotten the last joins (a stale replica
-// after a failover) is rebuilt, not believed.
+// old takes the state of the room as it stands, as a replica has it, to be put
+// in place later.
+func (f *fixture) old(t *testing.T, v *view) (putBack func(mark bool)) {
+	t.Helper()
+	ctx := context.Background()
+	dumps := map[string]string{}
+	for _, key := range []string{v.key("s"), v.key("act"), v.key("door"), v.key("old"), v.key("here")} {
+		if dump, err := f.rdb.Dump(ctx, key).Result(); err == nil {
+			dumps[key] = dump
+		}
+	}
+	return func(mark bool) {
+		t.Helper()
+		f.rdb.Del(ctx, v.key("s"), v.key("act"), v.key("door"), v.key("old"), v.key("here"))
+		for key, dump := range dumps {
+			if key == v.key("here") && !mark {
+				continue
+			}
+			if err := f.rdb.RestoreReplace(ctx, key, 0, dump).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestRedisBehind: a Redis that has forgotten the last moments (a stale replica
+// after a failover) is rebuilt, not believed: by its count of changes where a
+// portal has seen more, by the mark that no replica has where none has.
 func TestRedisBehind(t *testing.T) {
 	t.Parallel()
+	for _, mark := range []bool{true, false} {
+		t.Run(fmt.Sprintf("with mark %v", mark), func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, 2)
+			f.valve(t, Change{Bound: ptr(1)})
+			f.join(t, f.replicas[0])
+			putBack := f.old(t, f.replicas[0].rooms.Load().views[room])
+			last := f.join(t, f.replicas[0])
+			putBack(mark)
+			if next := f.join(t, f.replicas[0]); next.Index <= last.Index {
+				t.Errorf("number %d after %d", next.Index, last.Index)
+			}
+		})
+	}
+}
+
+// TestAdmissionForgotten: an admission that the server which took over never
+// saw still takes its seat, also for replicas that did not see it either.
+func TestAdmissionForgotten(t *testing.T) {
+	t.Parallel()
 	f := setup(t, 2)
-	ctx := context.Background()
 	f.valve(t, Change{Bound: ptr(1)})
-	f.join(t, f.replicas[0])
-	v := f.replicas[0].rooms.Load().views[room]
-	before, err := f.rdb.HGet(ctx, v.key("s"), "issued").Result()
-	if err != nil {
-		t.Fatal(err)
+	first, second := f.join(t, f.replicas[0]), f.join(t, f.replicas[0])
+	f.refresh(t)
+	putBack := f.old(t, f.replicas[0].rooms.Load().views[room])
+	f.enter(t, f.replicas[0], first, Admitted) // and its replica dies
+	putBack(false)
+	f.replicas = f.replicas[1:]
+	if _, verdict, err := f.replicas[0].Enter(context.Background(), second); err != nil || verdict == Admitted {
+		t.Fatalf("a second person inside, bound 1: %s, %v", verdict, err)
 	}
-	last := f.join(t, f.replicas[0])
-	if err := f.rdb.HSet(ctx, v.key("s"), "issued", before).Err(); err != nil {
-		t.Fatal(err)
+	if n := f.liveRows(t); n != 1 {
+		t.Errorf("%d inside", n)
 	}
-	if next := f.join(t, f.replicas[0]); next.Index <= last.Index {
-		t.Errorf("number %d after %d", next.Index, last.Index)
+}
+
+// TestClockOfOneReplicaJumps: a replica whose clock is wrong by an hour decides
+// as the others do, neither throws out nor lets in more.
+func TestClockOfOneReplicaJumps(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 1)
+	var jump atomic.Int64
+	none := time.Duration(0)
+	mad := New(Config{
+		Pool: f.pool, Redis: f.rdb, Keys: NewSigner(testKeys...), Log: slog.New(slog.DiscardHandler), Shift: &none,
+		Now: func() time.Time { return time.Now().Add(time.Duration(jump.Load())) },
+	})
+	f.replicas = append(f.replicas, mad)
+	f.valve(t, Change{Bound: ptr(2), Rate: ptr(6000)})
+	before := f.enter(t, mad, f.join(t, mad), Admitted)
+	for _, d := range []time.Duration{time.Hour, -time.Hour} {
+		jump.Store(int64(d))
+		f.refresh(t)
+		if in, err := mad.Inside(context.Background(), before); err != nil || !in {
+			t.Fatalf("clock %v: thrown out, %v", d, err)
+		}
 	}
+	pass := f.enter(t, mad, f.join(t, mad), Admitted)
+	if left := time.Until(pass.Expires); left > 31*time.Minute || left < 29*time.Minute {
+		t.Errorf("a pass of %v", left)
+	}
+	if _, verdict, err := mad.Enter(context.Background(), f.join(t, f.replicas[0])); err != nil || verdict == Admitted {
+		t.Errorf("a third one: %s, %v", verdict, err)
+	}
+	// It rebuilds a lost state without losing anybody.
+	f.rdb.FlushDB(context.Background())
+	jump.Store(int64(time.Hour))
+	f.refresh(t)
+	for _, s := range f.replicas {
+		if in, err := s.Inside(context.Background(), pass); err != nil || !in {
+			t.Errorf("after the rebuild: %v, %v", in, err)
+		}
+	}
+}
+
+// TestExtend: a pass does not run out under somebody who holds a slot, also
+// when Redis is lost, and one that is over stays over.
+func TestExtend(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 1)
+	s, ctx := f.replicas[0], context.Background()
+	pass := f.enter(t, s, f.join(t, s), Admitted)
+	until := pass.Expires.Add(10 * time.Minute)
+	over, ok, err := s.Extend(ctx, pass.ID(), until)
+	if err != nil || !ok || !over.Equal(until) {
+		t.Fatalf("extend: %v, %v, %v", over, ok, err)
+	}
+	if over, _, _ := s.Extend(ctx, pass.ID(), until.Add(-time.Hour)); !over.Equal(until) {
+		t.Errorf("shortened to %v", over)
+	}
+	pass.Expires = over
+	f.rdb.FlushDB(ctx)
+	f.pass(t, 35*time.Minute)
+	if in, err := s.Inside(ctx, pass); err != nil || !in {
+		t.Errorf("inside: %v, %v", in, err)
+	}
+	f.pass(t, 10*time.Minute)
+	if _, ok, err := s.Extend(ctx, pass.ID(), f.now().Add(time.Hour)); ok || err != nil {
+		t.Errorf("a pass that is over was extended: %v", err)
+	}
+	if _, ok, err := s.Extend(ctx, "", until); ok || err != nil {
+		t.Errorf("no pass: %v, %v", ok, err)
+	}
+}
+
+// TestBehindTheLine: a place behind comes in when nobody else waits, and
+// survives the loss of Redis.
+func TestBehindTheLine(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 1)
+	s, ctx := f.replicas[0], context.Background()
+	f.valve(t, Change{Bound: ptr(1)})
+	f.enter(t, s, f.join(t, s), Admitted)
+	waiting := f.join(t, s)
+	key, _ := HashKey(NewKey())
+	behind, err := s.JoinBehind(ctx, room, key)
+	if err != nil || behind.Cohort != CohortBehind {
+		t.Fatalf("%+v, %v", behind, err)
+	}
+	f.enter(t, s, behind, Wait)
+	f.rdb.FlushDB(ctx)
+	f.refresh(t)
+	again, err := s.JoinBehind(ctx, room, key)
+	if err != nil || again.Index <= behind.Index {
+		t.Fatalf("number %d after %d, %v", again.Index, behind.Index, err)
+	}
+	f.enter(t, s, behind, Wait)
+	f.valve(t, Change{Bound: ptr(1000), Rate: ptr(100_000)})
+	f.pass(t, 2*time.Second)
+	f.enter(t, s, waiting, Admitted)
+	f.pass(t, 20*time.Second)
+	f.enter(t, s, behind, Admitted)
 }
 
 // TestRedisGone: without Redis nobody comes in, the snapshot says so, and who is

@@ -17,16 +17,55 @@ const attempts = 6
 
 func (v *view) key(suffix string) string { return "wr:{" + v.id + "}:" + suffix }
 
+// lineKeys are KEYS[1..5] of the scripts that tick.
 func (v *view) lineKeys() []string {
-	return []string{v.key("s"), v.key("inv"), v.key("left"), v.key("act")}
+	return []string{v.key("s"), v.key("here"), v.key("act"), v.key("door"), v.key("old")}
 }
 
-func (v *view) usedKey(epoch int64) string { return v.key("used:" + strconv.FormatInt(epoch, 10)) }
+// stateKeys are KEYS[1..2] of every script, and more.
+func (v *view) stateKeys(more ...string) []string {
+	return append([]string{v.key("s"), v.key("here")}, more...)
+}
+
+// usedKey is the bitmap of the tickets that came in. Live and drawn tickets
+// share one count of indexes, the other cohorts have their own.
+func (v *view) usedKey(epoch, cohort int64) string {
+	key := v.key("used:" + strconv.FormatInt(epoch, 10))
+	if cohort > CohortDrawn {
+		key += "." + strconv.FormatInt(cohort, 10)
+	}
+	return key
+}
 
 // offset is what the portal's clock adds to the time of Redis, in microseconds.
-// It is cut to milliseconds, so that it is the same in every call.
-func (s *Service) offset() int64 {
-	return time.Until(s.now()).Round(time.Millisecond).Microseconds()
+// It is cut to milliseconds, so that it is the same in every call. Where the
+// wiring says what it is, a jump of the machine's clock changes nothing.
+func (s *Service) offset() int64 { return s.clockOffset().Round(time.Millisecond).Microseconds() }
+
+func (s *Service) clockOffset() time.Duration {
+	if s.shift != nil {
+		return *s.shift
+	}
+	return time.Until(s.now())
+}
+
+// timeSeen is the time that Redis told, and when that was by the machine's
+// clock that never jumps.
+type timeSeen struct {
+	told   time.Time // with offset
+	at     time.Time // monotonic
+	offset time.Duration
+}
+
+// roomNow is the time that decides: that of Redis as it was last told, gone on
+// by this machine's monotonic clock, plus the offset of the portal's clock. A
+// replica whose clock is wrong by an hour decides as the others do.
+func (s *Service) roomNow() time.Time {
+	offset := s.clockOffset()
+	if t := s.told.Load(); t != nil {
+		return t.told.Add(time.Since(t.at) + offset - t.offset)
+	}
+	return time.Now().Add(offset).UTC()
 }
 
 // call is one script call: what it needs follows from what is known of the
@@ -42,7 +81,7 @@ type call struct {
 func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error) {
 	for range attempts {
 		r, seen := v.knownAndSeen()
-		args := append([]any{r.Generation, r.Version, s.offset(), seen}, c.args(r)...)
+		args := append([]any{r.Generation, r.Version, s.offset(), seen.changes}, c.args(r)...)
 		answer, err := c.script.Run(ctx, s.rdb, c.keys(r), args...).Slice()
 		if err != nil {
 			return nil, r, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -53,6 +92,7 @@ func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error
 		case "empty":
 			err = s.restore(ctx, v)
 		default:
+			v.noteChanges(r.Generation, num(answer, 1))
 			return answer, r, nil
 		}
 		if err != nil {
@@ -67,27 +107,35 @@ func (v *view) valveArgs(r Room) []any {
 	if valve.Open {
 		open = 1
 	}
-	return []any{open, valve.Rate, valve.Bound, valve.Grace.Microseconds()}
+	return []any{open, valve.Rate, valve.Bound, valve.Grace.Microseconds(), valve.Guests}
 }
 
 // Figures is how a line stands.
 type Figures struct {
-	Issued   int64 // places given out
-	Serving  int64 // the last invited place
-	Waiting  int64 // places not yet invited
-	Inside   int64 // people with a pass
-	Invited  int64 // invited lately and not yet inside
-	Admitted int64 // passes of this line so far
+	Issued   int64   // places given out
+	Serving  int64   // the last invited position
+	Waiting  int64   // places not yet invited
+	Inside   int64   // people with a pass
+	Invited  int64   // invited lately and still expected to come
+	Knocking int64   // invited lately, and found no seat yet
+	Admitted int64   // passes of this line so far
+	NoShows  int64   // invited, and did not come in their time
+	Show     float64 // share of invited people who come, 0 to 1
+	Behind   int64   // places behind the line that are not yet invited
 	At       time.Time
 	Pace     Pace
 
-	epoch   int64
-	ceiling int64
-	gaps    []Gap
+	epoch         int64
+	ceiling       int64
+	gaps          []Gap
+	behindIssued  int64
+	behindServing int64
+	behindCeiling int64
 }
 
 // tick lets the line go on by what time and valve allow.
 func (s *Service) tick(ctx context.Context, v *view) (Figures, error) {
+	asked := time.Now()
 	answer, r, err := s.eval(ctx, v, call{
 		script: tickScript,
 		keys:   func(Room) []string { return v.lineKeys() },
@@ -97,34 +145,39 @@ func (s *Service) tick(ctx context.Context, v *view) (Figures, error) {
 		return Figures{}, err
 	}
 	f := Figures{
-		Issued: num(answer, 1), Serving: num(answer, 2), Inside: num(answer, 3), Invited: num(answer, 4), Admitted: num(answer, 5),
-		epoch: r.Epoch, ceiling: num(answer, 6), At: time.UnixMicro(num(answer, 7)).UTC(), gaps: parseGaps(word(answer, 8)),
+		Issued: num(answer, 2), Serving: num(answer, 3), Inside: num(answer, 4), Invited: num(answer, 5), Admitted: num(answer, 6),
+		epoch: r.Epoch, ceiling: num(answer, 7), At: time.UnixMicro(num(answer, 8)).UTC(), gaps: parseGaps(word(answer, 9)),
+		NoShows: num(answer, 10), Show: float64(num(answer, 11)) / float64(showUnit), Knocking: num(answer, 12),
+		behindIssued: num(answer, 13), behindServing: num(answer, 14), behindCeiling: num(answer, 15),
 	}
-	f.Waiting = Waiting(f.Issued, f.Serving, f.gaps)
+	f.Waiting, f.Behind = Waiting(f.Issued, f.Serving, f.gaps), f.behindIssued-f.behindServing
 	v.noteSeen(r.Epoch, f.Issued)
+	if took := time.Since(asked); took < time.Second { // a late answer tells a time that is past
+		s.told.Store(&timeSeen{told: f.At, at: asked.Add(took / 2), offset: time.Duration(s.offset()) * time.Microsecond})
+	}
 	return f, nil
 }
 
-// claim knocks at the door. over is the end of the pass.
-func (s *Service) claim(ctx context.Context, v *view, p Place) (verdict Verdict, over time.Time, r Room, err error) {
+// claim knocks at the door at a position of a lane. over is the end of the pass.
+func (s *Service) claim(ctx context.Context, v *view, p Place, lane Lane, pos int64) (verdict Verdict, over time.Time, r Room, err error) {
 	answer, r, err := s.eval(ctx, v, call{
 		script: claimScript,
-		keys:   func(Room) []string { return append(v.lineKeys(), v.usedKey(p.Epoch)) },
+		keys:   func(Room) []string { return append(v.lineKeys(), v.usedKey(p.Epoch, p.Cohort)) },
 		args: func(r Room) []any {
-			return append(v.valveArgs(r), p.Index, p.member(), r.PassLength.Microseconds(), int64((TicketLife + 24*time.Hour).Seconds()))
+			return append(v.valveArgs(r), string(lane), pos, p.member(), p.Index, r.PassLength.Microseconds(), int64((TicketLife + 24*time.Hour).Seconds()))
 		},
 	})
 	if err != nil {
 		return "", time.Time{}, r, err
 	}
-	return Verdict(word(answer, 0)), time.UnixMicro(num(answer, 1)).UTC(), r, nil
+	return Verdict(word(answer, 0)), time.UnixMicro(num(answer, 2)).UTC(), r, nil
 }
 
 // inside asks Redis whether a pass counts.
 func (s *Service) inside(ctx context.Context, v *view, p Place) (bool, error) {
 	answer, _, err := s.eval(ctx, v, call{
 		script: insideScript,
-		keys:   func(Room) []string { return []string{v.key("s"), v.key("act")} },
+		keys:   func(Room) []string { return v.stateKeys(v.key("act")) },
 		args:   func(Room) []any { return []any{p.member()} },
 	})
 	if err != nil {
@@ -137,25 +190,49 @@ func (s *Service) inside(ctx context.Context, v *view, p Place) (bool, error) {
 func (s *Service) leave(ctx context.Context, v *view, p Place) error {
 	_, _, err := s.eval(ctx, v, call{
 		script: leaveScript,
-		keys:   func(Room) []string { return []string{v.key("s"), v.key("act")} },
+		keys:   func(Room) []string { return v.stateKeys(v.key("act")) },
 		args:   func(Room) []any { return []any{p.member()} },
 	})
 	return err
 }
 
-// unuse takes back the mark that a ticket was used.
-func (s *Service) unuse(ctx context.Context, v *view, p Place) error {
-	return s.rdb.SetBit(ctx, v.usedKey(p.Epoch), p.Index, 0).Err()
+// extend lets a stay last until a later moment; ok is false when it is over.
+func (s *Service) extend(ctx context.Context, v *view, p Place, until time.Time) (over time.Time, ok bool, err error) {
+	answer, _, err := s.eval(ctx, v, call{
+		script: extendScript,
+		keys:   func(Room) []string { return v.stateKeys(v.key("act")) },
+		args:   func(Room) []any { return []any{p.member(), until.UnixMicro()} },
+	})
+	return time.UnixMicro(num(answer, 2)).UTC(), word(answer, 0) == "ok", err
 }
 
-// numbers takes the next n numbers of the line, under a batch number that makes
-// the command safe to send again.
-func (s *Service) numbers(ctx context.Context, v *view, seq, n int64) (first int64, r Room, err error) {
+// unuse takes back the mark that a ticket was used.
+func (s *Service) unuse(ctx context.Context, v *view, p Place) error {
+	return s.rdb.SetBit(ctx, v.usedKey(p.Epoch, p.Cohort), p.Index, 0).Err()
+}
+
+// setGaps puts the gaps of the line into Redis, after Postgres has recorded them.
+func (s *Service) setGaps(ctx context.Context, v *view, gaps []Gap) error {
+	_, _, err := s.eval(ctx, v, call{
+		script: gapsScript,
+		keys:   func(Room) []string { return v.stateKeys() },
+		args:   func(Room) []any { return []any{formatGaps(gaps)} },
+	})
+	return err
+}
+
+// numbers takes the next n numbers of the line, or of the places behind it,
+// under a batch number that makes the command safe to send again.
+func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64) (first int64, r Room, err error) {
+	last := v.key("j:" + s.replica)
+	if lane == Behind {
+		last = v.key("jb:" + s.replica)
+	}
 	for range attempts {
 		answer, r, err := s.eval(ctx, v, call{
 			script: joinScript,
-			keys:   func(Room) []string { return []string{v.key("s"), v.key("j:" + s.replica)} },
-			args:   func(Room) []any { return []any{seq, n} },
+			keys:   func(Room) []string { return v.stateKeys(last) },
+			args:   func(Room) []any { return []any{seq, n, string(lane)} },
 		})
 		if err != nil {
 			return 0, r, err
@@ -164,11 +241,13 @@ func (s *Service) numbers(ctx context.Context, v *view, seq, n int64) (first int
 			return 0, r, ErrNotTaking
 		}
 		if word(answer, 0) == "ok" {
-			first = num(answer, 1)
-			v.noteSeen(r.Epoch, first+n-1)
+			first = num(answer, 2)
+			if lane == InLine {
+				v.noteSeen(r.Epoch, first+n-1)
+			}
 			return first, r, nil
 		}
-		if err := s.raise(ctx, v, num(answer, 1)+n); err != nil {
+		if err := s.raise(ctx, v, lane, num(answer, 2)+n); err != nil {
 			return 0, r, err
 		}
 	}

@@ -13,8 +13,12 @@ import (
 )
 
 // ceilingBlock is how many numbers Postgres allows ahead. Numbers that are lost
-// with Redis are jumped over, so the size costs nobody a place.
-const ceilingBlock = 100_000
+// with Redis are jumped over, so the size costs nobody a place. Numbers behind
+// the line are jumped over one by one, so there are fewer of them ahead.
+const (
+	ceilingBlock       = 100_000
+	behindCeilingBlock = 1_000
+)
 
 // restore rebuilds the state of a room in Redis from Postgres under the next
 // generation. It does nothing when another replica has done so meanwhile.
@@ -24,16 +28,17 @@ const ceilingBlock = 100_000
 // afterwards; so the passes read here are all there are.
 func (s *Service) restore(ctx context.Context, v *view) error {
 	var (
-		r        Room
-		seen     int64
-		issued   int64
-		serving  int64
-		ceiling  int64
-		gaps     []Gap
-		done     bool
-		recent   bool
-		admitted int64
-		inside   []any // member, end, member, end ...
+		r                     Room
+		known                 seen
+		issued                int64
+		serving               int64
+		ceiling               int64
+		gaps                  []Gap
+		behind, behindServing int64
+		done                  bool
+		recent                bool
+		admitted              int64
+		inside                []any // member, end, member, end ...
 	)
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
@@ -45,21 +50,21 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 			return err
 		}
 		v.learn(r)
-		_, seen = v.knownAndSeen()
-		if done, err = s.standing(ctx, v, r.Generation, seen); err != nil || done {
+		_, known = v.knownAndSeen()
+		if done, err = s.standing(ctx, v, r.Generation, known); err != nil || done {
 			return err
 		}
 
 		var raw []byte
-		err = tx.QueryRow(ctx, `SELECT ceiling, issued, serving, gaps FROM waitingroom.line WHERE room_id = $1`, v.id).
-			Scan(&ceiling, &issued, &serving, &raw)
+		err = tx.QueryRow(ctx, `SELECT ceiling, issued, serving, gaps, behind_ceiling, behind_serving FROM waitingroom.line WHERE room_id = $1`, v.id).
+			Scan(&ceiling, &issued, &serving, &raw, &behind, &behindServing)
 		if err != nil {
 			return err
 		}
 		if gaps, err = unmarshalGaps(raw); err != nil {
 			return err
 		}
-		now := s.now()
+		now := s.roomNow()
 		var furthest int64 // nobody comes in who was not invited
 		err = tx.QueryRow(ctx, `
 			SELECT count(*), coalesce(max(entered_at) > $3, false), coalesce(max(ticket_index) FILTER (WHERE cohort = 0), 0)
@@ -72,7 +77,7 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 		if f := v.line.Load(); f != nil && f.epoch == r.Epoch {
 			serving = max(serving, f.Serving)
 		}
-		gaps, issued = afterLoss(gaps, serving, max(issued, seen), ceiling)
+		gaps, issued = afterLoss(gaps, serving, max(issued, known.issued), ceiling)
 		if raw, err = marshalGaps(gaps); err != nil {
 			return err
 		}
@@ -107,8 +112,12 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 	if recent {
 		full = 0 // whoever came in during the last minute counts against the rate
 	}
-	args := append([]any{r.Generation, r.Version, s.offset(), issued, ceiling, serving, formatGaps(gaps), full, admitted}, inside...)
-	if err := restoreScript.Run(ctx, s.rdb, append(v.lineKeys(), v.usedKey(r.Epoch)), args...).Err(); err != nil {
+	// Whoever was invited during the last moments still comes in time.
+	lately := int64(r.Rate) / 2
+	args := append([]any{
+		r.Generation, r.Version, s.offset(), issued, ceiling, serving, formatGaps(gaps), full, admitted, behind, behindServing, lately, firstDelay,
+	}, inside...)
+	if err := restoreScript.Run(ctx, s.rdb, append(v.lineKeys(), v.usedKey(r.Epoch, CohortLive)), args...).Err(); err != nil {
 		return err
 	}
 	v.learn(r)
@@ -117,24 +126,26 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 	return nil
 }
 
-// standing reports whether Redis holds a state of generation that is not
-// behind what was given out.
-func (s *Service) standing(ctx context.Context, v *view, generation, seen int64) (bool, error) {
-	fields, err := s.rdb.HMGet(ctx, v.key("s"), "gen", "issued").Result()
-	if err != nil {
+// standing reports whether Redis holds a state of generation that is not an old
+// copy: on the server that it was built on, and not behind what was seen of it.
+func (s *Service) standing(ctx context.Context, v *view, generation int64, known seen) (bool, error) {
+	pipe := s.rdb.Pipeline()
+	fields, here := pipe.HMGet(ctx, v.key("s"), "gen", "n"), pipe.Exists(ctx, v.key("here"))
+	if _, err := pipe.Exec(ctx); err != nil {
 		return false, err
 	}
 	var have [2]int64
-	for i, f := range fields {
+	for i, f := range fields.Val() {
 		text, ok := f.(string)
 		if !ok {
 			return false, nil
 		}
+		var err error
 		if have[i], err = strconv.ParseInt(text, 10, 64); err != nil {
 			return false, nil //nolint:nilerr // not what a script writes: rebuild it
 		}
 	}
-	return have[0] == generation && have[1] >= seen, nil
+	return here.Val() == 1 && have[0] == generation && have[1] >= known.changes, nil
 }
 
 // afterLoss returns the gaps and the highest number given out of a line that
@@ -181,19 +192,24 @@ func unmarshalGaps(raw []byte) ([]Gap, error) {
 func (s *Service) checkpoint(ctx context.Context, v *view, f Figures) error {
 	r, _ := v.knownAndSeen()
 	_, err := s.pool.Exec(ctx, `
-		UPDATE waitingroom.line SET issued = greatest(issued, $3), serving = greatest(serving, $4)
-		WHERE room_id = $1 AND generation = $2 AND (issued < $3 OR serving < $4) AND ceiling >= greatest($3, $4)`,
-		v.id, r.Generation, f.Issued, f.Serving)
+		UPDATE waitingroom.line SET issued = greatest(issued, $3), serving = greatest(serving, $4), behind_serving = greatest(behind_serving, $5)
+		WHERE room_id = $1 AND generation = $2 AND (issued < $3 OR serving < $4 OR behind_serving < $5)
+			AND ceiling >= greatest($3, $4) AND behind_ceiling >= $5`,
+		v.id, r.Generation, f.Issued, f.Serving, f.behindServing)
 	return err
 }
 
 // raise allows numbers beyond want: first in Postgres, then in Redis.
-func (s *Service) raise(ctx context.Context, v *view, want int64) error {
+func (s *Service) raise(ctx context.Context, v *view, lane Lane, want int64) error {
+	column, block := "ceiling", int64(ceilingBlock)
+	if lane == Behind {
+		column, block = "behind_ceiling", behindCeilingBlock
+	}
 	r, _ := v.knownAndSeen()
 	var ceiling int64
 	err := s.pool.QueryRow(ctx, `
-		UPDATE waitingroom.line SET ceiling = greatest(ceiling, $3) WHERE room_id = $1 AND generation = $2 RETURNING ceiling`,
-		v.id, r.Generation, want+ceilingBlock).Scan(&ceiling)
+		UPDATE waitingroom.line SET `+column+` = greatest(`+column+`, $3) WHERE room_id = $1 AND generation = $2 RETURNING `+column,
+		v.id, r.Generation, want+block).Scan(&ceiling)
 	if pg.NoRows(err) {
 		return s.load(ctx) // another generation: the caller tries again with it
 	}
@@ -202,8 +218,8 @@ func (s *Service) raise(ctx context.Context, v *view, want int64) error {
 	}
 	_, _, err = s.eval(ctx, v, call{
 		script: raiseScript,
-		keys:   func(Room) []string { return []string{v.key("s")} },
-		args:   func(Room) []any { return []any{ceiling} },
+		keys:   func(Room) []string { return v.stateKeys() },
+		args:   func(Room) []any { return []any{ceiling, string(lane)} },
 	})
 	return err
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/audit"
 	"impfportal/internal/pg"
 )
 
@@ -96,7 +95,7 @@ type Room struct {
 }
 
 func (r Room) valve() Valve {
-	return Valve{Open: r.Phase == Open, Rate: int64(r.Rate), Bound: int64(r.Bound), Grace: r.Grace, Pass: r.PassLength}
+	return Valve{Open: r.Phase == Open, Rate: int64(r.Rate), Bound: int64(r.Bound), Grace: r.Grace, Pass: r.PassLength, Guests: int64(r.Hotline)}
 }
 
 // The errors of the slice. All of them leave a person's place as it was.
@@ -162,6 +161,7 @@ func (p FieldProblem) Error() string { return "waitingroom: " + p.Field + ": " +
 var mayFollow = map[Phase][]Phase{
 	Scheduled: {PreQueue, Open, Closed},
 	PreQueue:  {Open, Closed},
+	Drawing:   {Closed},
 	Open:      {Paused, Closed},
 	Paused:    {Open, Closed},
 	Closed:    {PreQueue, Open},
@@ -211,66 +211,11 @@ func (r Room) Apply(c Change) (Room, error) {
 	return r, nil
 }
 
-// auditView is what audit keeps of a room.
-type auditView struct {
-	Phase   Phase `json:"phase"`
-	Rate    int   `json:"rate_per_minute"`
-	Bound   int   `json:"active_bound"`
-	Message Text  `json:"message"`
-	Epoch   int64 `json:"epoch"`
-}
-
-func (r Room) auditView() auditView { return auditView{r.Phase, r.Rate, r.Bound, r.Message, r.Epoch} }
-
-// SetValve changes a room, writes the audit entry with it, and makes this
-// replica follow at once; the others follow within a second, and their door
-// refuses to work on the old setting as soon as Redis knows of the new one.
-// It returns ErrNoRoom, or a FieldProblem for a change that cannot be.
+// SetValve changes a room by hand. What that means for a planned opening
+// [Room.byHand] says. It returns ErrNoRoom, or a FieldProblem for a change that
+// cannot be.
 func (s *Service) SetValve(ctx context.Context, actor, role, roomID string, c Change) (Room, error) {
-	var after Room
-	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
-			FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF r, l`, roomID)
-		if err != nil {
-			return err
-		}
-		before, err := pgx.CollectExactlyOneRow(rows, scanRoom)
-		if pg.NoRows(err) {
-			return ErrNoRoom
-		}
-		if err != nil {
-			return err
-		}
-		if after, err = before.Apply(c); err != nil {
-			return err
-		}
-		after.Version, after.ChangedAt = before.Version+1, s.now()
-		message, err := json.Marshal(after.Message)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE waitingroom.room SET phase = $2, rate_per_minute = $3, active_bound = $4, message = $5, version = $6, changed_at = $7 WHERE id = $1`,
-			roomID, after.Phase, after.Rate, after.Bound, message, after.Version, after.ChangedAt)
-		if err != nil {
-			return err
-		}
-		if c.NewLine {
-			_, err = tx.Exec(ctx, `UPDATE waitingroom.line SET epoch = $2, generation = $3, ceiling = 0, issued = 0, serving = 0, gaps = '[]' WHERE room_id = $1`,
-				roomID, after.Epoch, after.Generation)
-			if err != nil {
-				return err
-			}
-		}
-		return audit.Write(ctx, tx, s.now(), audit.Entry{
-			Actor: actor, Role: role, Action: "waitingroom.valve", Subject: "room:" + roomID,
-			Before: before.auditView(), After: after.auditView(),
-		})
+	return s.alter(ctx, deed{actor, role, "waitingroom.valve"}, roomID, func(tx pgx.Tx, r Room) (Room, error) {
+		return withValve(ctx, tx, r, c)
 	})
-	if err != nil {
-		return Room{}, err
-	}
-	if err := s.Refresh(ctx); err != nil {
-		s.log.Warn("valve set, but the line does not answer yet", "room", roomID, "err", err)
-	}
-	return after, nil
 }

@@ -5,12 +5,26 @@ import "github.com/redis/go-redis/v9"
 // The keys of a room share one hash tag, so that a cluster keeps them on one
 // node and a script may use them together:
 //
-//	wr:{room}:s          hash    state: gen, ver, issued, serving, ceil, gaps, out, adm, buckets it/ia and dt/da
-//	wr:{room}:inv        zset    batches of invitations: "upto|from|at", score upto
-//	wr:{room}:left       hash    batch -> invitations of it that nobody has used yet
+//	wr:{room}:s          hash    state, see below
+//	wr:{room}:here       string  mark of the server that the state was built on; never replicated, never in the append-only file
 //	wr:{room}:act        zset    who is inside: "epoch.cohort.index", score end of the pass in microseconds
-//	wr:{room}:used:EPOCH bitmap  indexes that came in (Postgres is the truth, this spares it)
-//	wr:{room}:j:REPLICA  string  the last numbered batch of joins of a replica: "seq:first"
+//	wr:{room}:door       zset    who was invited lately and found no seat, score until when it counts
+//	wr:{room}:old        zset    invitations that are over and within their grace: "from|upto|at", score upto
+//	wr:{room}:used:EPOCH bitmap  indexes that came in (Postgres is the truth, this spares it); one more for each lane beside the line
+//	wr:{room}:j:REPLICA  string  the last numbered batch of joins of a replica: "seq:first"; jb: for places behind
+//
+// The state has the fields
+//
+//	gen, ver   generation of the state and version of the valve
+//	n          changes in this generation: who has seen a higher one knows that this state is behind
+//	issued, serving, ceil, gaps    the line; bi, bs, bc the same for places behind it
+//	fresh      invitations of the last seconds: "from|upto|at|called|came," oldest first
+//	adm, ns    admissions and no-shows so far
+//	sn, sa     invitations that are over, and how many of them came (halved from time to time)
+//	dl         delay between invitation and door, milliseconds
+//	lc, lt, lm stays that had ended, when that was measured, ends of stays per minute
+//	ca         moment of the last invitation
+//	it/ia, dt/da, tt/ta, gt/ga     buckets (tokens, moment): invitations, door, late comers, guests
 //
 // Nothing in it grows with the number of people who wait, but one bit each for
 // those who were inside.
@@ -18,34 +32,37 @@ import "github.com/redis/go-redis/v9"
 // Every script begins with prelude. It takes
 //
 //	KEYS[1]  state
+//	KEYS[2]  here
 //	ARGV[1]  generation that the caller knows (waitingroom.line)
 //	ARGV[2]  version of the valve that the caller knows (waitingroom.room)
 //	ARGV[3]  offset of the portal's clock to the time of Redis, microseconds
-//	ARGV[4]  highest index that the caller has ever seen given out
+//	ARGV[4]  highest n that the caller has seen in this generation
 //
 // and ends the script at once with
 //
-//	{"empty"}  the state is missing, of an older generation, or behind what was
-//	           given out already: it must be rebuilt from Postgres
+//	{"empty"}  the state is missing, of an older generation, behind what was seen
+//	           of it, or on another server than the one it was built on (a replica
+//	           that took over, a restart from disk): it must be rebuilt from Postgres
 //	{"stale"}  the caller knows less than the state: it must read Postgres again
 //
-// Otherwise it leaves f (the fields of the state), now (microseconds), and the
-// helpers below.
+// Otherwise it leaves f (the fields of the state), now (microseconds), and
+// changed(), which counts a change. The second value of every answer is n.
 const prelude = `
 local S = KEYS[1]
 local f = {}
 do
-  local names = {'gen','ver','issued','serving','ceil','out','adm','it','ia','dt','da'}
+  local names = {'gen','ver','n','issued','serving','ceil','bi','bs','bc','adm','ns','sn','sa','dl','lc','lt','lm','ca','it','ia','dt','da','tt','ta','gt','ga'}
   local raw = redis.call('HMGET', S, unpack(names))
-  if not raw[1] then return {'empty'} end
+  if not raw[1] or redis.call('EXISTS', KEYS[2]) == 0 then return {'empty'} end
   for i, name in ipairs(names) do f[name] = tonumber(raw[i]) end
 end
 do
   local gen, ver = tonumber(ARGV[1]), tonumber(ARGV[2])
   if f.gen > gen or (f.gen == gen and f.ver > ver) then return {'stale'} end
-  if f.gen < gen or f.issued < tonumber(ARGV[4]) then return {'empty'} end
+  if f.gen < gen or f.n < tonumber(ARGV[4]) then return {'empty'} end
   if f.ver < ver then redis.call('HSET', S, 'ver', ver) end
 end
+local function changed() f.n = redis.call('HINCRBY', S, 'n', 1) end
 ` + clockLua
 
 // clockLua reads the time; the tests that compare the scripts with admit.go put
@@ -58,210 +75,136 @@ do
 end
 `
 
-// rules is admit.go in Lua: Bucket.Refill, InviteSize, DoorSize, DoorRate,
-// GapsBetween, Waiting, Land, Advance and Line.Tick. step(open, rate, bound, grace)
-// needs KEYS[2] invitations, KEYS[3] left, KEYS[4] active; it leaves
-// f.serving, f.out and f.active up to date.
-const rules = `
-local UNIT = 60000000
-local function refill(tokens, at, rate, size)
-  local passed = now - at
-  if passed >= 0 then
-    tokens = tokens + rate * math.min(passed, UNIT)
-    at = now
-  elseif passed < -2000000 then
-    at = now
-  end
-  return math.min(tokens, size * UNIT), at
-end
-local gaps = {}
-local function loadgaps()
-  local text = redis.call('HGET', S, 'gaps')
-  if text then
-    for a, b in string.gmatch(text, '(%d+)-(%d+)') do gaps[#gaps+1] = {tonumber(a), tonumber(b)} end
-  end
-end
-local function waiting()
-  local n = f.issued - f.serving
-  for _, g in ipairs(gaps) do
-    n = n - math.max(0, math.min(g[2], f.issued) - math.max(g[1], f.serving + 1) + 1)
-  end
-  return math.max(0, n)
-end
-local function land(serving)
-  for _, g in ipairs(gaps) do
-    if g[1] <= serving + 1 and g[2] > serving then serving = g[2] end
-  end
-  return serving
-end
-local function advance(serving, n)
-  for _, g in ipairs(gaps) do
-    if g[2] > serving then
-      local before = math.max(0, g[1] - 1 - serving)
-      if n <= before then break end
-      n = n - before
-      serving = g[2]
-    end
-  end
-  return land(serving + n)
-end
-local function step(open, rate, bound, grace)
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-  f.active = redis.call('ZCARD', KEYS[4])
-  local out = f.out
-  while true do
-    local oldest = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
-    if not oldest or tonumber(string.match(oldest, '(%d+)$')) + grace > now then break end
-    out = out - tonumber(redis.call('HGET', KEYS[3], oldest) or 0)
-    redis.call('ZREM', KEYS[2], oldest)
-    redis.call('HDEL', KEYS[3], oldest)
-  end
-  local tokens, at = refill(f.it, f.ia, rate, math.max(1, math.floor(rate / 30)))
-  if open then
-    loadgaps()
-    f.serving = land(f.serving)
-    local n = math.min(math.floor(tokens / UNIT), waiting(), bound - f.active - out)
-    if n > 0 then
-      tokens = tokens - n * UNIT
-      local from = f.serving
-      f.serving = advance(from, n)
-      local batch = string.format('%.0f|%.0f|%.0f', f.serving, from, now)
-      redis.call('ZADD', KEYS[2], f.serving, batch)
-      redis.call('HSET', KEYS[3], batch, n)
-      out = out + n
-    end
-  end
-  f.out = out
-  redis.call('HSET', S, 'serving', f.serving, 'out', out, 'it', tokens, 'ia', at)
-end
+// markLua sets the mark of this server, beside what is replicated or written
+// down: whoever takes over from it does not have it. A full copy made in the
+// last moments before a server is lost would; the mark ends soon, and n is there
+// for what happened since.
+const markLua = `
+redis.set_repl(redis.REPL_NONE)
+redis.call('SET', KEYS[2], '1', 'PX', 10000)
+redis.set_repl(redis.REPL_ALL)
 `
 
 // restoreLua puts a state into Redis that was rebuilt from Postgres.
 //
-//	KEYS[1..4] state, invitations, left, active; KEYS[5] used
+//	KEYS[1..6] state, here, active, door, old, used
 //	ARGV[1] generation, [2] version, [3] clock offset, [4] issued, [5] ceiling, [6] serving,
 //	     [7] gaps "a-b,c-d", [8] "1" when nobody came in within the last minute: the buckets start full
-//	     (their size is cut on first use), [9] admissions so far, then pairs of member, end of pass in microseconds
-//	result 1, or 0 when a state of this or a later generation is there already
+//	     (their size is cut on first use), [9] admissions so far, [10] places behind given out, [11] of them invited,
+//	     [12] how many invitations count as fresh, [13] first delay,
+//	     then pairs of member, end of pass in microseconds
+//	result 1, or 0 when a state of this or a later generation stands on this server already
 const restoreLua = `
 local gen = tonumber(redis.call('HGET', KEYS[1], 'gen') or '-1')
-if gen >= tonumber(ARGV[1]) then return 0 end
+if gen > tonumber(ARGV[1]) or (gen == tonumber(ARGV[1]) and redis.call('EXISTS', KEYS[2]) == 1) then return 0 end
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2]) + tonumber(ARGV[3])
 local tokens = 0
 if ARGV[8] == '1' then tokens = 60000000 * 100000 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-redis.call('HSET', KEYS[1], 'gen', ARGV[1], 'ver', ARGV[2], 'issued', ARGV[4], 'ceil', ARGV[5], 'serving', ARGV[6],
-  'gaps', ARGV[7], 'out', 0, 'adm', ARGV[9], 'it', tokens, 'ia', now, 'dt', tokens, 'da', now)
-for i = 10, #ARGV, 2 do
-  redis.call('ZADD', KEYS[4], ARGV[i+1], ARGV[i])
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6])
+local inside = 0
+for i = 14, #ARGV, 2 do
+  inside = inside + redis.call('ZADD', KEYS[3], ARGV[i+1], ARGV[i])
 end
+local serving, fresh = tonumber(ARGV[6]), ''
+local from = math.max(0, serving - tonumber(ARGV[12]))
+if from < serving then fresh = string.format('%.0f|%.0f|%.0f|0|0,', from, serving, now) end
+redis.call('HSET', KEYS[1], 'gen', ARGV[1], 'ver', ARGV[2], 'n', 0, 'issued', ARGV[4], 'ceil', ARGV[5], 'serving', ARGV[6],
+  'gaps', ARGV[7], 'bi', ARGV[10], 'bc', ARGV[10], 'bs', ARGV[11], 'fresh', fresh, 'adm', ARGV[9], 'ns', 0, 'sn', 0, 'sa', 0, 'dl', ARGV[13],
+  'lc', tonumber(ARGV[9]) - inside, 'lt', now, 'lm', 0, 'ca', 0,
+  'it', tokens, 'ia', now, 'dt', tokens, 'da', now, 'tt', tokens, 'ta', now, 'gt', tokens, 'ga', now)
+` + markLua + `
 return 1
 `
 
-// joinLua gives out the next n numbers of the line. A replica numbers its
-// batches and sends one at a time; the script remembers the last one, so a
-// command that is sent again after a lost answer gets the same numbers.
+// joinLua gives out the next n numbers of the line, or behind it. A replica
+// numbers its batches and sends one at a time; the script remembers the last
+// one, so a command that is sent again after a lost answer gets the same numbers.
 //
-//	KEYS[1] state, KEYS[2] last batch of this replica
-//	ARGV[1..4] see prelude, [5] number of the batch, [6] n
-//	result {"ok", first index, ceiling} or {"ceiling", issued, ceiling}: Postgres must allow more first
+//	KEYS[1] state, [2] here, [3] last batch of this replica
+//	ARGV[1..4] see prelude, [5] number of the batch, [6] how many, [7] "line" or "behind"
+//	result {"ok", n, first index} or {"ceiling", n, issued}: Postgres must allow more first
 const joinLua = prelude + `
-local last = redis.call('GET', KEYS[2])
+local issued, ceil = 'issued', 'ceil'
+if ARGV[7] == 'behind' then issued, ceil = 'bi', 'bc' end
+local last = redis.call('GET', KEYS[3])
 if last then
   local seq, first = string.match(last, '^(%d+):(%d+)$')
-  if seq == ARGV[5] then return {'ok', tonumber(first), f.ceil} end
+  if seq == ARGV[5] then return {'ok', f.n, tonumber(first)} end
 end
-local n = tonumber(ARGV[6])
-if f.issued + n > f.ceil then return {'ceiling', f.issued, f.ceil} end
-local first = f.issued + 1
-redis.call('HINCRBY', S, 'issued', n)
-redis.call('SET', KEYS[2], ARGV[5] .. ':' .. string.format('%.0f', first), 'PX', 600000)
-return {'ok', first, f.ceil}
+local count = tonumber(ARGV[6])
+if f[issued] + count > f[ceil] then return {'ceiling', f.n, f[issued]} end
+local first = f[issued] + 1
+redis.call('HINCRBY', S, issued, count)
+redis.call('SET', KEYS[3], ARGV[5] .. ':' .. string.format('%.0f', first), 'PX', 600000)
+changed()
+return {'ok', f.n, first}
 `
 
-// raiseLua lifts the ceiling after Postgres has recorded it.
+// raiseLua lifts a ceiling after Postgres has recorded it.
 //
-//	KEYS[1] state; ARGV[1..4] see prelude, [5] ceiling
-//	result {"ok"}
+//	KEYS[1] state, [2] here; ARGV[1..4] see prelude, [5] ceiling, [6] "line" or "behind"
+//	result {"ok", n}
 const raiseLua = prelude + `
-if tonumber(ARGV[5]) > f.ceil then redis.call('HSET', S, 'ceil', ARGV[5]) end
-return {'ok'}
+local ceil = 'ceil'
+if ARGV[6] == 'behind' then ceil = 'bc' end
+if tonumber(ARGV[5]) > f[ceil] then redis.call('HSET', S, ceil, ARGV[5]) end
+return {'ok', f.n}
 `
 
-// tickLua ends what is over, invites whom the valve allows, and tells how the
-// line stands. Any replica may call it at any time.
+// gapsLua puts the gaps of the line in place, after Postgres has recorded them.
 //
-//	KEYS[1..4] state, invitations, left, active
-//	ARGV[1..4] see prelude, [5] "1" when open, [6] rate per minute, [7] bound, [8] grace in microseconds
-//	result {"ok", issued, serving, active, invited, admitted so far, ceiling, now in microseconds, gaps}
-const tickLua = prelude + rules + `
-step(ARGV[5] == '1', tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
-return {'ok', f.issued, f.serving, f.active, f.out, f.adm, f.ceil, now, redis.call('HGET', S, 'gaps') or ''}
-`
-
-// claimLua is the door: Line.Claim.
-//
-//	KEYS[1..4] state, invitations, left, active; KEYS[5] used
-//	ARGV[1..8] as tickLua, [9] index, [10] member, [11] length of the pass in microseconds,
-//	     [12] seconds to keep the bitmap of used tickets
-//	result {verdict, end of the pass in microseconds, 1 when newly admitted}
-const claimLua = prelude + rules + `
-local open, rate, bound = ARGV[5] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
-local index, member = tonumber(ARGV[9]), ARGV[10]
-step(open, rate, bound, tonumber(ARGV[8]))
-local until_ = redis.call('ZSCORE', KEYS[4], member)
-if until_ then return {'in', tonumber(until_), 0} end
-if redis.call('GETBIT', KEYS[5], index) == 1 then return {'used', 0, 0} end
-if not open then return {'shut', 0, 0} end
-if index > f.serving then return {'wait', 0, 0} end
-if f.active >= bound then return {'full', 0, 0} end
-local size = math.max(1, math.floor(rate / 60))
-local tokens, at = refill(f.dt, f.da, rate - size + 1, size)
-if tokens < UNIT then
-  redis.call('HSET', S, 'dt', tokens, 'da', at)
-  return {'busy', 0, 0}
-end
-redis.call('HSET', S, 'dt', tokens - UNIT, 'da', at)
-local over = now + tonumber(ARGV[11])
-redis.call('ZADD', KEYS[4], over, member)
-redis.call('SETBIT', KEYS[5], index, 1)
-redis.call('EXPIRE', KEYS[5], ARGV[12])
-redis.call('HINCRBY', S, 'adm', 1)
-local batch = redis.call('ZRANGEBYSCORE', KEYS[2], index, '+inf', 'LIMIT', 0, 1)[1]
-if batch and tonumber(string.match(batch, '|(%d+)|')) < index and tonumber(redis.call('HGET', KEYS[3], batch)) > 0 then
-  redis.call('HINCRBY', KEYS[3], batch, -1)
-  redis.call('HINCRBY', S, 'out', -1)
-end
-return {'in', over, 1}
+//	KEYS[1] state, [2] here; ARGV[1..4] see prelude, [5] gaps "a-b,c-d"
+//	result {"ok", n}
+const gapsLua = prelude + `
+redis.call('HSET', S, 'gaps', ARGV[5])
+changed()
+return {'ok', f.n}
 `
 
 // leaveLua ends a stay. It looks at the state first, as every script does: a
 // rebuild that read the pass as valid must not bring the seat back afterwards.
 //
-//	KEYS[1] state, KEYS[2] active; ARGV[1..4] see prelude, [5] member
-//	result {"ok"}
+//	KEYS[1] state, [2] here, [3] active; ARGV[1..4] see prelude, [5] member
+//	result {"ok", n}
 const leaveLua = prelude + `
-redis.call('ZREM', KEYS[2], ARGV[5])
-return {'ok'}
+if redis.call('ZREM', KEYS[3], ARGV[5]) == 1 then changed() end
+return {'ok', f.n}
+`
+
+// extendLua lets a stay last until a later moment: Line.Extend.
+//
+//	KEYS[1] state, [2] here, [3] active; ARGV[1..4] see prelude, [5] member, [6] end in microseconds
+//	result {"ok" or "out", n, end of the pass in microseconds}
+const extendLua = prelude + `
+local over = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[5]) or '0')
+if over <= now then return {'out', f.n, 0} end
+if tonumber(ARGV[6]) > over then
+  over = tonumber(ARGV[6])
+  redis.call('ZADD', KEYS[3], over, ARGV[5])
+  changed()
+end
+return {'ok', f.n, over}
 `
 
 // insideLua asks whether a pass still counts.
 //
-//	KEYS[1] state, KEYS[2] active; ARGV[1..4] see prelude, [5] member
-//	result {"in"} or {"out"}
+//	KEYS[1] state, [2] here, [3] active; ARGV[1..4] see prelude, [5] member
+//	result {"in" or "out", n}
 const insideLua = prelude + `
-local over = redis.call('ZSCORE', KEYS[2], ARGV[5])
-if over and tonumber(over) > now then return {'in'} end
-return {'out'}
+local over = redis.call('ZSCORE', KEYS[3], ARGV[5])
+if over and tonumber(over) > now then return {'in', f.n} end
+return {'out', f.n}
 `
 
 var (
 	restoreScript = redis.NewScript(restoreLua)
 	joinScript    = redis.NewScript(joinLua)
 	raiseScript   = redis.NewScript(raiseLua)
+	gapsScript    = redis.NewScript(gapsLua)
 	tickScript    = redis.NewScript(tickLua)
 	claimScript   = redis.NewScript(claimLua)
 	leaveScript   = redis.NewScript(leaveLua)
+	extendScript  = redis.NewScript(extendLua)
 	insideScript  = redis.NewScript(insideLua)
 )

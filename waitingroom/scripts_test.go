@@ -28,7 +28,7 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.New(t)
 	ctx := context.Background()
-	tick, claim, join := withClock(t, tickLua), withClock(t, claimLua), withClock(t, joinLua)
+	tick, claim, join, extend := withClock(t, tickLua), withClock(t, claimLua), withClock(t, joinLua), withClock(t, extendLua)
 	rapid.Check(t, func(t *rapid.T) {
 		if err := rdb.FlushDB(ctx).Err(); err != nil {
 			t.Fatal(err)
@@ -38,13 +38,18 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 		l := NewLine()
 		l.Gaps = drawGaps(t)
 		l.Issued = lastOf(l.Gaps) + rapid.Int64Range(0, 100).Draw(t, "issued")
-		l.Invite, l.Door = Bucket{1 << 42, now}, Bucket{1 << 42, now}
+		full := Bucket{1 << 42, now}
+		l.Invite, l.Door, l.Late, l.Guest, l.LeftAt = full, full, full, full, now
 		valve := Valve{
 			Open: true, Rate: rapid.Int64Range(1, 300).Draw(t, "rate"), Bound: rapid.Int64Range(1, 30).Draw(t, "bound"),
-			Grace: 30 * time.Second, Pass: 2 * time.Minute,
+			Grace: 30 * time.Second, Pass: 2 * time.Minute, Guests: rapid.Int64Range(0, 50).Draw(t, "guests"),
 		}
-		err := rdb.HSet(ctx, v.key("s"), "gen", 1, "ver", 1, "issued", l.Issued, "serving", 0, "ceil", 1<<40, "out", 0, "adm", 0,
-			"it", l.Invite.Tokens, "ia", now, "dt", l.Door.Tokens, "da", now, "gaps", formatGaps(l.Gaps)).Err()
+		err := rdb.HSet(ctx, v.key("s"), "gen", 1, "ver", 1, "n", 0, "issued", l.Issued, "serving", 0, "ceil", 1<<40, "bi", 0, "bs", 0, "bc", 1<<40,
+			"fresh", "", "adm", 0, "ns", 0, "sn", 0, "sa", 0, "dl", firstDelay, "lc", 0, "lt", now, "lm", 0, "ca", 0,
+			"it", full.Tokens, "ia", now, "dt", full.Tokens, "da", now, "tt", full.Tokens, "ta", now, "gt", full.Tokens, "ga", now, "gaps", formatGaps(l.Gaps)).Err()
+		if err == nil {
+			err = rdb.Set(ctx, v.key("here"), 1, time.Minute).Err()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,29 +58,29 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 			if valve.Open {
 				open = 1
 			}
-			return append([]any{1, 1, now, 0, open, valve.Rate, valve.Bound, valve.Grace.Microseconds()}, more...)
-		}
-		check := func(serving, inside, invited int64) {
-			t.Helper()
-			if serving != l.Serving || inside != int64(len(l.Inside)) || invited != l.invited() {
-				t.Fatalf("Redis: serving %d, inside %d, invited %d; rules: %d, %d, %d", serving, inside, invited, l.Serving, len(l.Inside), l.invited())
-			}
+			return append([]any{1, 1, now, 0, open, valve.Rate, valve.Bound, valve.Grace.Microseconds(), valve.Guests}, more...)
 		}
 		seq := 0
 		t.Repeat(map[string]func(*rapid.T){
-			"wait": func(t *rapid.T) { now += rapid.Int64Range(-3_000_000, 70_000_000).Draw(t, "us") },
+			"wait":  func(t *rapid.T) { now += rapid.Int64Range(-3_000_000, 20_000_000).Draw(t, "us") },
+			"blink": func(t *rapid.T) { now += rapid.Int64Range(0, 800_000).Draw(t, "us") },
 			"valve": func(t *rapid.T) {
 				valve.Open = rapid.Bool().Draw(t, "open")
 				valve.Rate = rapid.Int64Range(1, 300).Draw(t, "rate")
 				valve.Bound = rapid.Int64Range(1, 30).Draw(t, "bound")
 			},
 			"join": func(t *rapid.T) {
-				n := rapid.Int64Range(1, 40).Draw(t, "n")
-				want := l.Join(n)
+				n, lane := rapid.Int64Range(1, 40).Draw(t, "n"), rapid.SampledFrom([]Lane{InLine, Behind}).Draw(t, "lane")
+				want := int64(0)
+				if lane == Behind {
+					want = l.JoinBehind(n)
+				} else {
+					want = l.Join(n)
+				}
 				seq++
 				for range rapid.IntRange(1, 3).Draw(t, "times sent") { // a command may arrive again
-					got, err := join.Run(ctx, rdb, []string{v.key("s"), v.key("j:replica")}, 1, 1, now, 0, seq, n).Slice()
-					if err != nil || word(got, 0) != "ok" || num(got, 1) != want {
+					got, err := join.Run(ctx, rdb, v.stateKeys(v.key("j:"+string(lane))), 1, 1, now, 0, seq, n, string(lane)).Slice()
+					if err != nil || word(got, 0) != "ok" || num(got, 2) != want {
 						t.Fatalf("join: %v, %v; want %d", got, err, want)
 					}
 				}
@@ -86,28 +91,45 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 				if err != nil || word(got, 0) != "ok" {
 					t.Fatalf("tick: %v, %v", got, err)
 				}
-				check(num(got, 2), num(got, 3), num(got, 4))
+				have := [9]int64{num(got, 2), num(got, 3), num(got, 4), num(got, 5), num(got, 6), num(got, 10), num(got, 11), num(got, 12), num(got, 14)}
+				want := [9]int64{l.Issued, l.Serving, int64(len(l.Inside)), l.expected(), l.Admitted, l.NoShows, l.Show(), int64(len(l.Knocking)), l.BehindServing}
+				if have != want {
+					t.Fatalf("Redis: issued, serving, inside, expected, admitted, no-shows, show, knocking, behind %d; the rules: %d", have, want)
+				}
 			},
 			"claim": func(t *rapid.T) {
-				i := rapid.Int64Range(max(1, l.Serving-40), l.Serving+20).Draw(t, "index")
-				want := l.Claim(now, valve, i)
-				p := Place{Room: "test", Epoch: 1, Index: i}
-				got, err := claim.Run(ctx, rdb, append(v.lineKeys(), v.usedKey(1)), args(i, p.member(), valve.Pass.Microseconds(), 1000)...).Slice()
+				lane, pos := drawClaim(t, l)
+				member := memberOf(lane, pos)
+				want := l.Claim(now, valve, lane, pos, member)
+				cohort := map[Lane]int64{InLine: CohortLive, Behind: CohortBehind, Guest: CohortInvited}[lane]
+				got, err := claim.Run(ctx, rdb, append(v.lineKeys(), v.usedKey(1, cohort)),
+					args(string(lane), pos, member, pos, valve.Pass.Microseconds(), 1000)...).Slice()
 				if err != nil {
 					t.Fatal(err)
 				}
 				if Verdict(word(got, 0)) != want {
-					t.Fatalf("claim %d: Redis says %v, the rules say %s", i, got, want)
+					t.Fatalf("claim %s %d: Redis says %v, the rules say %s", lane, pos, got, want)
 				}
-				if want == Admitted && num(got, 1) != l.Inside[i] {
-					t.Fatalf("pass until %d, want %d", num(got, 1), l.Inside[i])
+				if want == Admitted && num(got, 2) != l.Inside[member] {
+					t.Fatalf("pass until %d, want %d", num(got, 2), l.Inside[member])
 				}
 			},
 			"release": func(t *rapid.T) {
-				for i := range l.Inside {
-					l.Release(i)
-					if err := rdb.ZRem(ctx, v.key("act"), Place{Room: "test", Epoch: 1, Index: i}.member()).Err(); err != nil {
+				for m := range l.Inside {
+					l.Release(m)
+					if err := rdb.ZRem(ctx, v.key("act"), m).Err(); err != nil {
 						t.Fatal(err)
+					}
+					break
+				}
+			},
+			"extend": func(t *rapid.T) {
+				for m, end := range l.Inside {
+					until := end + rapid.Int64Range(-10_000_000, 100_000_000).Draw(t, "us")
+					want := l.Extend(now, m, until)
+					got, err := extend.Run(ctx, rdb, v.stateKeys(v.key("act")), 1, 1, now, 0, m, until).Slice()
+					if err != nil || (word(got, 0) == "ok") != want || want && num(got, 2) != l.Inside[m] {
+						t.Fatalf("extend: %v, %v; want %v", got, err, want)
 					}
 					break
 				}
@@ -125,7 +147,7 @@ func TestScriptsRefuseToGuess(t *testing.T) {
 	v := &view{id: "test"}
 	ask := func(gen, ver, seen int64) string {
 		t.Helper()
-		got, err := tickScript.Run(ctx, rdb, v.lineKeys(), gen, ver, 0, seen, 1, 60, 10, 1000).Slice()
+		got, err := tickScript.Run(ctx, rdb, v.lineKeys(), gen, ver, 0, seen, 1, 60, 10, 1000, 5).Slice()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +158,7 @@ func TestScriptsRefuseToGuess(t *testing.T) {
 	}
 	restore := func(gen int) int64 {
 		t.Helper()
-		n, err := restoreScript.Run(ctx, rdb, append(v.lineKeys(), v.usedKey(1)), gen, 3, 0, 10, 100, 5, "", 1, 0, "1.0.4", 1<<51).Int64()
+		n, err := restoreScript.Run(ctx, rdb, append(v.lineKeys(), v.usedKey(1, CohortLive)), gen, 3, 0, 10, 100, 5, "", 1, 0, 0, 0, 0, firstDelay, "1.0.4", 1<<51).Int64()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,10 +174,20 @@ func TestScriptsRefuseToGuess(t *testing.T) {
 		gen, ver, seen int64
 		want           string
 	}{
-		{1, 3, 0, "stale"}, {2, 2, 0, "stale"}, {3, 3, 0, "empty"}, {2, 3, 11, "empty"}, {2, 3, 10, "ok"}, {2, 4, 10, "ok"}, {2, 3, 10, "stale"},
+		{1, 3, 0, "stale"}, {2, 2, 0, "stale"}, {3, 3, 0, "empty"}, {2, 3, 1, "empty"}, {2, 3, 0, "ok"}, {2, 4, 0, "ok"}, {2, 3, 0, "stale"},
 	} {
 		if got := ask(c.gen, c.ver, c.seen); got != c.want {
 			t.Errorf("generation %d, version %d, seen %d: %s, want %s", c.gen, c.ver, c.seen, got, c.want)
 		}
+	}
+	// Another server took over with a full copy of the state: it does not have the mark.
+	if err := rdb.Del(ctx, v.key("here")).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(2, 4, 0); got != "empty" {
+		t.Errorf("a copy: %s", got)
+	}
+	if got := restore(2); got != 1 {
+		t.Errorf("restore of a copy under the same generation: %d", got)
 	}
 }

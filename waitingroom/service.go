@@ -31,6 +31,13 @@ type Config struct {
 	Now   clock.Clock
 	Keys  *Signer
 	Log   *slog.Logger // nil = slog.Default()
+	// Shift is what Now adds to the true time (PORTAL_CLOCK). With it the rooms
+	// go by the time of Redis alone, and a jump of this machine's clock changes
+	// nothing; nil = Now is believed, as tests with a clock of their own need.
+	Shift *time.Duration
+	// Left tells how many people could still get what a route group is for, of
+	// what the web may book; ok is false where that is no question. nil = nobody knows.
+	Left func(ctx context.Context, group string) (n int64, ok bool, err error)
 }
 
 // Service is the waiting rooms of one replica.
@@ -38,11 +45,15 @@ type Service struct {
 	pool    *pgxpool.Pool
 	rdb     redis.UniversalClient
 	now     clock.Clock
+	shift   *time.Duration
+	behind  func(ctx context.Context, group string) (n int64, ok bool, err error) // Config.Left
+	told    atomic.Pointer[timeSeen]
 	keys    *Signer
 	log     *slog.Logger
 	replica string
 
 	rooms atomic.Pointer[roomSet]
+	admin administration
 
 	refreshing sync.Mutex   // one refresh at a time
 	refreshed  atomic.Int64 // unix nanoseconds of the machine's clock
@@ -61,14 +72,22 @@ type view struct {
 	snap  atomic.Pointer[snapshot]
 	line  atomic.Pointer[Figures]
 
-	lot   atomic.Pointer[draw.Lot] // the drawn order of this epoch's pre-queue; nil = none is revealed
+	lot atomic.Pointer[draw.Lot] // the drawn order of this epoch's pre-queue; nil = none is revealed
+
+	due  atomic.Pointer[time.Time] // when the beacon of the coming draw is expected
+	left atomic.Pointer[int64]     // how many people could still get what is behind the room; nil = not known
+
+	leftAt time.Time // refresh only
 
 	mu    sync.Mutex
 	epoch int64
 	seen  int64 // highest index that this replica has seen given out in epoch
+	gen   int64
+	count int64 // highest count of changes that this replica has seen in generation gen
 
-	joining joiner
-	pace    paceMeter // refresh only
+	joining       joiner
+	joiningBehind joiner
+	pace          paceMeter // refresh only
 }
 
 // New makes the service. It asks nothing of Postgres or Redis yet; call Run.
@@ -76,7 +95,7 @@ func New(c Config) *Service {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
+	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, shift: c.Shift, behind: c.Left, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
 	s.rooms.Store(&roomSet{})
 	return s
 }
@@ -133,8 +152,32 @@ func (s *Service) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// leftEvery is how often a replica asks what is left behind a room.
+const leftEvery = 5 * time.Second
+
+// countLeft asks how much is left of what is behind a room.
+func (s *Service) countLeft(ctx context.Context, v *view) {
+	if s.behind == nil || time.Since(v.leftAt) < leftEvery {
+		return
+	}
+	v.leftAt = time.Now()
+	for _, group := range v.known.Load().Groups {
+		n, ok, err := s.behind(ctx, group)
+		switch {
+		case err != nil:
+			s.log.Warn("what is left", "room", v.id, "err", err) // the last figure stands
+			return
+		case ok:
+			v.left.Store(&n)
+			return
+		}
+	}
+	v.left.Store(nil)
+}
+
 // refreshRoom ticks one room and renews its snapshot.
 func (s *Service) refreshRoom(ctx context.Context, v *view) error {
+	s.countLeft(ctx, v)
 	fig, err := s.tick(ctx, v)
 	if err != nil {
 		troubles.WithLabelValues(v.id).Inc()
@@ -148,7 +191,7 @@ func (s *Service) refreshRoom(ctx context.Context, v *view) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	if fig.ceiling-fig.Issued < ceilingBlock/2 {
-		if err := s.raise(ctx, v, fig.Issued); err != nil {
+		if err := s.raise(ctx, v, InLine, fig.Issued); err != nil {
 			return fmt.Errorf("ceiling: %w", err)
 		}
 	}
@@ -210,6 +253,9 @@ func (v *view) learn(r Room) {
 	if r.Epoch != v.epoch {
 		v.epoch, v.seen = r.Epoch, 0
 	}
+	if r.Generation != v.gen {
+		v.gen, v.count = r.Generation, 0
+	}
 	v.known.Store(&r)
 }
 
@@ -222,15 +268,26 @@ func (v *view) noteSeen(epoch, issued int64) {
 	}
 }
 
-// knownAndSeen returns both under one lock: seen belongs to the room's epoch.
-func (v *view) knownAndSeen() (Room, int64) {
+// noteChanges remembers how far the state of a generation has come.
+func (v *view) noteChanges(generation, n int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return *v.known.Load(), v.seen
+	if generation == v.gen {
+		v.count = max(v.count, n)
+	}
 }
 
-// roomNow is the time that decides: see [Service.offset].
-func (s *Service) roomNow() time.Time { return s.now() }
+// seen is how far this replica has seen a room go: a state in Redis that is
+// behind it is an old copy.
+type seen struct{ issued, changes int64 }
+
+// knownAndSeen returns both under one lock: seen belongs to the room's epoch
+// and generation.
+func (v *view) knownAndSeen() (Room, seen) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return *v.known.Load(), seen{v.seen, v.count}
+}
 
 // position returns where a place stands in the line; known is false while the
 // draw that decides it is not over, and for places outside the line.
@@ -244,11 +301,6 @@ func (s *Service) position(v *view, p Place) (pos int64, known bool) {
 		}
 	}
 	return 0, false
-}
-
-// setGaps puts the gaps of a line into Redis.
-func (s *Service) setGaps(ctx context.Context, v *view, gaps []Gap) error {
-	return s.rdb.HSet(ctx, v.key("s"), "gaps", formatGaps(gaps)).Err()
 }
 
 // view finds a room that this replica knows; it returns ErrNoRoom.

@@ -64,7 +64,11 @@ const cacheControl = "public, max-age=1, stale-while-revalidate=2, stale-if-erro
 // reached: the numbers stay, and nobody is let in until they can be known.
 func (s *Service) publish(v *view, fig *Figures) {
 	r := v.known.Load()
-	st := State{Room: v.id, Epoch: r.Epoch, Phase: r.Phase, Message: r.Message, Gaps: [][2]int64{}}
+	st := State{
+		Room: v.id, Epoch: r.Epoch, Phase: r.Phase, Message: r.Message, Gaps: [][2]int64{}, Login: r.Login,
+		PreQueueFrom: r.Plan.PreQueueFrom, OpensAt: r.Plan.OpensAt, ClosesAt: r.Plan.ClosesAt,
+		Draw: v.drawState(r), Challenge: s.challengeNow(v), Left: v.left.Load(),
+	}
 	if st.Message == nil {
 		st.Message = Text{}
 	}
@@ -72,14 +76,14 @@ func (s *Service) publish(v *view, fig *Figures) {
 	switch {
 	case fig != nil:
 		v.line.Store(fig)
-		st.Serving, st.Issued, st.Waiting, st.Pace = fig.Serving, fig.Issued, fig.Waiting, fig.Pace
+		st.Serving, st.Issued, st.Waiting, st.Pace, st.BehindServing = fig.Serving, fig.Issued, fig.Waiting, fig.Pace, fig.behindServing
 		for _, g := range fig.gaps {
 			if g.Last > fig.Serving {
 				st.Gaps = append(st.Gaps, [2]int64{g.First, g.Last})
 			}
 		}
 	case old != nil && old.state.Epoch == r.Epoch:
-		st.Trouble = true
+		st.Trouble, st.BehindServing = true, old.state.BehindServing
 		st.Serving, st.Issued, st.Waiting, st.Gaps, st.Pace = old.state.Serving, old.state.Issued, old.state.Waiting, old.state.Gaps, old.state.Pace
 	default:
 		st.Trouble = true
@@ -115,8 +119,19 @@ func (s *Service) State(roomID string) (State, error) {
 	return snap.state, nil
 }
 
-// Ahead returns how many people come before index.
-func (st State) Ahead(index int64) int64 { return Ahead(index, st.Serving, st.gaps()) }
+// drawState is what the snapshot tells of the draw: nil in a room without one.
+func (v *view) drawState(r *Room) *DrawState {
+	if lot := v.lot.Load(); lot != nil {
+		return &DrawState{Tickets: lot.Tickets, LastIndex: lot.LastIndex, Gaps: lot.Gaps, Key: hex.EncodeToString(lot.Key[:])}
+	}
+	if r.Draw && (r.Phase == Scheduled || r.Phase == PreQueue || r.Phase == Drawing) {
+		return &DrawState{BeaconDue: v.due.Load()}
+	}
+	return nil
+}
+
+// Ahead returns how many people come before a position of the line.
+func (st State) Ahead(pos int64) int64 { return Ahead(pos, st.Serving, st.gaps()) }
 
 func (st State) gaps() []Gap {
 	gaps := make([]Gap, len(st.Gaps))
