@@ -22,6 +22,14 @@ func RetentionRules() []retention.Rule {
 				now.Add(-TicketLife-25*time.Hour), limit)
 			return tag.RowsAffected(), err
 		},
+	}, {
+		Name: "waitingroom.minute", Table: "waitingroom.minute", Policy: "figures", Why: "how an opening day went, minute by minute; names nobody",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, keep time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.minute WHERE (room_id, at) IN (
+					SELECT room_id, at FROM waitingroom.minute WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-keep), limit)
+			return tag.RowsAffected(), err
+		},
 	}}
 }
 
@@ -30,5 +38,6 @@ func RetentionExempt() []retention.Exempt {
 	return []retention.Exempt{
 		{Table: "waitingroom.room", Why: "settings of the rooms"},
 		{Table: "waitingroom.line", Why: "one row per room with the numbers given out; names nobody"},
+		{Table: "waitingroom.former", Why: "one row per room that was deleted, so that its tickets stay void"},
 	}
 }
