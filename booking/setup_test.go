@@ -51,7 +51,7 @@ func setup(t testing.TB) *bundle {
 	messages := notify.New(notify.Config{Pool: b.pool, Vault: v, Now: b.now, Local: true, Sender: []string{"Impfportal", "Weg 1", "01067 Dresden"}, From: "Impfportal <termin@example.org>"})
 	b.inventory = inventory.New(b.pool, b.now, log)
 	b.citizens = citizen.New(citizen.Config{
-		Pool: b.pool, Redis: redistest.New(t), Vault: v, Notify: messages, Now: b.now, Bookings: Standing,
+		Pool: b.pool, Redis: redistest.New(t), Vault: v, Notify: messages, Now: b.now, Bookings: Standing, CancelBookings: CancelStanding,
 		Sender: messages.Sender(), Hotline: "0800 0899 089", BaseURL: "https://impfportal.example",
 	})
 	b.s = New(Deps{

@@ -84,7 +84,7 @@ func setup(t testing.TB) *bundle {
 	})
 	b.inventory = inventory.New(b.pool, b.now, slog.New(slog.DiscardHandler))
 	b.citizens = citizen.New(citizen.Config{
-		Pool: b.pool, Redis: rdb, Vault: v, Notify: b.notify, Now: b.now, Bookings: booking.Standing,
+		Pool: b.pool, Redis: rdb, Vault: v, Notify: b.notify, Now: b.now, Bookings: booking.Standing, CancelBookings: booking.CancelStanding,
 		Sender: b.notify.Sender(), Hotline: phone, BaseURL: url,
 	})
 	b.booking = booking.New(booking.Deps{Pool: b.pool, Now: b.now, Citizens: b.citizens, Inventory: b.inventory, Notify: b.notify, BaseURL: url, Hotline: phone})
