@@ -372,9 +372,10 @@ func (l *Line) Claim(now int64, v Valve, lane Lane, pos int64, member string) Ve
 	case Guest:
 	}
 	inside, knocking := int64(len(l.Inside)), int64(len(l.Knocking))
-	late := fresh < 0 && lane != Guest
+	_, stands := l.Knocking[member] // since it was invited: no late comer
+	late := fresh < 0 && !stands && lane != Guest
 	if inside >= v.Bound {
-		l.knock(now, member, fresh)
+		l.knock(now, member, fresh >= 0 || stands)
 		return Full
 	}
 	if late && !old && inside+knocking >= v.Bound {
@@ -382,7 +383,7 @@ func (l *Line) Claim(now int64, v Valve, lane Lane, pos int64, member string) Ve
 	}
 	l.Door = l.Door.Refill(now, DoorRate(v.Rate), DoorSize(v.Rate))
 	if l.Door.Has() < 1 {
-		l.knock(now, member, fresh)
+		l.knock(now, member, fresh >= 0 || stands)
 		return Busy
 	}
 	if late && (knocking > 0 || Waiting(l.Issued, l.Serving, l.Gaps) > 0) {
@@ -413,13 +414,16 @@ func (l *Line) Claim(now int64, v Valve, lane Lane, pos int64, member string) Ve
 		l.Delay = (31*l.Delay + max(0, now-b.At)/1000) / 32
 	case lane == InLine:
 		l.NoShows = max(0, l.NoShows-1)
+		if stands {
+			l.Came = min(l.Called, l.Came+1) // it did come in its time
+		}
 	}
 	return Admitted
 }
 
 // knock notes that somebody who was invited lately stands at the door.
-func (l *Line) knock(now int64, member string, fresh int) {
-	if fresh >= 0 {
+func (l *Line) knock(now int64, member string, invitedLately bool) {
+	if invitedLately {
 		l.Knocking[member] = now + knockLife
 	}
 }

@@ -373,7 +373,7 @@ func TestLateComersDoNotStopTheLine(t *testing.T) {
 		}
 		now += 1e6
 	}
-	if late < 250 || late > 320 || onTime < 800 {
+	if late < 250 || late > 320 || onTime < 820 {
 		t.Errorf("%d late comers and %d others in a minute of rate %d", late, onTime, v.Rate)
 	}
 }

@@ -181,9 +181,10 @@ if lane == 'line' then
 elseif lane == 'behind' then
   if pos > f.bs then return answer('wait') end
 end
-local late = not mine and lane ~= 'guest'
+local stands = redis.call('ZSCORE', KEYS[4], member)
+local late = not mine and not stands and lane ~= 'guest'
 local function knock()
-  if mine then redis.call('ZADD', KEYS[4], now + KNOCK, member) end
+  if mine or stands then redis.call('ZADD', KEYS[4], now + KNOCK, member) end
 end
 if active >= bound then
   knock()
@@ -220,6 +221,7 @@ if mine then
   f.dl = floor((31 * f.dl + floor(max(0, now - mine.at) / 1000)) / 32)
 elseif lane == 'line' then
   f.ns = max(0, f.ns - 1)
+  if stands then f.sa = min(f.sn, f.sa + 1) end
 end
 changed()
 return answer('in', over)
