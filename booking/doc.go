@@ -110,11 +110,19 @@
 //
 // # Who may book
 //
-// entitlement.go: the registration is not being clarified, the priority group is
-// open on the day (who has begun a series may finish it), the age limits of the
-// product allow it, and doses are missing: a dose stated with its proof, or
-// given here, counts; the rest follows it at the right distance and with the
-// same product.
+// entitlement.go: the priority group is open on the day (who has begun a series
+// may finish it), the age limits of the product allow it, and doses are missing:
+// a dose stated with its proof, or given here, counts; the rest follows it at
+// the right distance and with the same product.
+//
+// A registration that is being clarified books like any other; its series is
+// under reserve (unter Vorbehalt), see citizen. The unique index allows one
+// active series per registration, and citizen allows one registration per person
+// that is not in check: so a person has one active series that is not under
+// reserve. When an agent ends the registration, CancelStanding gives back what
+// it has in the same transaction. Others lock a series and then the registration
+// (Touch), it holds the registration already: so it waits for no series, and its
+// caller begins anew when somebody moves one.
 //
 // # Telling people
 //

@@ -39,7 +39,8 @@
 //	    '---------------------------------------------------------'
 //
 // (Or the agent finds that the first one is false: then the first is closed and
-// the one in check becomes active.) closed means: vault key destroyed, indexes and login data deleted. What is
+// the one in check becomes active.) Active and in check are the same to whoever
+// made the registration. closed means: vault key destroyed, indexes and login data deleted. What is
 // left is a row of an id, programme, group and times.
 //
 // # Duplicates
@@ -49,34 +50,57 @@
 // Weiß and Weiss, Karl-Heinz and Karl Heinz, Łukasz and Lukasz. With partial
 // birth dates those count as equal that may be the same day. Registrations of
 // the same names and birth year wait for each other (advisory lock), and a
-// unique index over the active ones says the same in the schema. So one person
-// has one active registration, and booking's unique index on person and
-// programme makes that one active series: LockForBooking refuses a registration
-// in check, and clarifying 'the same person' deletes the second registration
-// instead of joining it to the first, so nothing gets around that index.
+// unique index over the active ones says the same in the schema.
 //
 // Whoever types somebody else's names and birth date must not learn whether
-// that person is registered. So a second registration:
-//   - runs the same statements as a first one and answers with the same page,
-//     status, login data and confirmation; whether it is a second one is only a
-//     value inside that one statement. The message to the known contact is sent
-//     by the worker, out of a task that every registration enqueues.
-//   - has login data that works; 'my case' and 'my data' look like anybody's
-//     for the first day, then say that an agent is checking.
-//   - cannot book. The refusal says that the registration is being checked, and
-//     no reason.
-//   - stands in the agents' queue (Checks). The agent asks for what the portal
-//     does not show. Nothing of the second registration, least of all its login
-//     data, is ever handed to the first: whoever made it may be a stranger.
+// that person is registered: not from the answer, and not from what works
+// afterwards. So a second registration is like a first one in everything that
+// its maker can see:
+//   - It runs the same statements and is answered with the same page, status,
+//     login data and confirmation; whether it is a second one is only a value
+//     inside one statement. The message to the known contact is sent by the
+//     worker, out of a task that every registration enqueues.
+//   - It looks for, holds, confirms and cancels appointments like any other,
+//     with the same pages, messages and papers, for as long as it is in check.
+//     What it has is under reserve (unter Vorbehalt): that is what appointments
+//     of a registration in check are, and no column says it again.
+//   - It stands in the agents' queue, the nearest appointment first. The agent
+//     asks for what the portal does not show, and books for it only after that.
+//     At the centre the site is told to look at the identity card with care.
+//   - Nothing of it, least of all its login data, is ever handed to the first:
+//     whoever made it may be a stranger.
 //
-// What remains observable: whoever goes on to book is told about the check, and
-// may conclude what it means. Hiding that as well would need letting two
-// registrations of one person take places, or turning away strangers at random.
-// It is made dear instead: ten tries cost a pass of the waiting room, each one a
-// complete registration, the person concerned is told about it, and the attempt
-// stays in the audit. Two registrations of the same names at the very same
-// moment wait for each other for some milliseconds; that shows that somebody
-// registers now, not that somebody is registered.
+// So one person has one active registration (the index above), that one has one
+// active series (booking's index on person and programme), and whatever else
+// stands under those names and birth date is under reserve. The dose itself is
+// guarded by the treatment records: one dose number is given once to one name
+// and birth date, whatever was booked.
+//
+// 'The same person' (ClarifySame) cancels what the second registration has
+// booked, tells its contact that it has ended, and deletes it, in one
+// transaction. The words of that message would fit an invented person as well;
+// as the person's key is destroyed with the registration, the message has a key
+// of its own. A hold keeps the row FOR KEY SHARE (LockForBooking) and whoever
+// ends a registration locks it FOR UPDATE, so no series survives its
+// registration. While the person is at the centre nobody ends it. 'Another
+// person' leaves everything as it is; the series is under reserve no longer.
+//
+// What remains observable:
+//   - The agent's finding: a registration that ends tells its maker that
+//     something was found. It takes an agent who has asked, and by then the
+//     person concerned has been told about the attempt.
+//   - That an agent has opened the case stands in 'my data', as for anybody. The
+//     queue shows what is needed without opening one.
+//   - On the telephone an agent who does not book says by that that something is
+//     to be clarified.
+//   - Two registrations of the same names at the very same moment wait for each
+//     other for some milliseconds; that shows that somebody registers now, not
+//     that somebody is registered.
+//
+// What it costs: second registrations can take places until they are clarified,
+// ten per pass of the waiting room at most, just as many as invented people
+// could. They come back with the agent's word; at the latest, when nobody comes,
+// the dose goes back into the plan.
 //
 // # Login data
 //

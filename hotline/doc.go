@@ -12,6 +12,17 @@
 // never what was typed. What is typed into a search goes in the body of the
 // request, not in its address.
 //
+// # Registrations to clarify
+//
+// A registration that may be a second one of somebody is in check (see citizen).
+// Its maker sees nothing of that and books over the web, under reserve. Agents
+// see it: the queue shows both registrations with their appointments, the
+// nearest first, and nobody books for one before it is clarified (ErrChecking),
+// on pages and in JSON. The finding is 'another person' (its appointments
+// stand), 'the same, delete the new one' (its appointments are cancelled with
+// it, its contact is told), or 'the same, delete the earlier one' (refused while
+// that one has appointments).
+//
 // # Papers
 //
 // A letter (DIN 5008 form B) carries both appointments and, for somebody who

@@ -13,6 +13,13 @@
 // recorded; consent is a tick with the date ('Stand') of the forms that were
 // signed on paper.
 //
+// # Perhaps registered twice
+//
+// The card of an appointment that is under reserve (unter Vorbehalt, see
+// citizen) asks the site to look at the identity card with care. It is a notice
+// and refuses nothing: who shows the card is the person, and the dose rule below
+// sees to it that nobody gets a dose twice, whoever booked how often.
+//
 // # Giving a dose
 //
 // One transaction writes the record, takes the dose from the ledger
