@@ -305,7 +305,7 @@ func (s *Slices) Seed(ctx context.Context) error {
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil // stopped meanwhile: the next start begins again
+		return nil //nolint:nilerr // stopped meanwhile: the next start begins again
 	}
 	if err != nil {
 		return fmt.Errorf("demo state: %w", err)
