@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -78,7 +79,9 @@ type App struct {
 	nav    []Route
 	gate   func(c *Ctx, group string) error
 	meter  *meter
-	spec   []byte
+
+	proxies []netip.Prefix // trusted
+	spec    []byte
 }
 
 // New builds the application. It fails when a template, a text or a route is
@@ -95,6 +98,9 @@ func New(cfg Config) (*App, error) {
 		a.log = slog.Default()
 	}
 	var err error
+	if a.proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
+		return nil, err
+	}
 	bundles := append([]Bundle{ownBundle()}, cfg.Bundles...)
 	if a.cat, err = loadCatalogue(bundles); err != nil {
 		return nil, err
@@ -110,7 +116,7 @@ func New(cfg Config) (*App, error) {
 		AppName: "impfportal", Immutable: true, DisableStartupMessage: true, StrictRouting: true, CaseSensitive: true,
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, BodyLimit: bodyLimit,
 		ErrorHandler:            a.onError,
-		EnableTrustedProxyCheck: true, TrustedProxies: cfg.TrustedProxies, ProxyHeader: proxyHeader(cfg.TrustedProxies),
+		EnableTrustedProxyCheck: true, TrustedProxies: cfg.TrustedProxies, // for the scheme; the address is Ctx.Address's business
 		ReadBufferSize: 16 << 10,
 	})
 	if cfg.Fast != nil {
@@ -133,11 +139,30 @@ func New(cfg Config) (*App, error) {
 	return a, nil
 }
 
-func proxyHeader(trusted []string) string {
-	if len(trusted) == 0 {
-		return ""
+// proxyHeader is where a trusted proxy says who the client is.
+const proxyHeader = "X-Real-Ip"
+
+// parseProxies reads addresses and networks of trusted proxies.
+func parseProxies(list []string) (out []netip.Prefix, err error) {
+	for _, text := range list {
+		text = strings.TrimSpace(text)
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("trusted proxy %q is neither an address nor a network", text)
+			}
+			a = a.Unmap()
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p.Masked())
 	}
-	return "X-Real-Ip"
+	return out, nil
+}
+
+// trusts reports whether a is a trusted proxy.
+func (a *App) trusts(addr netip.Addr) bool {
+	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // Fiber returns the fiber application, to listen and to test with.

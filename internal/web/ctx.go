@@ -49,14 +49,40 @@ func (c *Ctx) Std() context.Context { return c.UserContext() }
 // Actor names who asks, as audit does.
 func (c *Ctx) Actor() string { return c.User.Actor() }
 
+// Address is the client's address: the peer's, or what a trusted proxy says in
+// X-Real-IP. Of several values the last counts that is not itself a trusted
+// proxy, since the ones before it may come from the client. Nothing else that a
+// request brings changes it. It is invalid when the peer has none (a socket file).
+func (c *Ctx) Address() netip.Addr {
+	peer, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+	peer = peer.Unmap()
+	if !c.app.trusts(peer) {
+		return peer
+	}
+	lines := c.Request().Header.PeekAll(proxyHeader)
+	for i := len(lines) - 1; i >= 0; i-- {
+		values := strings.Split(string(lines[i]), ",")
+		for j := len(values) - 1; j >= 0; j-- {
+			said, err := netip.ParseAddr(strings.TrimSpace(values[j]))
+			if err != nil {
+				return peer // whoever wrote this cannot be believed, nor what stands before it
+			}
+			if said = said.Unmap().WithZone(""); !c.app.trusts(said) {
+				return said
+			}
+		}
+	}
+	return peer
+}
+
+// IP is Address as text.
+func (c *Ctx) IP() string { return c.Address().String() }
+
 // Network is where the request comes from, for limits: an IPv4 address, or the
 // /64 that one IPv6 customer has; "?" when it is not known.
 func (c *Ctx) Network() string {
-	a, err := netip.ParseAddr(c.IP())
-	if err != nil {
-		return "?"
-	}
-	if a = a.Unmap(); a.Is4() {
+	a := c.Address()
+	if a.Is4() {
 		return a.String()
 	}
 	p, err := a.WithZone("").Prefix(64)

@@ -36,6 +36,9 @@ type Config struct {
 	Bundles []web.Bundle
 	Gate    func(c *web.Ctx, group string) error
 	Fast    func(app *fiber.App)
+	// TrustedProxies may say who the client is; the requests of a test come from
+	// 0.0.0.0.
+	TrustedProxies []string
 }
 
 // App is a wired application and one browser.
@@ -58,7 +61,7 @@ func New(t testing.TB, cfg Config) *App {
 	}
 	app, err := web.New(web.Config{
 		Pool: cfg.Pool, Now: cfg.Now, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
-		Secret: []byte("webtest webtest webtest webtest!"), Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast,
+		Secret: []byte("webtest webtest webtest webtest!"), Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast, TrustedProxies: cfg.TrustedProxies,
 		StaffLogin: "/staff/login", CitizenLogin: "/login",
 	})
 	if err != nil {
