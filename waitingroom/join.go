@@ -115,7 +115,7 @@ func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
 	j.seq++
 	for {
 		first, r, err := s.numbers(ctx, v, lane, j.seq, n)
-		b.first, b.epoch, b.cohort, b.err = first, r.Epoch, r.cohort(lane), err
+		b.first, b.epoch, b.cohort, b.err = first, r.Epoch, s.cohortOf(v, r, lane, first), err
 		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
 			break
 		}

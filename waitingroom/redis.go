@@ -74,6 +74,7 @@ type call struct {
 	script *redis.Script
 	keys   func(r Room) []string
 	args   func(r Room) []any
+	ready  func(ctx context.Context, r Room) error // what must be true of the room first; nil = nothing
 }
 
 // eval runs c until its answer is more than a demand to know better, and
@@ -81,6 +82,11 @@ type call struct {
 func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error) {
 	for range attempts {
 		r, seen := v.knownAndSeen()
+		if c.ready != nil {
+			if err := c.ready(ctx, r); err != nil {
+				return nil, r, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+		}
 		args := append([]any{r.Generation, r.Version, s.offset(), seen.changes}, c.args(r)...)
 		answer, err := c.script.Run(ctx, s.rdb, c.keys(r), args...).Slice()
 		if err != nil {
@@ -233,6 +239,14 @@ func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64)
 			script: joinScript,
 			keys:   func(Room) []string { return v.stateKeys(last) },
 			args:   func(Room) []any { return []any{seq, n, string(lane)} },
+			// Nobody gets a number while it is not fixed who takes part in the draw.
+			ready: func(ctx context.Context, r Room) error {
+				if lane != InLine || r.Phase != Drawing {
+					return nil
+				}
+				_, err := s.awaitClose(ctx, v)
+				return err
+			},
 		})
 		if err != nil {
 			return 0, r, err

@@ -38,6 +38,8 @@ type Config struct {
 	// Left tells how many people could still get what a route group is for, of
 	// what the web may book; ok is false where that is no question. nil = nobody knows.
 	Left func(ctx context.Context, group string) (n int64, ok bool, err error)
+	// Draws is what the drawing of pre-queues needs.
+	Draws DrawConfig
 }
 
 // Service is the waiting rooms of one replica.
@@ -51,6 +53,7 @@ type Service struct {
 	keys    *Signer
 	log     *slog.Logger
 	replica string
+	draws   *conductor
 
 	rooms atomic.Pointer[roomSet]
 	admin administration
@@ -72,7 +75,8 @@ type view struct {
 	snap  atomic.Pointer[snapshot]
 	line  atomic.Pointer[Figures]
 
-	lot atomic.Pointer[draw.Lot] // the drawn order of this epoch's pre-queue; nil = none is revealed
+	lot   atomic.Pointer[draw.Lot] // the drawn order of this epoch's pre-queue; nil = none is revealed
+	drawn atomic.Pointer[drawnSet] // what is known and published of the room's draws
 
 	due  atomic.Pointer[time.Time] // when the beacon of the coming draw is expected
 	left atomic.Pointer[int64]     // how many people could still get what is behind the room; nil = not known
@@ -97,6 +101,7 @@ func New(c Config) *Service {
 	}
 	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, shift: c.Shift, behind: c.Left, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
 	s.rooms.Store(&roomSet{})
+	s.draws = newConductor(c.Draws)
 	return s
 }
 
