@@ -1,7 +1,6 @@
 package waitingroom
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -109,76 +108,4 @@ func (s *Service) apiEnter(c *web.Ctx, in roomIn) (EnterOut, error) {
 		return EnterOut{}, web.Fail(http.StatusConflict, "waitingroom.error.used")
 	}
 	return out, nil
-}
-
-// FiguresOut is what the administration watches.
-type FiguresOut struct {
-	Phase     Phase `json:"phase"`
-	Rate      int   `json:"rate_per_minute"`
-	Bound     int   `json:"active_bound"`
-	Waiting   int64 `json:"waiting"`
-	Inside    int64 `json:"inside"`
-	Invited   int64 `json:"invited" doc:"invited lately, not yet inside"`
-	Admitted  int64 `json:"admitted" doc:"passes of this line so far"`
-	Issued    int64 `json:"issued"`
-	Serving   int64 `json:"serving"`
-	Epoch     int64 `json:"epoch"`
-	Pace      Pace  `json:"pace"`
-	Trouble   bool  `json:"trouble"`
-	AgeMillis int64 `json:"age_ms" doc:"how old the figures are"`
-	Version   int64 `json:"version"`
-	Message   Text  `json:"message"`
-}
-
-// figures returns what this replica saw at its last tick, at most about a
-// second ago.
-func (s *Service) figures(v *view) FiguresOut {
-	r := v.known.Load()
-	out := FiguresOut{Phase: r.Phase, Rate: r.Rate, Bound: r.Bound, Epoch: r.Epoch, Version: r.Version, Message: r.Message}
-	if out.Message == nil {
-		out.Message = Text{}
-	}
-	if snap := v.snap.Load(); snap == nil || snap.state.Trouble {
-		out.Trouble = true
-	}
-	if f, age, ok := v.lineFigures(s.now()); ok && f.epoch == r.Epoch {
-		out.Waiting, out.Inside, out.Invited, out.Admitted = f.Waiting, f.Inside, f.Invited, f.Admitted
-		out.Issued, out.Serving, out.Pace, out.AgeMillis = f.Issued, f.Serving, f.Pace, max(0, age.Milliseconds())
-	}
-	return out
-}
-
-func (s *Service) apiFigures(c *web.Ctx, in roomIn) (FiguresOut, error) {
-	v, err := s.view(c.Std(), in.Room)
-	if err != nil {
-		return FiguresOut{}, problem(err)
-	}
-	return s.figures(v), nil
-}
-
-type valveIn struct {
-	Room    string `path:"room" json:"-"`
-	Phase   *Phase `json:"phase,omitempty"`
-	Rate    *int   `json:"rate_per_minute,omitempty"`
-	Bound   *int   `json:"active_bound,omitempty"`
-	Message Text   `json:"message,omitempty" doc:"by language; {} takes the message away"`
-	NewLine bool   `json:"new_line,omitempty" doc:"only in a closed room: all tickets become void"`
-}
-
-func (s *Service) apiValve(c *web.Ctx, in valveIn) (FiguresOut, error) {
-	for lang, text := range in.Message {
-		in.Message[lang] = web.CleanText(text)
-	}
-	change := Change{Phase: in.Phase, Rate: in.Rate, Bound: in.Bound, Message: in.Message, NewLine: in.NewLine}
-	if _, err := s.SetValve(c.Std(), c.Actor(), string(web.RoleAdmin), in.Room, change); err != nil {
-		if p, ok := errors.AsType[FieldProblem](err); ok {
-			return FiguresOut{}, web.Invalid(web.FieldError{Field: p.Field, Key: p.Key})
-		}
-		return FiguresOut{}, problem(err)
-	}
-	v, err := s.view(c.Std(), in.Room)
-	if err != nil {
-		return FiguresOut{}, problem(err)
-	}
-	return s.figures(v), nil
 }

@@ -40,13 +40,7 @@ func (s *Service) StartCard() web.Card {
 // AdminCard shows the rooms on the administration's overview.
 func (s *Service) AdminCard() web.Card {
 	return web.Card{Template: "waitingroom/_admin", Data: func(c *web.Ctx) (any, error) {
-		s.ensure(c.Std())
-		var rows []roomRow
-		for _, id := range s.RoomIDs() {
-			v := s.rooms.Load().views[id]
-			r := v.known.Load()
-			rows = append(rows, roomRow{Room: *r, Name: r.Name.In(c.Lang), Figures: s.figures(v)})
-		}
+		rows := s.roomRows(c)
 		if len(rows) == 0 {
 			return nil, nil //nolint:nilnil // nothing to show
 		}

@@ -23,9 +23,7 @@ var Assets = web.Bundle{Name: "waitingroom", FS: files}
 // Routes of the slice. Joining needs no session: where a request comes from is
 // checked instead of a token, so the waiting page can be served to everybody.
 func (s *Service) Routes() []web.Route {
-	admin := []web.Role{web.RoleAdmin}
-	watch := []web.Role{web.RoleAdmin, web.RoleAuditor}
-	return []web.Route{
+	return append([]web.Route{
 		// Citizens.
 		{Method: http.MethodGet, Path: "/rooms/:room", Handle: s.showLine},
 		{Method: http.MethodGet, Path: "/rooms/:room/state.json", Handle: func(c *web.Ctx) error { return s.serveState(c.Ctx) }},
@@ -37,14 +35,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/api/v1/rooms/:room", API: web.JSON("How the line of a room stands", s.apiState)},
 		{Method: http.MethodPost, Path: "/api/v1/rooms/:room/join", API: web.JSON("Take a place in the line; the ticket is a cookie", s.apiJoin)},
 		{Method: http.MethodPost, Path: "/api/v1/rooms/:room/enter", API: web.JSON("Turn the ticket into a pass; both are cookies", s.apiEnter)},
-
-		// Administration.
-		{Method: http.MethodGet, Path: "/admin/rooms", Roles: watch, Nav: "waitingroom.admin.nav", NavGroup: "web.nav.today", Handle: s.showRooms},
-		{Method: http.MethodGet, Path: "/admin/rooms/:room", Roles: watch, Handle: s.showRoom},
-		{Method: http.MethodPost, Path: "/admin/rooms/:room", Roles: admin, Handle: s.postValve},
-		{Method: http.MethodGet, Path: "/api/v1/rooms/:room/figures", Roles: watch, API: web.JSON("Live figures of a room", s.apiFigures)},
-		{Method: http.MethodPatch, Path: "/api/v1/rooms/:room", Roles: admin, API: web.JSON("The valve: phase, rate, bound, message", s.apiValve)},
-	}
+	}, s.adminRoutes()...)
 }
 
 // problem maps the errors of the slice to what is told.

@@ -49,13 +49,8 @@ const (
 	MaxBeaconName      = 200 // characters
 )
 
-// The errors of editing rooms.
-var (
-	// ErrChanged says that somebody else has changed the room meanwhile.
-	ErrChanged = errors.New("waitingroom: the room was changed meanwhile")
-	// ErrExists says that there is a room of this id.
-	ErrExists = errors.New("waitingroom: there is a room of this id")
-)
+// ErrChanged says that somebody else has changed the room meanwhile.
+var ErrChanged = errors.New("waitingroom: the room was changed meanwhile")
 
 // reservedIDs would be mistaken for pages.
 var reservedIDs = []string{"new"}
@@ -271,12 +266,17 @@ func (s *Service) checkGroups(ctx context.Context, tx pgx.Tx, r Room, bad *Probl
 func (s *Service) EditRoom(ctx context.Context, actor, role, roomID string, c Settings) (Room, error) {
 	waiting := s.waiting(roomID)
 	return s.alter(ctx, deed{actor, role, "waitingroom.settings"}, roomID, func(tx pgx.Tx, r Room) (Room, error) {
-		r, err := s.withSettings(ctx, tx, r, c, waiting)
-		if err == nil && r.Draw && !r.begun() && r.Plan.OpensAt != nil && r.Plan.PreQueueFrom == nil {
-			return r, Problems{{Field: "draw", Key: "waitingroom.plan.error.draw_needs"}}
-		}
-		return r, err
+		return s.withEdit(ctx, tx, r, c, waiting)
 	})
+}
+
+// withEdit is withSettings beside the plan that there is.
+func (s *Service) withEdit(ctx context.Context, tx pgx.Tx, before Room, c Settings, waiting int64) (Room, error) {
+	r, err := s.withSettings(ctx, tx, before, c, waiting)
+	if err == nil && r.Draw && !r.begun() && r.Plan.OpensAt != nil && r.Plan.PreQueueFrom == nil {
+		return r, Problems{{Field: "draw", Key: "waitingroom.plan.error.draw_needs"}}
+	}
+	return r, err
 }
 
 // newRoom is a room as it begins: closed, with careful limits.
@@ -287,7 +287,7 @@ func newRoom(id string) Room {
 	}
 }
 
-// CreateRoom makes a room, closed at first. It returns ErrExists or Problems.
+// CreateRoom makes a room, closed at first. It returns Problems for what cannot be.
 // The lines of a room that had this id before go on counting, so that its
 // tickets and passes do not come to life again.
 func (s *Service) CreateRoom(ctx context.Context, actor, role, id string, c Settings) (Room, error) {
@@ -342,7 +342,7 @@ func (s *Service) insertRoom(ctx context.Context, tx pgx.Tx, d deed, r *Room) er
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.ID, name, r.Groups, r.Phase, r.Rate, r.Bound, int(r.PassLength.Seconds()), int(r.Grace.Seconds()), r.ChangedAt)
 	if pg.Violates(err, "room_pkey") {
-		return ErrExists
+		return Problems{{Field: "id", Key: "waitingroom.admin.error.exists"}}
 	}
 	if err != nil {
 		return err
@@ -358,7 +358,7 @@ func (s *Service) insertRoom(ctx context.Context, tx pgx.Tx, d deed, r *Room) er
 
 // DeleteRoom removes a closed room. typed must be its id, as the administrator
 // typed it: the groups of routes behind it are unguarded from then on, and its
-// tickets are void. It returns ErrNoRoom, ErrChanged, or Problems.
+// tickets are void. It returns ErrNoRoom or Problems.
 func (s *Service) DeleteRoom(ctx context.Context, actor, role, roomID, typed string) error {
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		r, err := lockRoom(ctx, tx, roomID)
