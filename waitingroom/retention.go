@@ -30,6 +30,14 @@ func RetentionRules() []retention.Rule {
 					SELECT room_id, at FROM waitingroom.minute WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-keep), limit)
 			return tag.RowsAffected(), err
 		},
+	}, {
+		Name: "waitingroom.alarm", Table: "waitingroom.alarm", Policy: "figures", Why: "when the arrivals at a room looked like machines and why; names no network and nobody",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, keep time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.alarm WHERE (room_id, began_at) IN (
+					SELECT room_id, began_at FROM waitingroom.alarm WHERE began_at < $1 ORDER BY began_at LIMIT $2)`, now.Add(-keep), limit)
+			return tag.RowsAffected(), err
+		},
 	}}
 }
 

@@ -40,6 +40,8 @@ type Config struct {
 	Left func(ctx context.Context, group string) (n int64, ok bool, err error)
 	// Draws is what the drawing of pre-queues needs.
 	Draws DrawConfig
+	// Defence sets the limits per network and the proof of work; zero = the defaults.
+	Defence Defence
 }
 
 // Service is the waiting rooms of one replica.
@@ -57,6 +59,8 @@ type Service struct {
 
 	rooms atomic.Pointer[roomSet]
 	admin administration
+
+	defend defending
 
 	refreshing sync.Mutex   // one refresh at a time
 	refreshed  atomic.Int64 // unix nanoseconds of the machine's clock
@@ -92,6 +96,7 @@ type view struct {
 	joining       joiner
 	joiningBehind joiner
 	pace          paceMeter // refresh only
+	defence       roomDefence
 }
 
 // New makes the service. It asks nothing of Postgres or Redis yet; call Run.
@@ -100,6 +105,7 @@ func New(c Config) *Service {
 		c.Log = slog.Default()
 	}
 	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, shift: c.Shift, behind: c.Left, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
+	s.defend.settings = c.Defence
 	s.rooms.Store(&roomSet{})
 	s.draws = newConductor(c.Draws)
 	return s

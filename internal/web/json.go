@@ -59,13 +59,19 @@ func JSON[In, Out any](summary string, fn func(c *Ctx, in In) (Out, error)) *Op 
 	return op
 }
 
+// OptionalBody marks an In that may come without a body; its fields then have
+// their zero values.
+type OptionalBody interface{ OptionalBody() }
+
+func optionalBody(t reflect.Type) bool { return t.Implements(reflect.TypeFor[OptionalBody]()) }
+
 func malformed(field, key string, args ...any) error {
 	return &Problem{Status: http.StatusBadRequest, Key: "web.error.malformed", Fields: []FieldError{{Field: field, Key: key, Args: args}}}
 }
 
 func decode(c *Ctx, in any) error {
 	v := reflect.ValueOf(in).Elem()
-	if unsafeMethod(c.Method()) && hasBody(v.Type()) {
+	if unsafeMethod(c.Method()) && hasBody(v.Type()) && (len(c.Body()) > 0 || !optionalBody(v.Type())) {
 		d := json.NewDecoder(bytes.NewReader(c.Body()))
 		d.DisallowUnknownFields()
 		if err := d.Decode(in); err != nil {

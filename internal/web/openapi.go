@@ -83,7 +83,7 @@ func describe(gen *openapi3gen.Generator, doc *openapi3.T, r Route) (*openapi3.O
 		if err != nil {
 			return nil, err
 		}
-		op.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchemaRef(s)}
+		op.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(!optionalBody(r.API.in)).WithJSONSchemaRef(s)}
 	}
 	ok := openapi3.NewResponse().WithDescription(http.StatusText(r.API.status))
 	if r.API.status != http.StatusNoContent {
