@@ -61,11 +61,7 @@ func (p Plan) Empty() bool { return p.PreQueueFrom == nil && p.OpensAt == nil &&
 // opens reports whether an opening is still to come.
 func (p Plan) opens() bool { return p.PreQueueFrom != nil || p.OpensAt != nil }
 
-// equal compares the moments.
-func (p Plan) equal(q Plan) bool {
-	return sameTime(p.PreQueueFrom, q.PreQueueFrom) && sameTime(p.OpensAt, q.OpensAt) && sameTime(p.ClosesAt, q.ClosesAt)
-}
-
+// sameTime reports whether both are the same moment, or none.
 func sameTime(a, b *time.Time) bool {
 	return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
 }

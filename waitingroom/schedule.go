@@ -223,7 +223,7 @@ func (s *Service) followDraw(ctx context.Context, tx pgx.Tx, before, after Room)
 		}
 	}
 	switch {
-	case after.draws() && (!before.draws() || before.Epoch != after.Epoch || !before.Plan.equal(after.Plan) ||
+	case after.draws() && (!before.draws() || before.Epoch != after.Epoch || !sameTime(before.Plan.OpensAt, after.Plan.OpensAt) ||
 		before.Beacon != after.Beacon || before.BeaconName != after.BeaconName):
 		return s.commitDraw(ctx, tx, after, after.Epoch+1)
 	case before.draws() && !after.draws() && after.Epoch == before.Epoch:
