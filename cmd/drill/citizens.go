@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,48 +21,18 @@ import (
 type kind int
 
 const (
-	patient kind = iota // comes in when invited
-	noShow              // takes a place and never comes back
-	late                // comes when the invitation is long over, together with all the others who are late
-	last                // comes when nobody waits any more, together with all others who do
+	patient   kind = iota // comes in when invited
+	noShow                // takes a place and never comes back
+	late                  // comes when the invitation is long over, together with all the others who are late
+	last                  // comes when nobody waits any more, together with all others who do
+	reloads               // loads the page again while waiting
+	returns               // closes the page, comes back after a while and asks for the place
+	copies                // tries ticket and pass in a second browser
+	comesBack             // was inside and tries the used ticket again
 )
 
-// citizens are the people of an opening day.
-type citizens struct {
-	addr    string
-	n       int
-	arrive  time.Duration // within which all arrive
-	lateAt  time.Duration // after the start
-	stay    [2]time.Duration
-	calm    chan struct{} // closed when nobody waits any more
-	client  *http.Client
-	start   time.Time // set before run
-	polls   atomic.Int64
-	entered atomic.Int64
-	gone    atomic.Int64 // who has left, or never wanted to come in
-
-	mu      sync.Mutex
-	joins   []joined
-	doors   []doorAnswer
-	errors  int
-	example error // the first of the errors
-	came    int   // who wanted to come in
-}
-
-// joined is a place as its owner got it.
-type joined struct {
-	asked, got time.Time
-	index      int64
-}
-
-// doorAnswer is an answer at the door.
-type doorAnswer struct {
-	asked, got time.Time
-	index      int64
-	verdict    waitingroom.Verdict
-}
-
-// kindOf shares out: 40 % never show up, 5 % are late, 5 % come last.
+// kindOf shares out: 40 % never show up, 5 % are late, 5 % come last, 10 % load
+// the page again, 5 % each go and return, copy, and come back with a used ticket.
 func kindOf(i int) kind {
 	switch i % 20 {
 	case 1, 3, 6, 8, 11, 13, 16, 18:
@@ -70,23 +41,152 @@ func kindOf(i int) kind {
 		return late
 	case 15:
 		return last
+	case 0, 10:
+		return reloads
+	case 4:
+		return returns
+	case 9:
+		return copies
+	case 14:
+		return comesBack
 	}
 	return patient
 }
 
+// What a citizen's browser keeps of the room.
+const (
+	keyCookie    = "wr_key"
+	ticketCookie = "wr_t_" + room
+	passCookie   = "wr_p_" + room
+)
+
+// Addresses of the room. gatedPath asks for a pass before anything else.
+const (
+	statePath = "/rooms/" + room + "/state.json"
+	pagePath  = "/rooms/" + room
+	leavePath = "/rooms/" + room + "/leave"
+	enterPath = "/api/v1/rooms/" + room + "/enter"
+	gatedPath = "/api/v1/registrations"
+)
+
+// The problems that the portal tells.
+const (
+	problemRefused  = "waitingroom.gate.refused"
+	problemNoTicket = "waitingroom.error.no_ticket"
+	problemUsed     = "waitingroom.error.used"
+	problemNotNow   = "waitingroom.error.unavailable" // the place is kept
+)
+
+// person is a virtual citizen: what the browser keeps and what happened. Times
+// are counted from the start of the day.
+type person struct {
+	id   int
+	kind kind
+	jar  jar
+	seen *seen // the last snapshot
+
+	asked, got    time.Duration // of the place
+	cohort, index int64
+	told          int64 // position that the portal told after the draw
+	doors         []doorAnswer
+	wanted        bool // wants to come in
+	in            bool
+}
+
+// seen is a snapshot as many browsers have it.
+type seen struct {
+	waitingroom.State
+	etag string
+	lot  *lot // nil = nothing is drawn, or not yet
+}
+
+// position is what serving is compared with; known is false until the draw.
+func (p *person) position(s *seen) (pos int64, known bool) {
+	switch {
+	case p.cohort == waitingroom.CohortLive:
+		return p.index, true
+	case p.told != 0:
+		return p.told, true
+	case s.lot != nil:
+		return s.lot.place(p.index)
+	}
+	return 0, false
+}
+
+// citizens are the people of an opening day.
+type citizens struct {
+	portal  *balancer
+	n       int
+	early   int // the first so many of them come in the pre-queue
+	stay    [2]time.Duration
+	lateAt  time.Duration // after the opening
+	check   int           // every so manieth looks while inside whether the pass counts
+	faults  *faults       // nil = nothing goes wrong, and nobody may notice anything
+	calm    chan struct{} // closed when nobody waits any more
+	start   time.Time     // set before run
+	people  []person
+	arrival func(i int) time.Duration
+	opened  atomic.Int64 // when the room was seen open, since start; 0 = not yet
+
+	polls, joinsAt       series // by second
+	inLine, atDoor       atomic.Int64
+	entered, gone        atomic.Int64
+	visits, looks        atomic.Int64 // pages and questions for one's place; questions whether a pass counts
+	copiesTried          atomic.Int64
+	usedTried            atomic.Int64
+	worthless            atomic.Int64 // of both: those that were let in
+	thrownOut, lostPlace atomic.Int64
+	notNow               atomic.Int64 // answers that asked to come again
+	slowest              atomic.Int64 // from the end of a fault until somebody was answered
+
+	states  sync.Map // etag -> *seen
+	pool    sync.Pool
+	mu      sync.Mutex
+	errors  int
+	example error // the first of the errors
+}
+
+// series counts by second since the start.
+type series [1800]atomic.Int32
+
+func (s *series) add(at time.Duration) {
+	if i := int(at / time.Second); i >= 0 && i < len(s) {
+		s[i].Add(1)
+	}
+}
+
+// doorAnswer is an answer at the door.
+type doorAnswer struct {
+	asked, got time.Duration
+	verdict    waitingroom.Verdict
+}
+
 // run lets all of them live through the day. It returns when the last has left.
 func (cs *citizens) run(ctx context.Context) error {
-	cs.client = newClient(1024)
-	defer cs.client.CloseIdleConnections()
+	cs.pool.New = func() any { return &exchange{accept: "application/json"} }
+	cs.people = make([]person, cs.n)
+	order := make([]int, cs.n)
+	at := make([]time.Duration, cs.n)
+	for i := range cs.people {
+		p := &cs.people[i]
+		p.id, p.kind = i, kindOf(i)
+		p.wanted = p.kind != noShow
+		order[i], at[i] = i, cs.arrival(i)
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(at[a], at[b]) })
 	var wg sync.WaitGroup
-	for i := range cs.n {
-		wg.Go(func() {
-			if err := cs.live(ctx, i); err != nil && ctx.Err() == nil {
-				cs.mu.Lock()
-				defer cs.mu.Unlock()
-				cs.errors++
-				cs.example = cmp.Or(cs.example, err)
+	for _, i := range order {
+		if wait := at[i] - cs.now(); wait > time.Millisecond {
+			if pause(ctx, wait) != nil {
+				break
 			}
+		}
+		wg.Go(func() {
+			p := &cs.people[i]
+			if err := cs.live(ctx, p); err != nil && ctx.Err() == nil {
+				cs.fail(err)
+			}
+			p.jar, p.seen = nil, nil
 			cs.gone.Add(1)
 		})
 	}
@@ -94,217 +194,404 @@ func (cs *citizens) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+func (cs *citizens) now() time.Duration { return time.Since(cs.start) }
+
+func (cs *citizens) fail(err error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.errors++
+	cs.example = cmp.Or(cs.example, err)
+}
+
 // live is the day of one citizen.
-func (cs *citizens) live(ctx context.Context, i int) error {
-	if err := pause(ctx, time.Duration(rand.Int64N(int64(cs.arrive)))); err != nil {
-		return err
-	}
-	b := newBrowser(cs.addr, cs.client)
-	var ticket struct {
-		Index    int64
-		Turn     bool
-		AskAgain int `json:"ask_again_seconds"`
-	}
-	j := joined{asked: time.Now()}
-	if err := b.want(ctx, http.StatusOK, http.MethodPost, joinPath, "", &ticket); err != nil {
+func (cs *citizens) live(ctx context.Context, p *person) error {
+	var t ticket
+	p.asked = cs.now()
+	if err := cs.place(ctx, p, &t); err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	j.got, j.index = time.Now(), ticket.Index
-	who := kindOf(i)
-	cs.mu.Lock()
-	cs.joins = append(cs.joins, j)
-	if who != noShow {
-		cs.came++
+	p.got, p.cohort, p.index = cs.now(), t.Cohort, t.Index
+	cs.joinsAt.add(p.got)
+	if p.cohort != waitingroom.CohortLive && p.cohort != waitingroom.CohortDrawn {
+		return fmt.Errorf("join: a place of cohort %d", p.cohort)
 	}
-	cs.mu.Unlock()
-	switch who {
-	case noShow:
+	if p.kind == noShow {
 		return nil
+	}
+	if err := cs.before(ctx, p, &t); err != nil {
+		return err
+	}
+	kept := p.jar.only(keyCookie, ticketCookie)
+	if err := cs.follow(ctx, p, t.Turn, t.AskAgain); err != nil {
+		return err
+	}
+	p.in = true
+	cs.entered.Add(1)
+	kept = append(kept, p.jar.only(passCookie)...)
+	if err := cs.inside(ctx, p); err != nil {
+		return err
+	}
+	err := cs.ask(ctx, p, &p.jar, question{method: http.MethodPost, path: leavePath, want: http.StatusSeeOther, accept: "text/html"})
+	if err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	if p.kind == comesBack {
+		return cs.again(ctx, p, kept)
+	}
+	return nil
+}
+
+// ticket is a place as the portal tells it.
+type ticket struct {
+	Cohort, Index, Position int64
+	Drawn, Turn             bool
+	AskAgain                int `json:"ask_again_seconds"`
+}
+
+// place asks for a place; who has one is told the same again.
+func (cs *citizens) place(ctx context.Context, p *person, t *ticket) error {
+	return cs.ask(ctx, p, &p.jar, question{method: http.MethodPost, path: joinPath, want: http.StatusOK, out: t})
+}
+
+// samePlace asks for one's place and wants it to be the one of before. After
+// the draw the portal tells the position, too.
+func (cs *citizens) samePlace(ctx context.Context, p *person, t *ticket) error {
+	cs.visits.Add(1)
+	*t = ticket{}
+	if err := cs.place(ctx, p, t); err != nil {
+		return fmt.Errorf("ask for the place: %w", err)
+	}
+	if t.Cohort != p.cohort || t.Index != p.index {
+		cs.lostPlace.Add(1)
+		return fmt.Errorf("had place %d of cohort %d, and is told %d of cohort %d", p.index, p.cohort, t.Index, t.Cohort)
+	}
+	if p.cohort == waitingroom.CohortDrawn && !t.Drawn {
+		p.told = t.Position
+	}
+	return nil
+}
+
+// before is what somebody does before following the line.
+func (cs *citizens) before(ctx context.Context, p *person, t *ticket) error {
+	switch p.kind {
 	case late:
-		if err := pause(ctx, time.Until(cs.start.Add(cs.lateAt))); err != nil {
+		for cs.opened.Load() == 0 {
+			if err := pause(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		at := time.Duration(cs.opened.Load()) + cs.lateAt + rand.N(3*time.Second)
+		if err := pause(ctx, at-cs.now()); err != nil {
 			return err
 		}
-		ticket.Turn, ticket.AskAgain = false, 0
 	case last:
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-cs.calm:
 		}
-		ticket.Turn, ticket.AskAgain = false, 0
+		if err := pause(ctx, rand.N(3*time.Second)); err != nil {
+			return err
+		}
+	case reloads:
+		if err := pause(ctx, time.Second+rand.N(4*time.Second)); err != nil {
+			return err
+		}
+		cs.visits.Add(1)
+		err := cs.ask(ctx, p, &p.jar, question{method: http.MethodGet, path: pagePath, want: http.StatusOK, accept: "text/html"})
+		if err != nil {
+			return fmt.Errorf("load the page again: %w", err)
+		}
+		return nil
+	case returns:
+		if err := pause(ctx, 5*time.Second+rand.N(10*time.Second)); err != nil {
+			return err
+		}
+	case copies:
+		return cs.copied(ctx, p, enterPath, http.StatusConflict, problemNoTicket, ticketCookie)
+	default:
+		return nil
 	}
-	if err := cs.comeIn(ctx, b, ticket.Index, ticket.Turn, ticket.AskAgain); err != nil {
-		return err
-	}
-	cs.entered.Add(1)
-	if err := pause(ctx, cs.stay[0]+rand.N(cs.stay[1]-cs.stay[0])); err != nil {
-		return err
-	}
-	status, answer, err := b.call(ctx, http.MethodPost, "/rooms/"+room+"/leave", "")
-	if err == nil && status != http.StatusSeeOther {
-		err = fmt.Errorf("leave: status %d: %.200q", status, answer)
-	}
-	return err
+	return cs.samePlace(ctx, p, t)
 }
 
-// comeIn follows the line as the waiting page does, until the door lets in.
-func (cs *citizens) comeIn(ctx context.Context, b *browser, index int64, turn bool, wait int) error {
+// copied carries cookies into a browser without the key, and into one with a
+// key of its own: both are refused.
+func (cs *citizens) copied(ctx context.Context, p *person, path string, status int, problem string, cookies ...string) error {
+	for _, own := range []bool{false, true} {
+		other := p.jar.only(cookies...)
+		if own {
+			other = append(other, cookie{keyCookie, waitingroom.NewKey()})
+		}
+		cs.copiesTried.Add(1)
+		if err := cs.refused(ctx, p, &other, path, status, problem); err != nil {
+			return fmt.Errorf("in a second browser: %w", err)
+		}
+	}
+	return nil
+}
+
+// refused wants a request to be refused with the problem. After Redis was lost
+// the door may say first that there is no room at the moment, as to everybody;
+// it knows a used ticket when it looks it up.
+func (cs *citizens) refused(ctx context.Context, p *person, j *jar, path string, status int, problem string) error {
+	for {
+		later := false
+		q := question{method: http.MethodPost, path: path, body: "{}", want: status, problem: problem}
+		q.wrong = func(x *exchange) bool {
+			later = cs.faults != nil && path == enterPath && x.status == http.StatusOK && !bytes.Contains(x.answer, []byte(`"verdict":"in"`))
+			if !later {
+				cs.worthless.Add(1)
+			}
+			return !later
+		}
+		if err := cs.ask(ctx, p, j, q); err != nil || !later {
+			return err
+		}
+		if err := pause(ctx, time.Second+rand.N(2*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// inside is the stay of somebody who came in.
+func (cs *citizens) inside(ctx context.Context, p *person) error {
+	stay := cs.stay[0] + rand.N(cs.stay[1]-cs.stay[0])
+	if p.id%cs.check != 0 && p.kind != copies {
+		return pause(ctx, stay)
+	}
+	for range 2 {
+		if err := pause(ctx, stay/2); err != nil {
+			return err
+		}
+		cs.looks.Add(1)
+		// An empty registration: the gate is passed, the form refused.
+		err := cs.ask(ctx, p, &p.jar, question{method: http.MethodPost, path: gatedPath, body: "{}", want: http.StatusUnprocessableEntity})
+		if errors.Is(err, errRefused) {
+			cs.thrownOut.Add(1)
+		}
+		if err != nil {
+			return fmt.Errorf("inside: %w", err)
+		}
+	}
+	if p.kind == copies {
+		return cs.copied(ctx, p, gatedPath, http.StatusForbidden, problemRefused, ticketCookie, passCookie)
+	}
+	return nil
+}
+
+// again tries a used ticket and a pass that was given back, when the day is
+// nearly over.
+func (cs *citizens) again(ctx context.Context, p *person, kept jar) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-cs.calm:
+	}
+	if err := pause(ctx, rand.N(5*time.Second)); err != nil {
+		return err
+	}
+	for _, q := range []struct {
+		path, problem string
+		status        int
+	}{{enterPath, problemUsed, http.StatusConflict}, {gatedPath, problemRefused, http.StatusForbidden}} {
+		cs.usedTried.Add(1)
+		j := slices.Clone(kept)
+		if err := cs.refused(ctx, p, &j, q.path, q.status, q.problem); err != nil {
+			return fmt.Errorf("with a used ticket: %w", err)
+		}
+	}
+	return nil
+}
+
+// follow does as the waiting page does, until the door lets in.
+func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait int) error {
+	cs.inLine.Add(1)
+	defer cs.inLine.Add(-1)
 	spread := 0.3
+	knocks := 0
+	defer func() {
+		if knocks > 1 {
+			cs.atDoor.Add(-1)
+		}
+	}()
 	for {
 		if turn {
-			a := doorAnswer{asked: time.Now(), index: index}
-			var out struct {
-				Verdict  waitingroom.Verdict
-				AskAgain int `json:"ask_again_seconds"`
+			if knocks++; knocks == 2 {
+				cs.atDoor.Add(1)
 			}
-			if err := b.want(ctx, http.StatusOK, http.MethodPost, "/api/v1/rooms/"+room+"/enter", "", &out); err != nil {
+			in, again, err := cs.knock(ctx, p)
+			if err != nil {
 				return fmt.Errorf("enter: %w", err)
 			}
-			a.got, a.verdict = time.Now(), out.Verdict
-			cs.mu.Lock()
-			cs.doors = append(cs.doors, a)
-			cs.mu.Unlock()
-			if out.Verdict == waitingroom.Admitted {
+			if in {
 				return nil
 			}
-			wait = out.AskAgain
+			wait = again
 		}
 		// As advised, spread so that not all ask together.
 		if err := pause(ctx, time.Duration(float64(wait)*(1+spread*(2*rand.Float64()-1))*float64(time.Second))); err != nil {
 			return err
 		}
-		st, err := cs.poll(ctx, b)
-		if err != nil {
+		if err := cs.poll(ctx, p); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
+		st := p.seen
 		spread = st.Poll.Spread
-		ahead := st.Ahead(index)
-		turn = index <= st.Serving && st.Phase == waitingroom.Open && !st.Trouble
-		wait = waitingroom.PollAfter(ahead, st.Pace, st.Poll)
+		if st.lot != nil && p.cohort == waitingroom.CohortDrawn && p.told == 0 {
+			// The order is known now: everybody looks where they stand.
+			var t ticket
+			if err := cs.samePlace(ctx, p, &t); err != nil {
+				return err
+			}
+		}
+		pos, known := p.position(st)
+		turn = known && pos <= st.Serving && st.Phase == waitingroom.Open && !st.Trouble
+		wait = st.Poll.Far
+		if known {
+			wait = waitingroom.PollAfter(st.Ahead(pos), st.Pace, st.Poll)
+		}
 	}
+}
+
+// knock asks at the door; again is when to ask next.
+func (cs *citizens) knock(ctx context.Context, p *person) (in bool, again int, err error) {
+	a := doorAnswer{asked: cs.now()}
+	var out struct {
+		Verdict  waitingroom.Verdict
+		AskAgain int `json:"ask_again_seconds"`
+	}
+	if err := cs.ask(ctx, p, &p.jar, question{method: http.MethodPost, path: enterPath, want: http.StatusOK, out: &out}); err != nil {
+		return false, 0, err
+	}
+	a.got, a.verdict = cs.now(), out.Verdict
+	p.doors = append(p.doors, a)
+	return out.Verdict == waitingroom.Admitted, out.AskAgain, nil
 }
 
 // poll fetches the public snapshot, without cookies, as a cache would.
-func (cs *citizens) poll(ctx context.Context, b *browser) (st waitingroom.State, err error) {
-	cs.polls.Add(1)
-	plain := newBrowser(b.addr, b.http)
-	status, body, err := plain.call(ctx, http.MethodGet, "/rooms/"+room+"/state.json", "")
-	if err != nil || status != http.StatusOK {
-		return st, errors.Join(err, fmt.Errorf("status %d", status))
+func (cs *citizens) poll(ctx context.Context, p *person) error {
+	cs.polls.add(cs.now())
+	q := question{method: http.MethodGet, path: statePath, want: http.StatusOK, same: p.seen}
+	q.use = func(x *exchange) (err error) {
+		if x.status != http.StatusNotModified {
+			p.seen, err = cs.read(x.etag, x.answer)
+		}
+		return err
 	}
-	return st, json.Unmarshal(body, &st)
+	return cs.ask(ctx, p, nil, q)
 }
 
-// joinInversions counts people who got a higher number than somebody who asked
-// only after they had theirs.
-func joinInversions(joins []joined) (n int) {
-	byAsked := slices.SortedFunc(slices.Values(joins), func(a, b joined) int { return a.asked.Compare(b.asked) })
-	byGot := slices.SortedFunc(slices.Values(joins), func(a, b joined) int { return a.got.Compare(b.got) })
-	var (
-		done    int
-		highest int64 // number of those who were served before the one in hand asked
-	)
-	for _, j := range byAsked {
-		for done < len(byGot) && byGot[done].got.Before(j.asked) {
-			highest = max(highest, byGot[done].index)
-			done++
-		}
-		if j.index < highest {
-			n++
+// read decodes a snapshot once for all who get it.
+func (cs *citizens) read(etag string, body []byte) (*seen, error) {
+	if s, ok := cs.states.Load(etag); ok {
+		return s.(*seen), nil
+	}
+	s := &seen{etag: etag}
+	if err := json.Unmarshal(body, &s.State); err != nil {
+		return nil, err
+	}
+	if s.Draw != nil && s.Draw.Key != "" {
+		var err error
+		if s.lot, err = newLot(s.Draw); err != nil {
+			return nil, err
 		}
 	}
-	return n
+	got, _ := cs.states.LoadOrStore(etag, s)
+	return got.(*seen), nil
 }
 
-// doorInversions counts people who were told to wait although somebody behind
-// them had been let in before they asked.
-func doorInversions(doors []doorAnswer) (n int) {
-	var in, wait []doorAnswer
-	for _, d := range doors {
-		switch d.verdict {
-		case waitingroom.Admitted:
-			in = append(in, d)
-		case waitingroom.Wait:
-			wait = append(wait, d)
-		}
-	}
-	slices.SortFunc(in, func(a, b doorAnswer) int { return a.got.Compare(b.got) })
-	slices.SortFunc(wait, func(a, b doorAnswer) int { return a.asked.Compare(b.asked) })
-	var (
-		done    int
-		highest int64
-	)
-	for _, w := range wait {
-		for done < len(in) && in[done].got.Before(w.asked) {
-			highest = max(highest, in[done].index)
-			done++
-		}
-		if w.index < highest {
-			n++
-		}
-	}
-	return n
+// question is one request and the answer it wants.
+type question struct {
+	method, path, body string
+	accept             string // JSON when empty
+	same               *seen  // what the browser has already
+	want               int    // status; 304 will do as well when same is given
+	problem            string // that the answer must name
+	out                any    // of JSON
+	use                func(x *exchange) error
+	wrong              func(x *exchange) bool // whether an answer that is not wanted is an error; nil = it is
 }
 
-// stay is the time that somebody was inside, by the clock of the door.
-type stay struct{ from, to time.Time }
+// errRefused says that the gate let somebody not through.
+var errRefused = errors.New("refused")
 
-// mostInside returns the greatest number of stays at one moment, and how many
-// began when there were bound already.
-func mostInside(stays []stay, bound int) (most, violations int) {
-	type event struct {
-		at    time.Time
-		enter bool
+// ask sends a question until the answer is more than "not now". A not-now is an
+// error but during a fault and shortly after it.
+func (cs *citizens) ask(ctx context.Context, p *person, j *jar, q question) error {
+	x := cs.pool.Get().(*exchange)
+	defer cs.pool.Put(x)
+	var first time.Duration // of the not-nows
+	for {
+		x.method, x.path, x.body, x.jar = q.method, q.path, q.body, j
+		x.accept, x.client = cmp.Or(q.accept, "application/json"), clientAddress(p.id)
+		x.etag = ""
+		if q.same != nil {
+			x.etag = q.same.etag
+		}
+		err := cs.portal.do(ctx, x)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		kind := err == nil && x.status == http.StatusServiceUnavailable && saysNotNow(x)
+		if err == nil && !kind {
+			if first != 0 {
+				cs.faults.answered(cs.now(), first, &cs.slowest)
+			}
+			return q.judge(x)
+		}
+		if first == 0 {
+			first = cs.now()
+		}
+		cs.notNow.Add(1)
+		if err == nil {
+			err = fmt.Errorf("%s %s: not now: %.200q", q.method, q.path, x.answer)
+		}
+		if !cs.faults.bearable(cs.now(), first) {
+			return err
+		}
+		// As the page says, or soon when the proxy has only shown an error.
+		wait := time.Duration(max(1, x.retryAfter)) * time.Second
+		if errors.Is(err, errCut) {
+			wait = time.Second
+		}
+		if err := pause(ctx, wait/2+rand.N(wait/2)); err != nil {
+			return err
+		}
 	}
-	events := make([]event, 0, 2*len(stays))
-	for _, s := range stays {
-		events = append(events, event{s.from, true}, event{s.to, false})
-	}
-	slices.SortFunc(events, func(a, b event) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		if a.enter == b.enter {
-			return 0
-		}
-		if b.enter { // who leaves at the same moment is out
-			return -1
-		}
-		return 1
-	})
-	inside := 0
-	for _, e := range events {
-		if !e.enter {
-			inside--
-			continue
-		}
-		if inside >= bound {
-			violations++
-		}
-		inside++
-		most = max(most, inside)
-	}
-	return most, violations
 }
 
-// mostWithin returns the greatest number of admissions in any window, and how
-// many were one too many for limit.
-func mostWithin(stays []stay, window time.Duration, limit int) (most, violations int) {
-	at := make([]time.Time, len(stays))
-	for i, s := range stays {
-		at[i] = s.from
-	}
-	slices.SortFunc(at, time.Time.Compare)
-	first := 0
-	for i := range at {
-		for at[i].Sub(at[first]) >= window {
-			first++
+// judge wants the answer to be the right one, and reads it.
+func (q question) judge(x *exchange) error {
+	right := x.status == q.want && (q.problem == "" || bytes.Contains(x.answer, []byte(q.problem)))
+	if !right && (q.same == nil || x.status != http.StatusNotModified) {
+		if q.wrong != nil && !q.wrong(x) {
+			return nil
 		}
-		n := i - first + 1
-		most = max(most, n)
-		if n > limit {
-			violations++
+		err := fmt.Errorf("%s %s: status %d, want %d %s: %.200q", q.method, q.path, x.status, q.want, q.problem, x.answer)
+		if x.status == http.StatusForbidden {
+			err = fmt.Errorf("%w: %w", errRefused, err)
 		}
+		return err
 	}
-	return most, violations
+	if q.use != nil {
+		return q.use(x)
+	}
+	if q.out == nil {
+		return nil
+	}
+	return json.Unmarshal(x.answer, q.out)
+}
+
+// saysNotNow reports whether a 503 is the kind one, which says that the place
+// is kept, or the short one of the snapshot of a portal that has just started.
+func saysNotNow(x *exchange) bool {
+	return len(x.answer) == 0 || x.path == statePath || bytes.Contains(x.answer, []byte(problemNotNow)) || bytes.Contains(x.answer, []byte("Platz"))
+}
+
+// clientAddress is the address of a citizen: everybody has a connection of
+// their own, as people at home have.
+func clientAddress(i int) string {
+	h := uint32(i+1) * 2654435761 //nolint:gosec // any number will do
+	return fmt.Sprintf("%d.%d.%d.%d", 80+h>>28, byte(h>>20), byte(h>>12), 1+byte(h>>4)%250)
 }

@@ -122,7 +122,7 @@ func (d *doses) released(ctx context.Context) (n int, err error) {
 }
 
 // await waits until every dose has its certificate, or fails after a while.
-func (d *doses) await(ctx context.Context, w *worker, patience time.Duration) error {
+func (d *doses) await(ctx context.Context, w *child, patience time.Duration) error {
 	for end := time.Now().Add(patience); ; {
 		n, err := d.released(ctx)
 		if err != nil || n >= d.given {

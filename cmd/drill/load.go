@@ -64,6 +64,12 @@ const maxAnswer = 8 << 20
 // readHead reads an answer's head and returns its status and the length of its
 // body. An answer without a length is an error: the portal always says it.
 func readHead(r *bufio.Reader) (status, length int, err error) {
+	return readHeaders(r, func(_, _ []byte) {})
+}
+
+// readHeaders is readHead that shows every header; name and value are valid
+// during the call.
+func readHeaders(r *bufio.Reader, each func(name, value []byte)) (status, length int, err error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return 0, 0, err
@@ -88,11 +94,16 @@ func readHead(r *bufio.Reader) (status, length int, err error) {
 			break
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
-		if ok && bytes.EqualFold(name, []byte("content-length")) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+		if !ok {
+			continue
+		}
+		value = bytes.TrimSpace(value)
+		if bytes.EqualFold(name, []byte("content-length")) {
+			if length, err = strconv.Atoi(string(value)); err != nil {
 				return 0, 0, err
 			}
 		}
+		each(name, value)
 	}
 	if length < 0 || length > maxAnswer {
 		return 0, 0, fmt.Errorf("answer %d has a body of unknown or absurd length", status)

@@ -21,13 +21,14 @@ import (
 const room = "registration"
 
 // portal is a portal of the drill's own, in a scratch folder, with real
-// Postgres and Redis of usual durability and without a worker.
+// Postgres and Redis of usual durability and, in this process, without a worker.
 type portal struct {
 	*wiring.Slices
 	env     *wiring.Env
 	addr    string
 	dataDir string
 	log     *slog.LevelVar // what of the portal's log is shown
+	fleet   *fleet         // nil = this process answers
 	stop    func() error
 }
 
@@ -35,6 +36,9 @@ type portalOptions struct {
 	// Yardsticks adds addresses in front of the middleware, for comparisons
 	// within the same application.
 	Yardsticks func(*fiber.App, *wiring.Env)
+	// Replicas is how many processes of the real program answer, instead of this
+	// one; then there is a worker in each.
+	Replicas int
 }
 
 // quiet is above every level: faults that a drill makes are no news.
@@ -85,6 +89,11 @@ func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 	}
 	if err := p.valve(ctx, waitingroom.Change{Rate: ptr(waitingroom.MaxRate), Bound: ptr(waitingroom.MaxBound)}); err != nil {
 		return nil, err
+	}
+	if o.Replicas > 0 {
+		p.fleet = newFleet(p, dir, o.Replicas)
+		stops = append(stops, p.fleet.stop)
+		return p, p.fleet.start(ctx)
 	}
 	app, err := p.App()
 	if err != nil {

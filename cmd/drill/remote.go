@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 )
 
 // errRemote says which drills run on a portal of their own only.
@@ -84,11 +83,9 @@ func remoteOpening(ctx context.Context, address string) (*opening, error) {
 	if before.Phase != "open" || before.Waiting > 0 {
 		return nil, fmt.Errorf("the room is %s and %d people wait: the drill wants an open room without a line", before.Phase, before.Waiting)
 	}
-	o := newOpening(admin.addr)
-	// The grace of a running portal is long: who does not show up keeps a seat
-	// free for two minutes. So more fit in.
+	o := newOpening(&balancer{upstreams: []*upstream{newUpstream(admin.addr)}})
+	// The grace of a running portal is long. So more fit in.
 	o.bound = o.n/2 + int(before.Inside)
-	o.every = 500 * time.Millisecond
 	set := func(ctx context.Context, v valve) error {
 		body, err := json.Marshal(v)
 		if err != nil {
