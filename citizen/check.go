@@ -2,6 +2,7 @@ package citizen
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,30 +126,31 @@ func (s *Service) ClarifySame(ctx context.Context, personID, actor, role string)
 
 // ClarifyReplace is an agent's finding that the registration in check is the
 // right one and the first was made by somebody else, or is of no use any more:
-// the first is deleted and the new one is under reserve no longer. It returns ErrStanding while
-// the first has an appointment that stands.
+// the first is deleted and the new one is under reserve no longer. It returns
+// ErrStanding while the first has an appointment that stands, and ErrAnother
+// when the first was gone already and somebody has registered under the same
+// names since: nothing is changed then but what the new one is held against.
 func (s *Service) ClarifyReplace(ctx context.Context, personID, actor, role string) error {
-	return s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
-		var known *string
-		err := tx.QueryRow(ctx, `SELECT duplicate_of::text FROM citizen.person WHERE id = $1`, personID).Scan(&known)
-		if err != nil {
+	err := s.clarify(ctx, personID, func(tx pgx.Tx, now time.Time) error {
+		var known string
+		err := tx.QueryRow(ctx, `
+			SELECT k.id::text FROM citizen.person p JOIN citizen.person k ON k.id = p.duplicate_of
+			WHERE p.id = $1 AND k.state <> 'closed' FOR UPDATE OF k`, personID).Scan(&known)
+		if err != nil && !pg.NoRows(err) {
 			return err
 		}
-		if known != nil {
-			if _, err := tx.Exec(ctx, `SELECT FROM citizen.person WHERE id = $1 FOR UPDATE`, *known); err != nil {
-				return err
-			}
-			standing, err := s.Bookings(ctx, tx, []string{*known})
+		if err == nil {
+			standing, err := s.Bookings(ctx, tx, []string{known})
 			if err != nil {
 				return err
 			}
-			if standing[*known] {
+			if standing[known] {
 				return ErrStanding
 			}
-			if err := s.close(ctx, tx, []string{*known}, now); err != nil {
+			if err := s.close(ctx, tx, []string{known}, now); err != nil {
 				return err
 			}
-			if err := audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.replaced", Subject: Subject(*known)}); err != nil {
+			if err := audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.replaced", Subject: Subject(known)}); err != nil {
 				return err
 			}
 		}
@@ -158,6 +160,17 @@ func (s *Service) ClarifyReplace(ctx context.Context, personID, actor, role stri
 		}
 		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.clarified_other", Subject: Subject(personID)})
 	})
+	if !pg.Violates(err, "person_identity") {
+		return err
+	}
+	err = s.clarify(ctx, personID, func(tx pgx.Tx, _ time.Time) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE citizen.person p SET duplicate_of = o.id FROM citizen.person o
+			WHERE p.id = $1 AND o.state = 'active' AND o.programme_id = p.programme_id AND o.twin = p.twin AND o.identity_year = p.identity_year
+			  AND o.identity_month IS NOT DISTINCT FROM p.identity_month AND o.identity_day IS NOT DISTINCT FROM p.identity_day`, personID)
+		return err
+	})
+	return errors.Join(ErrAnother, err)
 }
 
 // clarifyPatience is how long a finding is tried again when somebody moves the

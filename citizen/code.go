@@ -1,25 +1,14 @@
 package citizen
 
 import (
-	"crypto/rand"
 	"fmt"
-	"strings"
+
+	"impfportal/internal/code"
 )
 
-// Login data is written in 32 characters that cannot be confused (Crockford's
-// base 32: no I, L, O, U), so that it can be read out, typed off a letter and
-// printed in any font. The last two characters check the others: the whole is
-// a codeword of a Reed-Solomon code over GF(32) with distance 3. Any one or two
-// wrong characters, and so every swapped pair wherever it stands, are noticed
-// at once and without asking anybody.
-const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
 const (
-	caseLen     = 10 // 8 random characters (40 bits) and 2 check characters
-	secretLen   = 20 // 18 random characters (90 bits) and 2 check characters
-	groupLen    = 4
-	checkLen    = 2
-	maxCodeText = 100 // longer input is no code: nothing is computed over it
+	caseLen   = 10 // 8 random characters (40 bits) and 2 check characters
+	secretLen = 20 // 18 random characters (90 bits) and 2 check characters
 )
 
 // CodeExample is shown as a hint beside the field of a case number.
@@ -34,128 +23,15 @@ func ParseCaseNumber(s string) (string, error) { return parseCode(s, caseLen) }
 func ParseSecret(s string) (string, error) { return parseCode(s, secretLen) }
 
 // PrintCode sets a stored case number or secret in groups of four.
-func PrintCode(code string) string {
-	var b strings.Builder
-	for i, r := range code {
-		if i > 0 && i%groupLen == 0 {
-			b.WriteByte('-')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func PrintCode(stored string) string { return code.Print(stored) }
 
-func newCaseNumber() string { return newCode(caseLen) }
-func newSecret() string     { return newCode(secretLen) }
-
-// newCode draws length-2 characters (5 bits each) and adds the check characters.
-func newCode(length int) string {
-	b := make([]byte, length)
-	_, _ = rand.Read(b) // never fails (Go 1.24 and later)
-	return codeOf(b, length)
-}
-
-// codeOf makes a code of random bytes, of which there must be length.
-func codeOf(random []byte, length int) string {
-	b := append([]byte(nil), random[:length]...)
-	for i := range b {
-		b[i] &= 31
-	}
-	setChecks(b)
-	for i, v := range b {
-		b[i] = alphabet[v]
-	}
-	return string(b)
-}
+func newCaseNumber() string { return code.New(caseLen) }
+func newSecret() string     { return code.New(secretLen) }
 
 func parseCode(s string, length int) (string, error) {
-	if len(s) > maxCodeText {
-		return "", fmt.Errorf("%w: too long", ErrTypo)
+	stored, err := code.Parse(s, length)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrTypo, err)
 	}
-	symbols := make([]byte, 0, length)
-	for _, r := range s {
-		switch r {
-		case ' ', '-', '\t', '\u00a0', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2212', '.', '_', '/':
-			continue
-		}
-		v := symbol(r)
-		if v < 0 || len(symbols) == length {
-			return "", ErrTypo
-		}
-		symbols = append(symbols, byte(v))
-	}
-	if len(symbols) != length || !checksFit(symbols) {
-		return "", ErrTypo
-	}
-	for i, v := range symbols {
-		symbols[i] = alphabet[v]
-	}
-	return string(symbols), nil
-}
-
-// symbol is the value of a typed character, or -1.
-func symbol(r rune) int {
-	if r >= 'a' && r <= 'z' {
-		r -= 'a' - 'A'
-	}
-	switch r {
-	case 'O':
-		r = '0'
-	case 'I', 'L':
-		r = '1'
-	}
-	if r > 'Z' {
-		return -1
-	}
-	return strings.IndexByte(alphabet, byte(r))
-}
-
-// gfExp and gfLog are powers and logarithms of the generator of GF(32), built
-// from the primitive polynomial x^5 + x^2 + 1.
-var gfExp, gfLog = func() (exp [62]byte, log [32]byte) {
-	x := 1
-	for i := range 31 {
-		exp[i], exp[i+31] = byte(x), byte(x)
-		log[x] = byte(i)
-		if x <<= 1; x&32 != 0 {
-			x ^= 0b100101
-		}
-	}
-	return exp, log
-}()
-
-func gfMul(a, b byte) byte {
-	if a == 0 || b == 0 {
-		return 0
-	}
-	return gfExp[int(gfLog[a])+int(gfLog[b])]
-}
-
-// syndromes are c(1) and c(α), where the first symbol has the highest power.
-// Both are zero for a codeword; two wrong symbols cannot make both zero as
-// long as there are at most 31 symbols.
-func syndromes(c []byte) (s0, s1 byte) {
-	for _, v := range c {
-		s0 ^= v
-		s1 = gfMul(s1, gfExp[1]) ^ v
-	}
-	return s0, s1
-}
-
-func checksFit(c []byte) bool {
-	s0, s1 := syndromes(c)
-	return s0 == 0 && s1 == 0
-}
-
-// setChecks overwrites the last two symbols p, q so that the whole fits:
-// p + q = s0 and α·p + q = s1, so p = (s0 + s1) / (α + 1).
-func setChecks(c []byte) {
-	n := len(c)
-	c[n-2], c[n-1] = 0, 0
-	s0, s1 := syndromes(c)
-	p := byte(0)
-	if d := s0 ^ s1; d != 0 {
-		p = gfExp[int(gfLog[d])+31-int(gfLog[gfExp[1]^1])]
-	}
-	c[n-2], c[n-1] = p, s0^p
+	return stored, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"impfportal/internal/clock"
+	"impfportal/internal/code"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
@@ -90,7 +91,7 @@ func (s *Service) fix(in *Registration, key, by string) {
 	mac := func(what string) []byte { return s.Vault.MAC("citizen desk "+what, []byte(k.String()+"\x00"+by)) }
 	copy(k[6:], mac("id"))
 	k[6], k[8] = k[6]&0x0f|0x70, k[8]&0x3f|0x80 // version 7, RFC 9562
-	in.id, in.caseNumber, in.secret = k.String(), codeOf(mac("case number"), caseLen), codeOf(mac("secret"), secretLen)
+	in.id, in.caseNumber, in.secret = k.String(), code.Of(mac("case number"), caseLen), code.Of(mac("secret"), secretLen)
 }
 
 // PersonJSON is a person's JSON form.

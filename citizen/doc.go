@@ -105,7 +105,7 @@
 // # Login data
 //
 // Case number: 40 random bits and two check characters; secret: 90 random bits
-// and two check characters; both in an alphabet without I, L, O, U (code.go). A
+// and two check characters; both in an alphabet without I, L, O, U (internal/code). A
 // typing error is named without asking the database and without counting as an
 // attempt. The database has HMAC-SHA256 of case number and secret under a key
 // outside it: with 90 random bits a slow password hash would add nothing but

@@ -53,6 +53,8 @@ func problem(err error) error {
 		return web.Fail(http.StatusUnprocessableEntity, "citizen.error.code_typo", "Example", CodeExample)
 	case errors.Is(err, ErrStanding):
 		return &web.Problem{Status: http.StatusConflict, Key: "citizen.error.standing", Link: "/my-case", LinkKey: "citizen.nav.case"}
+	case errors.Is(err, ErrAnother):
+		return web.Fail(http.StatusConflict, "citizen.error.another")
 	case errors.Is(err, ErrHere):
 		return web.Fail(http.StatusConflict, "citizen.error.here")
 	case errors.Is(err, ErrRegistered):

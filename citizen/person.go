@@ -20,6 +20,9 @@ var (
 	// ErrStanding says that an appointment stands, so the registration cannot
 	// be deleted.
 	ErrStanding = errors.New("citizen: an appointment stands")
+	// ErrAnother says that somebody has registered under the same names and birth
+	// date since the registration that was there first has gone.
+	ErrAnother = errors.New("citizen: another registration with the same names")
 	// ErrHere says that the person is at the centre in this moment, so nobody
 	// ends the registration meanwhile.
 	ErrHere = errors.New("citizen: the person is at the centre")

@@ -13,6 +13,7 @@ import (
 
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
+	"impfportal/internal/web"
 	"impfportal/notify"
 )
 
@@ -419,6 +420,49 @@ func TestDuplicateIsStoredForClarification(t *testing.T) {
 	}
 	if err := lock(fourth.Person.ID); err != nil {
 		t.Errorf("the right one may not book: %v", err)
+	}
+}
+
+// The first one goes by itself, and the stranger registers again before the
+// agent decides: two active registrations of one identity cannot be.
+func TestReplacingWhatIsGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	first := b.register(erika())
+	second := b.register(erika())
+	if err := b.Delete(ctx, first.Person.ID, "citizen:x", "citizen"); err != nil {
+		t.Fatal(err)
+	}
+	third := b.register(erika())
+	if third.Duplicate {
+		t.Fatal("nobody is active, and the third one is taken for a second")
+	}
+	if err := b.ClarifyReplace(ctx, second.Person.ID, "staff:x", "agent"); !errors.Is(err, ErrAnother) {
+		t.Fatalf("replaced what is gone: %v", err)
+	}
+	if p, ok := errors.AsType[*web.Problem](problem(ErrAnother)); !ok || p.Status != 409 {
+		t.Error("the agent is told nothing")
+	}
+	// The agent sees the new one beside it now, and may decide on that.
+	if c, err := b.CheckOf(ctx, b.pool, second.Person.ID); err != nil || c == nil || c.Known == nil || c.Known.ID != third.Person.ID {
+		t.Fatalf("held against %+v, %v", c, err)
+	}
+	if err := b.ClarifyReplace(ctx, second.Person.ID, "staff:x", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]State{first.Person.ID: StateClosed, second.Person.ID: StateActive, third.Person.ID: StateClosed} {
+		if n := b.count(`SELECT count(*) FROM citizen.person WHERE id = $1 AND state = $2`, id, want); n != 1 {
+			t.Errorf("%s is not %s", id, want)
+		}
+	}
+	// Gone, and nobody has come since: nothing is in the way.
+	fourth := b.register(erika())
+	if err := b.Delete(ctx, second.Person.ID, "citizen:x", "citizen"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ClarifyReplace(ctx, fourth.Person.ID, "staff:x", "agent"); err != nil {
+		t.Error(err)
 	}
 }
 
