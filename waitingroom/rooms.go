@@ -125,7 +125,7 @@ func (r Room) with(c Settings) (Room, error) {
 		r.Challenge = *c.Challenge
 	}
 	if c.Groups != nil {
-		r.Groups = slices.Compact(slices.Sorted(slices.Values(*c.Groups)))
+		r.Groups = append([]string{}, slices.Compact(slices.Sorted(slices.Values(*c.Groups)))...) // never NULL
 	}
 	r.setDraw(c, &bad)
 	return r, bad.err()

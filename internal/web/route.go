@@ -46,6 +46,17 @@ type Route struct {
 	Handle   func(c *Ctx) error
 }
 
+// Gates lists the groups of routes that a waiting room may guard.
+func Gates(routes []Route) []string {
+	var out []string
+	for _, r := range routes {
+		if r.Gate != "" && !slices.Contains(out, r.Gate) {
+			out = append(out, r.Gate)
+		}
+	}
+	return out
+}
+
 // User is who is logged in.
 type User struct {
 	Kind  string // "citizen" or "staff"
