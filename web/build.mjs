@@ -4,6 +4,11 @@
 //   kern.css        KERN's components and the faces of its typeface in one file
 //   fonts/*.woff2   the three weights that KERN's components use
 //   LICENSE-kern.md
+//   altcha.js       ALTCHA's widget for the proof of work of the waiting room, the
+//                   build that needs neither inline styles nor inline workers
+//   altcha.css
+//   altcha-worker.js   its PBKDF2 worker
+//   LICENSE-altcha.txt
 //   stamp           what it was made from; scripts/setup.sh compares it
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -31,6 +36,14 @@ const faces = Object.entries(weights).map(([name, weight]) => {
 const components = readFileSync(join(kern, 'dist', 'kern.min.css'), 'utf8').replace(/^@charset "UTF-8";/, '');
 writeFileSync(join(dist, 'kern.css'), `@charset "UTF-8";${faces.join('')}${components}`);
 copyFileSync(join(kern, 'LICENSE.md'), join(dist, 'LICENSE-kern.md'));
+
+const altcha = join(here, 'node_modules', 'altcha');
+for (const [from, to] of [
+  ['dist/external/altcha.min.js', 'altcha.js'],
+  ['dist/external/altcha.css', 'altcha.css'],
+  ['dist/workers/pbkdf2.js', 'altcha-worker.js'],
+  ['LICENSE.txt', 'LICENSE-altcha.txt'],
+]) copyFileSync(join(altcha, from), join(dist, to));
 
 const sources = ['package-lock.json', 'build.mjs'].map((name) => readFileSync(join(here, name)));
 writeFileSync(join(dist, 'stamp'), createHash('sha256').update(Buffer.concat(sources)).digest('hex') + '\n');

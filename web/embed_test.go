@@ -31,7 +31,9 @@ func TestThirdPartyAssetsAreWhole(t *testing.T) {
 			t.Errorf("kern.css names %q: %v", target, err)
 		}
 	}
-	if info, err := fs.Stat(web.Dist(), "LICENSE-kern.md"); err != nil || info.Size() == 0 {
-		t.Errorf("KERN's licence does not stand beside it: %v", err)
+	for _, name := range []string{"LICENSE-kern.md", "LICENSE-altcha.txt", "altcha.js", "altcha.css", "altcha-worker.js"} {
+		if info, err := fs.Stat(web.Dist(), name); err != nil || info.Size() == 0 {
+			t.Errorf("%s is missing: %v", name, err)
+		}
 	}
 }
