@@ -126,16 +126,6 @@ func (s *Service) laneFor(c *web.Ctx, v *view) (Lane, error) {
 	return InLine, err
 }
 
-// cohortFor is laneFor for those who want to know the cohort of the place: st
-// is the room as the caller knows it.
-func (s *Service) cohortFor(c *web.Ctx, v *view, st Room) (cohort int64, err error) {
-	lane, err := s.laneFor(c, v)
-	if err != nil {
-		return 0, err
-	}
-	return st.cohort(lane), nil
-}
-
 // weigh counts an arrival and decides about it: challenged tells that a
 // proof was demanded, behind that the newcomer does without and takes a place
 // behind the line.

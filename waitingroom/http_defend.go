@@ -141,20 +141,3 @@ func (s *Service) apiDefence(c *web.Ctx, in roomIn) (DefenceOut, error) {
 	}
 	return s.defenceView(c, v), nil
 }
-
-// challengePage is what the partial _challenge.html needs.
-type challengePage struct {
-	Path string // of the challenge
-}
-
-// challengeFor returns the data of _challenge.html when this browser must prove
-// work for a place, else nil. No I/O.
-func (s *Service) challengeFor(c *web.Ctx, v *view) *challengePage {
-	if !s.mustProve(c, v) && c.Query("answer") != answerProof {
-		return nil
-	}
-	return &challengePage{challengePath(v.id)}
-}
-
-// answerProof is the waiting page's answer to a join without a proof.
-const answerProof = "proof"

@@ -18,7 +18,7 @@
     if (!window.isSecureContext || !window.Worker || !window.customElements) { fail(); return; }
     const style = document.createElement("link");
     style.rel = "stylesheet";
-    style.href = d.style;
+    style.href = d.sheet;
     document.head.append(style);
     try {
       await import(d.widget);
