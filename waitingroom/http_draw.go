@@ -1,0 +1,240 @@
+package waitingroom
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"impfportal/internal/web"
+	"impfportal/waitingroom/draw"
+)
+
+// drawRoutes are the addresses of the draws.
+func (s *Service) drawRoutes() []web.Route {
+	return []web.Route{
+		// Citizens.
+		{Method: http.MethodGet, Path: "/rooms/:room/draw", Handle: s.showDraw},
+		{Method: http.MethodGet, Path: "/rooms/:room/draw.json", Handle: s.serveDraw},
+
+		// Administration.
+		{Method: http.MethodGet, Path: "/admin/rooms/:room/draw", Roles: []web.Role{web.RoleAdmin, web.RoleAuditor}, Handle: s.showAdminDraw},
+		{Method: http.MethodPost, Path: "/admin/rooms/:room/draw", Roles: []web.Role{web.RoleAdmin}, Handle: s.postAdminDraw},
+	}
+}
+
+// maxPast bounds how many draws of earlier lines a replica keeps in memory.
+const maxPast = 32
+
+// drawFor finds what is published of a room's draw: of the line that was asked
+// for, else of the present line, the planned one, or the last there was. It
+// returns nil when there is none. Only earlier lines cost a query, once.
+func (s *Service) drawFor(ctx context.Context, roomID, epochText string) (*drawnLine, error) {
+	if !validRoom(roomID) {
+		return nil, web.NotFound()
+	}
+	s.ensure(ctx)
+	var (
+		set     drawnSet
+		present int64
+	)
+	if v := s.rooms.Load().views[roomID]; v != nil {
+		present = v.known.Load().Epoch
+		if d := v.drawn.Load(); d != nil {
+			set = *d
+		}
+	}
+	epoch, err := strconv.ParseInt(epochText, 10, 32)
+	switch {
+	case epochText != "" && (err != nil || epoch < 1):
+		return nil, web.NotFound()
+	case epochText == "" && set.lines[present] != nil:
+		epoch = present
+	case epochText == "" && len(set.epochs) > 0:
+		epoch = set.epochs[len(set.epochs)-1]
+	case epochText == "":
+		return nil, nil //nolint:nilnil // nothing was drawn here
+	}
+	if l := set.lines[epoch]; l != nil {
+		return l, nil
+	}
+	if present > 0 && !slices.Contains(set.epochs, epoch) {
+		return nil, nil //nolint:nilnil // no such draw
+	}
+	return s.pastDraw(ctx, roomID, epoch)
+}
+
+// pastDraw is drawnPast with a small memory: what is over does not change.
+func (s *Service) pastDraw(ctx context.Context, roomID string, epoch int64) (*drawnLine, error) {
+	name := roomID + "/" + strconv.FormatInt(epoch, 10)
+	c := s.draws
+	c.mu.Lock()
+	l, ok := c.past[name]
+	c.mu.Unlock()
+	if ok {
+		return l, nil
+	}
+	l, err := s.drawnPast(ctx, s.pool, roomID, epoch)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil && l.now().revealedAt == nil {
+		return l, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.past) >= maxPast {
+		clear(c.past)
+	}
+	c.past[name] = l
+	return l, nil
+}
+
+// serveDraw is draw.json.
+func (s *Service) serveDraw(c *web.Ctx) error {
+	l, err := s.drawFor(c.Std(), c.Params("room"), c.Query("epoch"))
+	if err != nil {
+		return err
+	}
+	h := &c.Response().Header
+	if l == nil {
+		h.Set(fiber.HeaderCacheControl, "public, max-age=5")
+		return c.SendStatus(fiber.StatusNotFound)
+	}
+	h.Set(fiber.HeaderCacheControl, cacheControl)
+	if l.published.State == draw.Revealed {
+		h.Set(fiber.HeaderCacheControl, "public, max-age=30, stale-if-error=86400")
+	}
+	h.Set(fiber.HeaderETag, l.etag)
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	h.Set(fiber.HeaderAccessControlAllowOrigin, "*") // anybody's page may recompute
+	if strings.Contains(c.Get(fiber.HeaderIfNoneMatch), l.etag) {
+		c.Status(fiber.StatusNotModified)
+		return nil
+	}
+	h.SetContentType(fiber.MIMEApplicationJSON)
+	c.Response().SetBodyRaw(l.body) // not copied: nobody ever writes to it
+	return nil
+}
+
+// drawPage is the page "check my place".
+type drawPage struct {
+	Room    string
+	Name    string
+	JSON    string // address of draw.json
+	There   bool   // there is a draw
+	State   draw.State
+	Trust   draw.Trust
+	Rule    string
+	Holds   attemptView
+	Failed  []attemptView
+	Others  []int64 // lines with draws of their own
+	Epoch   int64
+	Asked   bool
+	Place   int64 // answer; 0 = the number did not take part
+	Index   int64
+	Mine    int64 // the browser's own number
+	Live    bool  // it came after the close: its place is its number
+	Tickets int64
+}
+
+// attemptView is one attempt in the words of the page; times as the portal
+// shows them.
+type attemptView struct {
+	draw.Attempt
+	Due, Committed, Closed, ValueAt, Revealed, FailedAt time.Time
+	Tickets, LastIndex                                  int64
+	Round                                               int64 // drand
+	Gaps                                                int64 // numbers that nobody holds
+}
+
+func (s *Service) attemptView(d *drawRow, a draw.Attempt) attemptView {
+	v := attemptView{Attempt: a, Due: s.toRoom(d.due), Committed: s.toRoom(d.committedAt)}
+	for _, t := range []struct {
+		dst *time.Time
+		src *time.Time
+	}{{&v.Closed, d.closedAt}, {&v.ValueAt, d.valueAt}, {&v.Revealed, d.revealedAt}, {&v.FailedAt, d.failedAt}} {
+		if t.src != nil {
+			*t.dst = s.toRoom(*t.src)
+		}
+	}
+	if d.closed() {
+		v.Tickets, v.LastIndex, v.Gaps = *d.tickets, *d.last, *d.last-*d.tickets
+	}
+	if d.chain != nil {
+		v.Round, _ = d.chain.ParseName(d.name)
+	}
+	return v
+}
+
+// showDraw explains the draw and recomputes a place, with or without a script.
+func (s *Service) showDraw(c *web.Ctx) error {
+	roomID := c.Params("room")
+	epochText := c.Query("epoch")
+	p := drawPage{Room: roomID, Name: roomID}
+	if v := s.rooms.Load().views[roomID]; v != nil {
+		p.Name = v.known.Load().Name.In(c.Lang)
+		if t, have := s.ticketOf(c, v); (have == goodTicket || have == voidTicket) && (t.Cohort == CohortDrawn || t.Cohort == CohortLive) {
+			if epochText == "" {
+				epochText = strconv.FormatInt(t.Epoch, 10)
+			}
+			if epochText == strconv.FormatInt(t.Epoch, 10) {
+				p.Mine, p.Live = t.Index, t.Cohort == CohortLive
+			}
+		}
+	}
+	l, err := s.drawFor(c.Std(), roomID, epochText)
+	if err == nil && l == nil && c.Query("epoch") == "" {
+		p.Mine, p.Live = 0, false
+		l, err = s.drawFor(c.Std(), roomID, "") // the own number's line was not drawn
+	}
+	if err != nil {
+		return err
+	}
+	if l == nil {
+		if s.rooms.Load().views[roomID] == nil || c.Query("epoch") != "" {
+			return web.NotFound()
+		}
+		return c.PageForm("waitingroom/draw", web.NewForm(), p)
+	}
+	pub := l.published
+	p.There, p.State, p.Trust, p.Epoch, p.Rule = true, pub.State, pub.Trust, pub.Epoch, draw.LateRule[c.Lang]
+	if p.Rule == "" {
+		p.Rule = draw.LateRule["de"]
+	}
+	p.JSON = "/rooms/" + roomID + "/draw.json?epoch=" + strconv.FormatInt(pub.Epoch, 10)
+	for i := range l.attempts {
+		a := s.attemptView(&l.attempts[i], pub.Attempts[i])
+		if i == len(l.attempts)-1 {
+			p.Holds = a
+		} else {
+			p.Failed = append(p.Failed, a)
+		}
+	}
+	for _, e := range pub.Epochs {
+		if e != pub.Epoch {
+			p.Others = append(p.Others, e)
+		}
+	}
+	f := web.NewForm("index", "", "epoch", strconv.FormatInt(pub.Epoch, 10))
+	if p.Mine > 0 {
+		f.Set("index", strconv.FormatInt(p.Mine, 10))
+	}
+	if text := strings.TrimSpace(c.Query("index")); text != "" {
+		f.Set("index", text)
+		index, err := strconv.ParseInt(strings.ReplaceAll(text, ".", ""), 10, 64)
+		if err != nil || index < 1 {
+			f.Fail("index", "waitingroom.draw.error.index")
+		} else if lot, ok := pub.Lot(); ok {
+			p.Asked, p.Index, p.Tickets = true, index, lot.Tickets
+			p.Place, _ = lot.Place(index)
+		} else {
+			p.Asked, p.Index = true, index
+		}
+	}
+	return c.PageForm("waitingroom/draw", f, p)
+}
