@@ -64,6 +64,15 @@ type Config struct {
 	TwilioFile   string `env:"TWILIO_AUTH_TOKEN_FILE"`
 	TwilioFrom   string `env:"TWILIO_FROM"`
 
+	// DrandURLs are servers of the public randomness beacon drand, for drawing the
+	// order of a waiting room. The chain is the League of Entropy's quicknet
+	// unless all four of its parameters are set.
+	DrandURLs      []string `env:"DRAND_URLS"`
+	DrandChainHash string   `env:"DRAND_CHAIN_HASH"`
+	DrandPublicKey string   `env:"DRAND_PUBLIC_KEY"`
+	DrandPeriod    int64    `env:"DRAND_PERIOD"`       // seconds
+	DrandGenesis   int64    `env:"DRAND_GENESIS_TIME"` // unix seconds
+
 	MasterKey []byte        `env:"-"` // 32 bytes, wraps the persons' data keys
 	Secret    []byte        `env:"-"` // 32 bytes, all other keys are derived from it
 	Clock     time.Duration `env:"-"` // offset of every clock; 0 in production
