@@ -92,6 +92,7 @@ type AdminRoomOut struct {
 	Beacon       Beacon     `json:"beacon"`
 	BeaconName   string     `json:"beacon_name"`
 	Hotline      int        `json:"hotline_percent"`
+	Invites      int        `json:"invites_daily"`
 	ChallengeSet Challenge  `json:"challenge"`
 	PreQueueFrom *time.Time `json:"prequeue_from,omitempty"`
 	OpensAt      *time.Time `json:"opens_at,omitempty"`
@@ -103,7 +104,7 @@ func (s *Service) adminRoom(v *view) AdminRoomOut {
 	r := v.known.Load()
 	out := AdminRoomOut{
 		ID: r.ID, Name: r.Name, Groups: r.Groups, PassMinutes: r.PassLength.Minutes(), GraceSeconds: r.Grace.Seconds(), Login: r.Login, Draw: r.Draw,
-		Beacon: r.Beacon, BeaconName: r.BeaconName, Hotline: r.Hotline, ChallengeSet: r.Challenge,
+		Beacon: r.Beacon, BeaconName: r.BeaconName, Hotline: r.Hotline, Invites: r.Invites, ChallengeSet: r.Challenge,
 		PreQueueFrom: r.Plan.PreQueueFrom, OpensAt: r.Plan.OpensAt, ClosesAt: r.Plan.ClosesAt, FiguresOut: s.figures(v),
 	}
 	if out.Groups == nil {
@@ -158,6 +159,7 @@ type SettingsIn struct {
 	PassMinutes  *int       `json:"pass_minutes,omitempty"`
 	GraceSeconds *int       `json:"grace_seconds,omitempty" doc:"how long an invitation keeps a seat free"`
 	Hotline      *int       `json:"hotline_percent,omitempty" doc:"of the rate, for those whom the hotline sends"`
+	Invites      *int       `json:"invites_daily,omitempty" doc:"admission codes that one agent may give out in a day"`
 	Login        *bool      `json:"login,omitempty" doc:"one place per case number; changing it begins a new line"`
 	Draw         *bool      `json:"draw,omitempty" doc:"the order of the pre-queue is drawn"`
 	Beacon       *Beacon    `json:"beacon,omitempty" doc:"none, local, drand, lottery"`
@@ -171,7 +173,7 @@ type SettingsIn struct {
 func (in SettingsIn) settings() Settings {
 	c := Settings{
 		Name: cleaned(in.Name), Groups: in.Groups, Login: in.Login, Draw: in.Draw, Beacon: in.Beacon, BeaconName: in.BeaconName, Rate: in.Rate, Bound: in.Bound,
-		Hotline: in.Hotline, Challenge: in.Challenge, Message: cleaned(in.Message), EndLine: in.EndLine, Version: in.Version,
+		Hotline: in.Hotline, Invites: in.Invites, Challenge: in.Challenge, Message: cleaned(in.Message), EndLine: in.EndLine, Version: in.Version,
 	}
 	if in.PassMinutes != nil {
 		d := time.Duration(*in.PassMinutes) * time.Minute

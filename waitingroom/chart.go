@@ -17,7 +17,7 @@ import (
 // The drawing's units: a width that is readable on a telephone as it is.
 const (
 	chartWidth, chartHeight = 360.0, 190.0
-	plotLeft, plotRight     = 44.0, 352.0
+	plotLeft, plotRight     = 56.0, 352.0
 	plotTop, plotBottom     = 12.0, 158.0
 )
 
@@ -62,31 +62,36 @@ func charts(c *web.Ctx, minutes []Minute, now time.Time, span time.Duration) []c
 	whole := func(get func(m Minute) int64) func(Minute) (float64, bool) {
 		return func(m Minute) (float64, bool) { return float64(get(m)), true }
 	}
+	// What happened in a minute is known when it is over.
+	during := func(get func(m Minute) int64) func(Minute) (float64, bool) {
+		return func(m Minute) (float64, bool) { return float64(get(m)), !m.At.Add(time.Minute).After(now) }
+	}
 	last := minutes[len(minutes)-1]
 	num := func(n int64) string { return web.FormatNumber(c.Lang, n) }
 	var joins, let, most int64
 	for _, m := range minutes {
 		joins, let, most = joins+m.Joins, let+m.Admissions, max(most, m.Waiting)
 	}
-	estimate := waitText{Kind: "unknown"}
-	if last.WaitLow > 0 {
-		estimate = waitText{Kind: "range", Low: duration(c.T, last.WaitLow), High: duration(c.T, last.WaitHigh)}
-	}
-	estimateText := c.T("waitingroom.wait.unknown")
-	if estimate.Kind == "range" {
-		estimateText = c.T("waitingroom.wait.range", "Low", estimate.Low, "High", estimate.High)
+	estimate := c.T("waitingroom.wait.unknown")
+	switch {
+	case last.WaitLow > 0 && last.WaitHigh == 0:
+		estimate = c.T("waitingroom.wait.least", "Low", duration(c.T, last.WaitLow))
+	case last.WaitLow > 0 && last.WaitLow == last.WaitHigh:
+		estimate = c.T("waitingroom.wait.one", "Low", duration(c.T, last.WaitLow))
+	case last.WaitLow > 0:
+		estimate = c.T("waitingroom.wait.range", "Low", duration(c.T, last.WaitLow), "High", duration(c.T, last.WaitHigh))
 	}
 	return []chart{
-		draw1(c, "waiting", c.T("waitingroom.chart.waiting.text", "Last", num(last.Waiting), "Most", num(most)), minutes, now, span,
+		drawChart(c, "waiting", c.T("waitingroom.chart.waiting.text", "Last", num(last.Waiting), "Most", num(most)), minutes, now, span,
 			series{style: "main", label: "waiting", value: whole(func(m Minute) int64 { return m.Waiting })}),
-		draw1(c, "flow", c.T("waitingroom.chart.flow.text", "Joins", num(joins), "Let", num(let)), minutes, now, span,
-			series{style: "main", label: "admissions", value: whole(func(m Minute) int64 { return m.Admissions })},
-			series{style: "second", label: "joins", value: whole(func(m Minute) int64 { return m.Joins })},
-			series{style: "third", label: "no_shows", value: whole(func(m Minute) int64 { return m.NoShows })}),
-		draw1(c, "inside", c.T("waitingroom.chart.inside.text", "Last", num(last.Inside), "Bound", num(int64(last.Bound))), minutes, now, span,
+		drawChart(c, "flow", c.T("waitingroom.chart.flow.text", "Joins", num(joins), "Let", num(let)), minutes, now, span,
+			series{style: "main", label: "admissions", value: during(func(m Minute) int64 { return m.Admissions })},
+			series{style: "second", label: "joins", value: during(func(m Minute) int64 { return m.Joins })},
+			series{style: "third", label: "no_shows", value: during(func(m Minute) int64 { return m.NoShows })}),
+		drawChart(c, "inside", c.T("waitingroom.chart.inside.text", "Last", num(last.Inside), "Bound", num(int64(last.Bound))), minutes, now, span,
 			series{style: "main", label: "inside", value: whole(func(m Minute) int64 { return m.Inside })},
 			series{style: "limit", label: "bound", value: whole(func(m Minute) int64 { return int64(m.Bound) })}),
-		draw1(c, "estimate", c.T("waitingroom.chart.estimate.text", "Wait", estimateText), minutes, now, span,
+		drawChart(c, "estimate", c.T("waitingroom.chart.estimate.text", "Wait", estimate), minutes, now, span,
 			series{
 				style: "band", label: "range",
 				value: func(m Minute) (float64, bool) { return float64(max(m.WaitHigh, m.WaitLow)), m.WaitLow > 0 },
@@ -95,7 +100,7 @@ func charts(c *web.Ctx, minutes []Minute, now time.Time, span time.Duration) []c
 	}
 }
 
-func draw1(c *web.Ctx, id, text string, minutes []Minute, now time.Time, span time.Duration, all ...series) chart {
+func drawChart(c *web.Ctx, id, text string, minutes []Minute, now time.Time, span time.Duration, all ...series) chart {
 	ch := chart{ID: id, Title: c.T("waitingroom.chart." + id), Text: text}
 	top := 0.0
 	for _, s := range all {

@@ -29,6 +29,8 @@ type roomRow struct {
 	Groups  string
 	Plan    string // what comes next, in a sentence; "" = nothing
 	Figures FiguresOut
+	// Machines is the verdict of the defence.
+	Machines bool
 }
 
 func (s *Service) roomRows(c *web.Ctx) []roomRow {
@@ -38,6 +40,7 @@ func (s *Service) roomRows(c *web.Ctx) []roomRow {
 		r := v.known.Load()
 		rows = append(rows, roomRow{
 			Room: *r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Plan: planSentence(c, *r, s.roomNow()), Figures: s.figures(v),
+			Machines: s.defenceView(c, v).Machines,
 		})
 	}
 	return rows
@@ -112,7 +115,9 @@ type roomPage struct {
 	Wait     waitText
 	Buttons  []valveButton
 	Steps    []planStep
+	Plan     string // the coming opening in a sentence
 	Settings []settingRow
+	Defence  defenceView
 	Charts   []chart
 	Minutes  []Minute // newest first
 	Hours    int
@@ -127,7 +132,7 @@ func (s *Service) roomPage(c *web.Ctx, v *view) (roomPage, error) {
 	r := *v.known.Load()
 	p := roomPage{
 		Room: r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Figures: s.figures(v), Buttons: r.buttons(), Steps: planSteps(c, r, s.roomNow()),
-		Settings: settingRows(c, r), MayNew: r.Phase == Closed, May: c.User.Has(web.RoleAdmin), Hours: 1,
+		Plan: planSentence(c, r, s.roomNow()), Settings: settingRows(c, r), Defence: s.defenceView(c, v), MayNew: r.Phase == Closed, May: c.User.Has(web.RoleAdmin), Hours: 1,
 	}
 	p.Wait = waitFor(c.T, p.Figures.Waiting, p.Figures.Pace)
 	if r.Phase != Open || p.Figures.Trouble {
@@ -165,6 +170,7 @@ func settingRows(c *web.Ctx, r Room) []settingRow {
 		{c.T("waitingroom.admin.pass"), duration(c.T, int(r.PassLength.Minutes()))},
 		{c.T("waitingroom.admin.grace"), c.T("waitingroom.unit.seconds", "N", int(r.Grace.Seconds()))},
 		{c.T("waitingroom.admin.hotline"), c.T("waitingroom.admin.percent", "N", r.Hotline)},
+		{c.T("waitingroom.admin.invites"), strconv.Itoa(r.Invites)},
 		{c.T("waitingroom.admin.challenge"), c.T("waitingroom.admin.challenge." + string(r.Challenge))},
 	}
 }

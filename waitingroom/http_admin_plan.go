@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,18 +36,24 @@ func (s *Service) planPage(c *web.Ctx, v *view) planPage {
 		p.Orders = append(p.Orders, web.Option{Value: o, Label: c.T("waitingroom.plan.order." + o), Hint: c.T("waitingroom.plan.order." + o + ".hint")})
 	}
 	for _, b := range []Beacon{DrandBeacon, LotteryBeacon, NoBeacon, LocalBeacon} {
+		if b == DrandBeacon && !s.hasDrand() && r.Beacon != DrandBeacon {
+			continue // not set up: it could not be used
+		}
 		p.Beacons = append(p.Beacons, web.Option{Value: string(b), Label: c.T("waitingroom.beacon." + string(b)), Hint: c.T("waitingroom.beacon." + string(b) + ".hint")})
 	}
 	return p
 }
 
-func planForm(r Room) *web.Form {
-	order := "arrival"
-	if r.Draw {
+func planForm(r Room, drand bool) *web.Form {
+	order, beacon := "arrival", r.Beacon
+	switch {
+	case r.Draw:
 		order = "draw"
+	case drand:
+		beacon = DrandBeacon // the one to propose
 	}
 	return web.NewForm("prequeue_from", berlinText(r.Plan.PreQueueFrom), "opens_at", berlinText(r.Plan.OpensAt), "closes_at", berlinText(r.Plan.ClosesAt),
-		"order", order, "beacon", string(r.Beacon), "beacon_name", r.BeaconName, "version", strconv.FormatInt(r.Version, 10))
+		"order", order, "beacon", string(beacon), "beacon_name", r.BeaconName, "version", strconv.FormatInt(r.Version, 10))
 }
 
 func (s *Service) showPlan(c *web.Ctx) error {
@@ -55,7 +62,7 @@ func (s *Service) showPlan(c *web.Ctx) error {
 		return problem(err)
 	}
 	p := s.planPage(c, v)
-	return c.PageForm("waitingroom/room_plan", planForm(p.Room), p)
+	return c.PageForm("waitingroom/room_plan", planForm(p.Room, s.hasDrand()), p)
 }
 
 // postPlan saves the plan, or takes it back.
@@ -73,7 +80,7 @@ func (s *Service) postPlan(c *web.Ctx) error {
 	if f.OK() {
 		_, err := s.SetPlan(c.Std(), c.Actor(), string(web.RoleAdmin), v.id, plan, set)
 		if p, ok := problemFields(err); ok {
-			f.Errors = append(f.Errors, inWords(c, orderField(p))...)
+			f.Errors = append(f.Errors, inWords(c, asAsked(p))...)
 		} else if errors.Is(err, ErrChanged) {
 			return s.planChanged(c, v, f)
 		} else if err != nil {
@@ -91,13 +98,23 @@ func (s *Service) postPlan(c *web.Ctx) error {
 	return c.See("/admin/rooms/" + v.id)
 }
 
-// orderField: the page asks for the order by one field.
-func orderField(p Problems) Problems {
+// hasDrand reports whether the public random service is set up.
+func (s *Service) hasDrand() bool { return len(s.draws.drand.URLs) > 0 }
+
+// planFields are the fields of the page, in its order.
+var planFields = []string{"prequeue_from", "opens_at", "closes_at", "order", "beacon", "beacon_name", "end_line"}
+
+// asAsked brings problems into the order of the page, which asks for the order
+// of places by one field.
+func asAsked(p Problems) Problems {
 	for i := range p {
 		if p[i].Field == "draw" {
 			p[i].Field = "order"
 		}
 	}
+	slices.SortStableFunc(p, func(a, b web.FieldError) int {
+		return slices.Index(planFields, a.Field) - slices.Index(planFields, b.Field)
+	})
 	return p
 }
 

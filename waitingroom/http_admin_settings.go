@@ -57,7 +57,7 @@ func (s *Service) settingsPage(c *web.Ctx, r Room, f *web.Form) settingsPage {
 func settingsForm(r Room) *web.Form {
 	f := web.NewForm("name_de", r.Name["de"], "name_en", r.Name["en"], "rate_per_minute", strconv.Itoa(r.Rate), "active_bound", strconv.Itoa(r.Bound),
 		"pass_minutes", strconv.Itoa(int(r.PassLength.Minutes())), "grace_seconds", strconv.Itoa(int(r.Grace.Seconds())),
-		"hotline_percent", strconv.Itoa(r.Hotline), "challenge", string(r.Challenge), "version", strconv.FormatInt(r.Version, 10))
+		"hotline_percent", strconv.Itoa(r.Hotline), "invites_daily", strconv.Itoa(r.Invites), "challenge", string(r.Challenge), "version", strconv.FormatInt(r.Version, 10))
 	f.Set("groups", r.Groups...)
 	if r.Login {
 		f.Set("login", "1")
@@ -75,6 +75,7 @@ func parseSettings(f *web.Form) Settings {
 	c := Settings{
 		Name: Text{"de": f.Get("name_de"), "en": f.Get("name_en")}, Groups: &groups, Login: &login, Challenge: &challenge,
 		Rate: number("rate_per_minute", 1, MaxRate), Bound: number("active_bound", 1, MaxBound), Hotline: number("hotline_percent", 0, MaxHotline),
+		Invites: number("invites_daily", 0, MaxInvites),
 		EndLine: f.Get("end_line") != "",
 	}
 	pass := time.Duration(*number("pass_minutes", int(MinPass.Minutes()), int(MaxPass.Minutes()))) * time.Minute
@@ -139,6 +140,7 @@ func (s *Service) settingsChanged(c *web.Ctx, v *view, f *web.Form) error {
 		{"pass_minutes", "waitingroom.admin.pass.minutes"},
 		{"grace_seconds", "waitingroom.admin.grace.seconds"},
 		{"hotline_percent", "waitingroom.admin.hotline.percent"},
+		{"invites_daily", "waitingroom.admin.invites"},
 	} {
 		if now.Get(field.name) != f.Get(field.name) {
 			p.Changed = append(p.Changed, settingRow{c.T(field.label), now.Get(field.name)})
@@ -191,12 +193,20 @@ type deletePage struct {
 	Name   string
 	Groups string
 	Inside int64
-	May    bool // it is closed
+	May    bool   // it is closed
+	Sure   string // key of what is asked
 }
 
 func (s *Service) deletePage(c *web.Ctx, v *view) deletePage {
 	r := *v.known.Load()
-	return deletePage{Room: r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Inside: s.figures(v).Inside, May: r.Phase == Closed}
+	p := deletePage{
+		Room: r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Inside: s.figures(v).Inside, May: r.Phase == Closed,
+		Sure: "waitingroom.admin.delete.sure",
+	}
+	if p.Groups == "" {
+		p.Sure = "waitingroom.admin.delete.sure_plain"
+	}
+	return p
 }
 
 func (s *Service) showDelete(c *web.Ctx) error {

@@ -15,7 +15,7 @@ import (
 func newAdmin(t *testing.T) *site {
 	t.Helper()
 	w := newSite(t)
-	w.s.SetGroups([]string{"register", "hold"})
+	w.s.SetGroups([]string{"register", "hold", "unguarded"})
 	w.app.LoginAs(web.User{Kind: "staff", ID: "0196f2d0-0000-7000-8000-000000000001", Name: "A", Roles: []web.Role{web.RoleAdmin}})
 	return w
 }
@@ -138,12 +138,12 @@ func TestSettingsPage(t *testing.T) {
 	w := newAdmin(t)
 	const path = "/admin/rooms/registration/settings"
 	a := w.app.Get(path)
-	mustContain(t, a, http.StatusOK, `value="Registrierung und Terminbuchung"`, `value="register" checked`, "nur in einem geschlossenen Raum")
+	mustContain(t, a, http.StatusOK, `value="`+w.known(room).Name["de"]+`"`, `value="register" checked`, "nur in einem geschlossenen Raum")
 	noKeys(t, path, a.Body)
 	form := func(kv ...string) []string {
 		out := []string{
 			"name_de", "Warteraum", "name_en", "Waiting room", "groups", "register", "rate_per_minute", "100", "active_bound", "50", "pass_minutes", "20",
-			"grace_seconds", "60", "hotline_percent", "10", "challenge", "on",
+			"grace_seconds", "60", "hotline_percent", "10", "invites_daily", "20", "challenge", "on",
 		}
 		for i := 0; i+1 < len(kv); i += 2 {
 			for j := 0; j+1 < len(out); j += 2 {
@@ -160,7 +160,7 @@ func TestSettingsPage(t *testing.T) {
 	if a = w.app.PostForm(path, form("version", old)...); a.Status != http.StatusSeeOther {
 		t.Fatalf("settings: %d %s", a.Status, a.Body)
 	}
-	if r := w.known(room); r.Name["de"] != "Warteraum" || len(r.Groups) != 1 || r.PassLength != 20*time.Minute || r.Challenge != ChallengeOn || r.Hotline != 10 {
+	if r := w.known(room); r.Name["de"] != "Warteraum" || len(r.Groups) != 1 || r.PassLength != 20*time.Minute || r.Challenge != ChallengeOn || r.Hotline != 10 || r.Invites != 20 {
 		t.Errorf("%+v", r)
 	}
 	a = w.app.PostForm(path, form("version", old, "active_bound", "51", "name_de", "Mein Raum")...)
@@ -168,22 +168,22 @@ func TestSettingsPage(t *testing.T) {
 	if w.known(room).Bound != 50 {
 		t.Error("the second overwrote the first")
 	}
-	mustContain(t, w.app.Get("/admin/rooms"), http.StatusOK, "Vor diesen Seiten steht kein Warteraum: Terminbuchung")
+	mustContain(t, w.app.Get("/admin/rooms"), http.StatusOK, "Vor diesen Seiten steht kein Warteraum", "unguarded")
 
 	// A second room.
 	mustContain(t, w.app.Get("/admin/rooms/new"), http.StatusOK, "Kurzname", "gehört zum Raum „Warteraum“")
 	a = w.app.PostForm("/admin/rooms/new", form("id", "zwei")...)
 	mustContain(t, a, http.StatusUnprocessableEntity, "Vor „Registrierung“ steht schon der Raum „registration“", `value="zwei"`)
-	if a = w.app.PostForm("/admin/rooms/new", form("id", "zwei", "groups", "hold")...); a.Status != http.StatusSeeOther || a.Location != "/admin/rooms/zwei" {
+	if a = w.app.PostForm("/admin/rooms/new", form("id", "zwei", "groups", "unguarded")...); a.Status != http.StatusSeeOther || a.Location != "/admin/rooms/zwei" {
 		t.Fatalf("create: %d %s", a.Status, a.Body)
 	}
 	a = w.app.Get("/admin/rooms/zwei")
 	mustContain(t, a, http.StatusOK, "Der Warteraum ist angelegt", "geschlossen", "Öffnen")
-	mustContain(t, w.app.Another().PostForm("/hold"), http.StatusForbidden)
+	mustContain(t, w.app.Another().Get("/free"), http.StatusForbidden)
 
 	// And gone again.
 	a = w.app.Get("/admin/rooms/zwei/delete")
-	mustContain(t, a, http.StatusOK, "Danach ungeschützt: Terminbuchung", "alle jederzeit und ohne jede Grenze")
+	mustContain(t, a, http.StatusOK, "Danach ungeschützt: unguarded", "alle jederzeit und ohne jede Grenze")
 	noKeys(t, "delete", a.Body)
 	mustContain(t, w.app.PostForm("/admin/rooms/zwei/delete", "typed", "zwei"), http.StatusUnprocessableEntity, "Bitte bestätigen Sie")
 	mustContain(t, w.app.PostForm("/admin/rooms/zwei/delete", "typed", "zwo", "sure", "1"), http.StatusUnprocessableEntity, "genau so ein", `value="zwo"`)
@@ -191,7 +191,7 @@ func TestSettingsPage(t *testing.T) {
 		t.Fatalf("delete: %d %s", a.Status, a.Body)
 	}
 	mustContain(t, w.app.Get("/admin/rooms/zwei"), http.StatusNotFound)
-	mustContain(t, w.app.Another().PostForm("/hold"), http.StatusOK, "inside")
+	mustContain(t, w.app.Another().Get("/free"), http.StatusOK, "inside")
 	mustContain(t, w.app.Get("/admin/rooms/registration/delete"), http.StatusOK, "nicht geschlossen")
 }
 

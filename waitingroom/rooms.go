@@ -31,6 +31,7 @@ type Settings struct {
 	Rate       *int
 	Bound      *int
 	Hotline    *int
+	Invites    *int
 	Challenge  *Challenge
 	Message    Text // nil = unchanged, {} = none
 
@@ -44,7 +45,8 @@ type Settings struct {
 const (
 	MinPass, MaxPass   = time.Minute, 24 * time.Hour
 	MinGrace, MaxGrace = 10 * time.Second, time.Hour
-	MaxHotline         = 50  // percent
+	MaxHotline         = 50 // percent
+	MaxInvites         = 1000
 	MaxName            = 80  // characters per language
 	MaxBeaconName      = 200 // characters
 )
@@ -104,6 +106,7 @@ func (r Room) with(c Settings) (Room, error) {
 	number(&r.Rate, c.Rate, 1, MaxRate, "rate_per_minute")
 	number(&r.Bound, c.Bound, 1, MaxBound, "active_bound")
 	number(&r.Hotline, c.Hotline, 0, MaxHotline, "hotline_percent")
+	number(&r.Invites, c.Invites, 0, MaxInvites, "invites_daily")
 	if d := c.PassLength; d != nil {
 		if *d < MinPass || *d > MaxPass {
 			bad.add("pass_minutes", "waitingroom.admin.error.range", "Low", int(MinPass.Minutes()), "High", int(MaxPass.Minutes()))
@@ -283,7 +286,7 @@ func (s *Service) withEdit(ctx context.Context, tx pgx.Tx, before Room, c Settin
 func newRoom(id string) Room {
 	return Room{
 		ID: id, Name: Text{}, Groups: []string{}, Phase: Closed, Rate: 600, Bound: 1000, PassLength: 30 * time.Minute, Grace: 2 * time.Minute,
-		Message: Text{}, Beacon: NoBeacon, Hotline: 5, Challenge: ChallengeAuto, Version: 1, Epoch: 1, Generation: 1,
+		Message: Text{}, Beacon: NoBeacon, Hotline: 5, Invites: 40, Challenge: ChallengeAuto, Version: 1, Epoch: 1, Generation: 1,
 	}
 }
 
@@ -422,13 +425,14 @@ type auditView struct {
 	OpensAt    *time.Time `json:"opens_at,omitempty"`
 	ClosesAt   *time.Time `json:"closes_at,omitempty"`
 	Hotline    int        `json:"hotline_percent"`
+	Invites    int        `json:"invites_daily"`
 	Challenge  Challenge  `json:"challenge"`
 }
 
 func (r Room) auditView() auditView {
 	return auditView{
 		r.Phase, r.Rate, r.Bound, r.Message, r.Epoch, r.Name, r.Groups, int(r.PassLength.Seconds()), int(r.Grace.Seconds()), r.Login, r.Draw,
-		r.Beacon, r.BeaconName, r.Plan.PreQueueFrom, r.Plan.OpensAt, r.Plan.ClosesAt, r.Hotline, r.Challenge,
+		r.Beacon, r.BeaconName, r.Plan.PreQueueFrom, r.Plan.OpensAt, r.Plan.ClosesAt, r.Hotline, r.Invites, r.Challenge,
 	}
 }
 

@@ -58,15 +58,15 @@ func endsLine(before, after Plan) bool {
 	return after.PreQueueFrom != nil && !sameTime(before.PreQueueFrom, after.PreQueueFrom)
 }
 
-// waiting is how many places this replica knows that are not yet invited; at
-// most about a second old.
+// waiting is how many people this replica knows of who hold a place and are not
+// inside; at most about a second old.
 func (s *Service) waiting(roomID string) int64 {
 	v := s.rooms.Load().views[roomID]
 	if v == nil {
 		return 0
 	}
 	if f := v.line.Load(); f != nil && f.epoch == v.known.Load().Epoch {
-		return f.Waiting
+		return f.Waiting + f.Invited + f.Behind
 	}
 	return 0
 }
@@ -183,11 +183,11 @@ func (s *Service) save(ctx context.Context, tx pgx.Tx, d deed, before, after Roo
 	_, err = tx.Exec(ctx, `
 		UPDATE waitingroom.room SET name = $2, groups = $3, phase = $4, rate_per_minute = $5, active_bound = $6, pass_seconds = $7, grace_seconds = $8,
 			message = $9, login = $10, draw = $11, beacon = $12, beacon_name = $13, prequeue_from = $14, opens_at = $15, closes_at = $16,
-			hotline_percent = $17, challenge = $18, version = $19, changed_at = $20
+			hotline_percent = $17, challenge = $18, version = $19, changed_at = $20, invites_daily = $21
 		WHERE id = $1`,
 		after.ID, name, after.Groups, after.Phase, after.Rate, after.Bound, int(after.PassLength.Seconds()), int(after.Grace.Seconds()),
 		message, after.Login, after.Draw, after.Beacon, after.BeaconName, after.Plan.PreQueueFrom, after.Plan.OpensAt, after.Plan.ClosesAt,
-		after.Hotline, after.Challenge, after.Version, after.ChangedAt)
+		after.Hotline, after.Challenge, after.Version, after.ChangedAt, after.Invites)
 	if err != nil {
 		return Room{}, err
 	}
