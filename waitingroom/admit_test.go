@@ -461,18 +461,3 @@ func TestPace(t *testing.T) {
 		t.Errorf("after a pause: %v", got)
 	}
 }
-
-// TestPollsStayBounded adds up what a line of any length asks in a second.
-func TestPollsStayBounded(t *testing.T) {
-	t.Parallel()
-	for _, waiting := range []int64{100, 10_000, 1_000_000, 3_000_000} {
-		pace, advice := Pace{300, 600}, AdvicePolls(waiting)
-		perSecond := 0.0
-		for i := range waiting {
-			perSecond += 1 / float64(PollAfter(i, pace, advice))
-		}
-		if perSecond > 1.5*pollsPerSecond {
-			t.Errorf("%d people ask %.0f times a second", waiting, perSecond)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package waitingroom
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -43,10 +44,16 @@ type TicketOut struct {
 	IssuedAt time.Time `json:"issued_at"`
 	Ahead    int64     `json:"ahead" doc:"people before this place, by the snapshot"`
 	Turn     bool      `json:"turn" doc:"enter now"`
-	AskAgain int       `json:"ask_again_seconds" doc:"when to look at the snapshot again"`
+	AskAgain int       `json:"ask_again_seconds" doc:"when to look at the snapshot again; spread by chance already"`
 }
 
-func (s *Service) apiJoin(c *web.Ctx, in roomIn) (TicketOut, error) {
+// askAgain is after how many seconds a program should look again; chance has
+// spread it already.
+func (s *Service) askAgain(st State, how turn) int {
+	return max(1, seconds(st.PollIn(how.Known, how.Ahead, s.roomNow(), rand.Float64()))) //nolint:gosec // no secret
+}
+
+func (s *Service) apiJoin(c *web.Ctx, in joinIn) (TicketOut, error) {
 	v, err := s.view(c.Std(), in.Room)
 	if err != nil {
 		return TicketOut{}, problem(err)
@@ -64,7 +71,7 @@ func (s *Service) apiJoin(c *web.Ctx, in roomIn) (TicketOut, error) {
 		Room: t.Room, Epoch: t.Epoch, Cohort: t.Cohort, Index: t.Index, IssuedAt: t.Issued,
 		Drawn: !how.Known, Position: how.Position, Ahead: how.Ahead,
 		Turn:     how.Now || how.Known && st.Phase == Open && !st.Trouble && how.Ahead == 0,
-		AskAgain: PollAfter(how.Ahead, st.Pace, st.Poll),
+		AskAgain: s.askAgain(st, how),
 	}, nil
 }
 
@@ -81,7 +88,10 @@ func (s *Service) apiEnter(c *web.Ctx, in roomIn) (EnterOut, error) {
 	if err != nil {
 		return EnterOut{}, problem(err)
 	}
-	t, have := s.ticketOf(c, v)
+	if v.known.Load().Login && citizenOf(c) == "" {
+		return EnterOut{}, loginNeeded(c, v)
+	}
+	t, have := s.placeOf(c, v)
 	switch have {
 	case goodTicket:
 	case voidTicket:
@@ -89,7 +99,7 @@ func (s *Service) apiEnter(c *web.Ctx, in roomIn) (EnterOut, error) {
 	default:
 		return EnterOut{}, &web.Problem{Status: http.StatusConflict, Key: "waitingroom.error.no_ticket", Link: linePath(v.id, ""), LinkKey: "waitingroom.gate.link"}
 	}
-	pass, verdict, err := s.Enter(c.Std(), t)
+	pass, verdict, err := s.enterAs(c, t)
 	if err != nil {
 		return EnterOut{}, problem(err)
 	}
@@ -97,8 +107,8 @@ func (s *Service) apiEnter(c *web.Ctx, in roomIn) (EnterOut, error) {
 	if err != nil {
 		return EnterOut{}, problem(err)
 	}
-	out := EnterOut{Verdict: verdict, Ahead: s.turnOf(v, st, t.Place).Ahead}
-	out.AskAgain = PollAfter(out.Ahead, st.Pace, st.Poll)
+	how := s.turnOf(v, st, t.Place)
+	out := EnterOut{Verdict: verdict, Ahead: how.Ahead, AskAgain: s.askAgain(st, how)}
 	switch verdict {
 	case Admitted:
 		s.admit(c, pass)

@@ -109,28 +109,82 @@ func tidy(x float64) float64 {
 
 // PollAdvice tells browsers how often to ask: Near seconds for those whose turn
 // is close, Far for the others, each spread by the share Spread so that they do
-// not come together.
+// not come together. After a moment that everybody knows (the opening, the
+// beacon of a draw) they look once within Wake seconds.
 type PollAdvice struct {
 	Near   int     `json:"near"`
 	Far    int     `json:"far"`
 	Spread float64 `json:"spread"`
+	Wake   int     `json:"wake,omitempty" doc:"seconds over which all look again after opens_at and beacon_due"`
 }
 
 // pollsPerSecond is what the whole line may ask of all replicas together, apart
-// from the few whose turn is near.
-const pollsPerSecond = 1000
+// from the few whose turn is near; wakesPerSecond is that for the minutes around
+// an opening, when nobody knows yet whose turn is near.
+const (
+	pollsPerSecond = 1000
+	wakesPerSecond = 5000
+)
 
 // AdvicePolls keeps the polls of a line in bounds however long it is.
-func AdvicePolls(waiting int64) PollAdvice {
-	return PollAdvice{Near: 3, Far: int(min(3600, max(10, waiting/pollsPerSecond))), Spread: 0.3}
+func AdvicePolls(phase Phase, people int64) PollAdvice {
+	a := PollAdvice{Near: 3, Far: int(max(10, people/pollsPerSecond)), Spread: 0.3}
+	switch phase {
+	case PreQueue:
+		a.Wake = int(5 + people/wakesPerSecond)
+	case Drawing:
+		a.Far = int(max(10, people/wakesPerSecond))
+		a.Wake = int(5 + people/wakesPerSecond)
+	}
+	return a
 }
 
 // PollAfter returns the seconds after which somebody with ahead people in front
-// should ask again: a third of the shortest time it can take, within advice.
+// should ask again while the line moves: a third of the shortest time it can
+// take, within advice. A paused line asks as often as one that moves at the
+// speed of its valve, so nobody comes late when it goes on, and not everybody
+// at once.
 func PollAfter(ahead int64, pace Pace, advice PollAdvice) int {
 	if pace.Fast <= stuckPace {
 		return advice.Far
 	}
 	third := float64(ahead) / pace.Fast * 60 / 3
 	return int(min(float64(advice.Far), max(float64(advice.Near), third)))
+}
+
+// wakeDelay is how long after a known moment the first look at what it brought
+// can be worth anything.
+const wakeDelay = time.Second
+
+// PollIn returns after how long somebody should look at the snapshot again.
+// known says whether the place is, ahead how many people come before it, luck is
+// a random number of at least 0 and below 1. The page's script computes the
+// same.
+func (st State) PollIn(known bool, ahead int64, now time.Time, luck float64) time.Duration {
+	moment := st.moment()
+	seconds, window := float64(st.Poll.Far), float64(st.Poll.Wake)
+	if known {
+		after := float64(PollAfter(ahead, st.Pace, st.Poll))
+		window = min(window, after)
+		if st.Phase != PreQueue || st.OpensAt == nil {
+			seconds = after
+		}
+	}
+	in := time.Duration(seconds * (1 + st.Poll.Spread*(2*luck-1)) * float64(time.Second))
+	if until := moment.Sub(now); !moment.IsZero() && until > 0 && in > until {
+		return until + wakeDelay + time.Duration(luck*window*float64(time.Second))
+	}
+	return in
+}
+
+// moment is when everybody who waits will want to know more; zero = there is no
+// such moment.
+func (st State) moment() (at time.Time) {
+	if st.Phase == PreQueue && st.OpensAt != nil {
+		at = *st.OpensAt
+	}
+	if (st.Phase == PreQueue || st.Phase == Drawing) && st.Draw != nil && st.Draw.BeaconDue != nil && st.Draw.BeaconDue.After(at) {
+		at = *st.Draw.BeaconDue
+	}
+	return at
 }

@@ -35,7 +35,7 @@ func newSite(t *testing.T) *site {
 		Pool: f.pool, Now: f.now, Gate: s.Gate, Fast: s.MountFast, Bundles: []web.Bundle{Assets},
 		Routes: append(s.Routes(),
 			web.Route{Method: http.MethodGet, Path: "/register", Gate: "register", Handle: guarded},
-			web.Route{Method: http.MethodPost, Path: "/hold", Gate: "hold", CrossSite: true, Handle: guarded},
+			web.Route{Method: http.MethodPost, Path: "/hold", Gate: "register", CrossSite: true, Handle: guarded},
 			web.Route{Method: http.MethodPost, Path: "/done", CrossSite: true, Handle: func(c *web.Ctx) error {
 				s.ReleaseRequest(c)
 				return c.SendString("done")
@@ -108,6 +108,7 @@ func TestWaitingPage(t *testing.T) {
 	}
 	second, third := w.app.Another(), w.app.Another()
 	for _, b := range []*webtest.App{second, third} {
+		b.Get("/rooms/registration") // gives the browser its key
 		if a := b.PostForm("/rooms/registration/join", "to", "/appointments"); a.Location != "/rooms/registration?to=%2Fappointments" {
 			t.Fatalf("waiting: %d %s", a.Status, a.Location)
 		}
@@ -119,7 +120,7 @@ func TestWaitingPage(t *testing.T) {
 	}
 	w.refresh(t)
 	mustContain(t, third.Get("/rooms/registration?to=/appointments"), http.StatusOK,
-		"Sie haben einen Platz in der Warteschlange", `id="wr-ahead">1<`, `http-equiv="refresh" content="15;url=/rooms/registration?to=%2Fappointments"`,
+		"Sie haben einen Platz in der Warteschlange", `id="wr-ahead">1<`, `http-equiv="refresh" content="15;url=/rooms/registration?to=%2Fappointments`,
 		`name="to" value="/appointments"`, "Es ist nicht abgestürzt")
 	third.Lang = "en"
 	mustContain(t, third.Get("/rooms/registration"), http.StatusOK, "You have a place in the line", "Your place is safe")
@@ -280,7 +281,7 @@ func TestAPI(t *testing.T) {
 	w := newSite(t)
 	w.valve(t, Change{Bound: ptr(1)})
 	var out RoomOut
-	if a := w.app.JSON(http.MethodGet, "/api/v1/rooms/registration", nil, &out); a.Status != http.StatusOK || out.Name != "Registrierung und Terminbuchung" {
+	if a := w.app.JSON(http.MethodGet, "/api/v1/rooms/registration", nil, &out); a.Status != http.StatusOK || out.Name != "Registrierung" {
 		t.Fatalf("%d %+v", a.Status, out)
 	}
 	if a := w.app.JSON(http.MethodPost, "/api/v1/rooms/registration/enter", nil, nil); a.Status != http.StatusConflict {
@@ -313,7 +314,7 @@ func TestAdministration(t *testing.T) {
 		t.Fatal("everybody sees the administration")
 	}
 	w.app.LoginAs(web.User{Kind: "staff", ID: "0196f2d0-0000-7000-8000-000000000001", Name: "A", Roles: []web.Role{web.RoleAdmin}})
-	mustContain(t, w.app.Get("/admin/rooms"), http.StatusOK, "Registrierung und Terminbuchung", "offen")
+	mustContain(t, w.app.Get("/admin/rooms"), http.StatusOK, "Registrierung", "offen")
 	mustContain(t, w.app.Get("/admin/rooms/registration"), http.StatusOK, "Anhalten", "Schließen", `value="3000"`, `value="5000"`)
 
 	a := w.app.PostForm("/admin/rooms/registration", "action", "limits", "rate_per_minute", "0", "active_bound", "x")

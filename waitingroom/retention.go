@@ -41,6 +41,17 @@ func RetentionRules() []retention.Rule {
 	}}
 }
 
+// RetentionRules are the rules of the tables that hold something of people, too.
+func (s *Service) RetentionRules() []retention.Rule {
+	return append(RetentionRules(), retention.Rule{
+		Name: "waitingroom.reminder", Table: "waitingroom.reminder",
+		Why: "an address for one message: it goes with its key six hours after that was sent, or when the line ends",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			return s.endReminders(ctx, tx, now, limit)
+		},
+	})
+}
+
 // RetentionExempt names the tables that are kept.
 func RetentionExempt() []retention.Exempt {
 	return []retention.Exempt{

@@ -14,9 +14,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
+	"impfportal/internal/vault"
+	"impfportal/notify"
 	"impfportal/waitingroom/draw"
 )
 
@@ -40,6 +43,11 @@ type Config struct {
 	Left func(ctx context.Context, group string) (n int64, ok bool, err error)
 	// Draws is what the drawing of pre-queues needs.
 	Draws DrawConfig
+	// Notify and Vault send a message to those who want to be told before it is
+	// their turn; nil = that is not offered. BaseURL begins the link in it.
+	Notify  *notify.Service
+	Vault   *vault.Vault
+	BaseURL string
 	// Defence sets the limits per network and the proof of work; zero = the defaults.
 	Defence Defence
 }
@@ -61,6 +69,10 @@ type Service struct {
 	admin administration
 
 	defend defending
+	remind reminding
+
+	postgresLost atomic.Bool // it did not answer when it was asked last
+	probing      sync.Mutex
 
 	refreshing sync.Mutex   // one refresh at a time
 	refreshed  atomic.Int64 // unix nanoseconds of the machine's clock
@@ -93,8 +105,12 @@ type view struct {
 	gen   int64
 	count int64 // highest count of changes that this replica has seen in generation gen
 
+	restoring sync.Mutex // one rebuild at a time
+	owed      owed
+
 	joining       joiner
 	joiningBehind joiner
+	holding       holders
 	pace          paceMeter // refresh only
 	defence       roomDefence
 }
@@ -106,6 +122,7 @@ func New(c Config) *Service {
 	}
 	s := &Service{pool: c.Pool, rdb: c.Redis, now: c.Now, shift: c.Shift, behind: c.Left, keys: c.Keys, log: c.Log.With("slice", "waitingroom"), replica: id.New()}
 	s.defend.settings = c.Defence
+	s.remind = reminding{c.Notify, c.Vault, c.BaseURL}
 	s.rooms.Store(&roomSet{})
 	s.draws = newConductor(c.Draws)
 	return s
@@ -141,25 +158,65 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Refresh(ctx context.Context) error {
 	s.refreshing.Lock()
 	defer s.refreshing.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
 	defer cancel()
+	if err := s.refreshSettings(ctx); err != nil {
+		s.refreshed.Store(time.Now().UnixNano())
+		return err
+	}
 	var errs []error
-	for _, step := range []func(context.Context) error{s.load, s.followPlans, s.conductDraws} {
+	for _, step := range []func(context.Context) error{s.followPlans, s.conductDraws} {
 		if err := step(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	for _, v := range s.rooms.Load().views {
-		if err := s.refreshRoom(ctx, v); err != nil {
-			errs = append(errs, fmt.Errorf("room %s: %w", v.id, err))
-		}
-	}
+	errs = append(errs, s.eachRoom(func(v *view) error { return s.refreshRoom(ctx, v) }))
 	for _, step := range []func(context.Context) error{s.noteMinutes, s.watchArrivals} {
 		if err := step(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	s.refreshed.Store(time.Now().UnixNano())
+	return errors.Join(errs...)
+}
+
+// refreshSettings reads the rooms. Without Postgres nobody can come in: the line
+// stands still then, and the snapshots say so.
+func (s *Service) refreshSettings(ctx context.Context) error {
+	loading, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
+	err := s.load(loading)
+	s.notePostgres(err)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, s.eachRoom(func(v *view) error {
+		troubles.WithLabelValues(v.id).Inc()
+		s.publish(v, nil)
+		return s.hold(ctx, v)
+	}))
+}
+
+// eachRoom does something for all rooms at once: on a cluster they are on
+// different nodes, and one that does not answer must not stop the others.
+func (s *Service) eachRoom(fn func(v *view) error) error {
+	var (
+		mu   sync.Mutex
+		errs []error
+		g    errgroup.Group
+	)
+	g.SetLimit(16)
+	for _, v := range s.rooms.Load().views {
+		g.Go(func() error {
+			if err := fn(v); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("room %s: %w", v.id, err))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
 	return errors.Join(errs...)
 }
 
@@ -198,6 +255,7 @@ func (s *Service) refreshRoom(ctx context.Context, v *view) error {
 	v.pace.note(fig.At, fig.Serving, fig.Waiting > 0 && v.known.Load().Phase == Open)
 	fig.Pace = v.pace.pace(int64(v.known.Load().Rate))
 	s.publish(v, &fig)
+	s.payOwed(ctx, v)
 	if err := s.checkpoint(ctx, v, fig); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}

@@ -88,7 +88,11 @@ func (s *Service) publish(v *view, fig *Figures) {
 	default:
 		st.Trouble = true
 	}
-	st.Poll = AdvicePolls(st.Waiting)
+	people := st.Waiting
+	if fig != nil {
+		people += fig.Behind
+	}
+	st.Poll = AdvicePolls(r.Phase, people)
 	body, err := json.Marshal(st)
 	if err != nil {
 		s.log.Error("snapshot", "room", v.id, "err", err) // numbers and texts only: cannot happen

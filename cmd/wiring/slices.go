@@ -28,6 +28,7 @@ import (
 	"impfportal/staff"
 	"impfportal/vaccination"
 	"impfportal/waitingroom"
+	"impfportal/waitingroom/defence"
 )
 
 // The letterhead and the telephone number of the demo; for real they are
@@ -92,11 +93,24 @@ func Build(env *Env) (_ *Slices, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Rooms = waitingroom.New(waitingroom.Config{Pool: pool, Redis: env.Redis, Now: now, Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.Derive("waitingroom")}), Log: log})
+	draws, err := drawConfig(env)
+	if err != nil {
+		return nil, err
+	}
+	s.Rooms = waitingroom.New(waitingroom.Config{
+		Draws: draws,
+		Pool:  pool, Redis: env.Redis, Now: now, Shift: env.Shift, Left: s.left, Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.Derive("waitingroom")}), Log: log,
+		Notify: s.Notify, Vault: v, BaseURL: base,
+		Defence: waitingroom.Defence{
+			Limits: defence.Limits{Soft: env.Cfg.RoomNetworkRate, SoftBurst: env.Cfg.RoomNetworkBurst, Hard: env.Cfg.RoomNetworkFactor},
+			Work:   defence.Work{Most: env.Cfg.RoomChallengeWork},
+		},
+	})
 	s.Inventory = inventory.New(pool, now, log)
 	s.Citizen = citizen.New(citizen.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
 		Bookings: booking.Standing, CancelBookings: booking.CancelStanding, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
+		Leave: s.Rooms.ReleaseRequest,
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
@@ -108,7 +122,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	})
 	s.Booking = booking.New(booking.Deps{
 		Pool: pool, Now: now, Log: log, Citizens: s.Citizen, Inventory: s.Inventory, Notify: s.Notify, BaseURL: base, Hotline: hotlineNumber,
-		Release: s.Rooms.ReleaseRequest,
+		Release: s.Rooms.ReleaseRequest, Extend: s.Rooms.ExtendRequest,
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
 	if err := s.buildCertificate(base); err != nil {
@@ -116,10 +130,24 @@ func Build(env *Env) (_ *Slices, err error) {
 	}
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
 	s.Inventory.TeamNames = s.teamNames
-	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Phone: hotlineNumber, BaseURL: base})
+	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Rooms: s.Rooms, Phone: hotlineNumber, BaseURL: base})
 	s.buildRetention()
 	s.registerJobs()
 	return s, nil
+}
+
+// left tells how many people could still get what is behind a room: appointments
+// of a whole series over the web. It is taken from the picture that is there
+// anyway. Who registers takes nothing away from anybody.
+func (s *Slices) left(ctx context.Context, group string) (n int64, ok bool, err error) {
+	if group != "hold" {
+		return 0, false, nil
+	}
+	a, err := s.Booking.Availability(ctx)
+	if err != nil || a.Unplanned() {
+		return 0, false, err
+	}
+	return int64(a.Free()), true, nil
 }
 
 // lateCard is the card of a slice that is built after the page it stands on.
@@ -167,7 +195,7 @@ func (s *Slices) buildRetention() {
 	add(s.Notify.RetentionRules(), notify.RetentionExempt())
 	add(s.Citizen.RetentionRules(), s.Citizen.RetentionExempt())
 	add(inventory.RetentionRules(), inventory.RetentionExempt())
-	add(waitingroom.RetentionRules(), waitingroom.RetentionExempt())
+	add(s.Rooms.RetentionRules(), waitingroom.RetentionExempt())
 	add(booking.RetentionRules(), booking.RetentionExempt())
 	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
@@ -179,7 +207,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
