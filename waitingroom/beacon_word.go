@@ -29,6 +29,9 @@ type beaconWord struct {
 	at    time.Time
 }
 
+// noDue stands for a word that names no moment.
+var noDue = time.Unix(0, 0).UTC()
+
 // failure reports whether the word declares the beacon failed.
 func (w beaconWord) failure() bool { return w.value == "" }
 
@@ -82,7 +85,7 @@ func (s *Service) sayValue(ctx context.Context, actor, role, roomID, text string
 	if value == "" || len(value) > MaxWord || !strings.ContainsAny(value, "0123456789") {
 		return 0, Problems{{Field: "value", Key: "waitingroom.draw.error.value"}}
 	}
-	return s.say(ctx, actor, role, roomID, beaconWord{by: actor, value: value}, func(d drawRow) error {
+	return s.say(ctx, actor, role, roomID, beaconWord{by: actor, value: value, next: naming{due: noDue}}, func(d drawRow) error {
 		switch {
 		case d.beacon != LotteryBeacon:
 			return Problems{{Field: "value", Key: "waitingroom.draw.error.no_lottery"}}
@@ -97,7 +100,7 @@ func (s *Service) sayValue(ctx context.Context, actor, role, roomID, text string
 // take its place: the next drand round, or a drawing of a lottery that is due at
 // a moment of the rooms' time. It returns Problems for what cannot be.
 func (s *Service) sayFailed(ctx context.Context, actor, role, roomID string, next Beacon, name string, due time.Time) (said, error) {
-	w := beaconWord{by: actor, next: naming{beacon: next, due: time.Unix(0, 0).UTC()}}
+	w := beaconWord{by: actor, next: naming{beacon: next, due: noDue}}
 	switch next {
 	case DrandBeacon:
 		if len(s.draws.drand.URLs) == 0 {

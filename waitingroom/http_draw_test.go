@@ -164,7 +164,10 @@ func TestAdministratorsDeclareABeaconFailed(t *testing.T) {
 	f, app := drawSite(t, DrandBeacon)
 	f.replicas[0].draws.drand.URLs = []string{"http://127.0.0.1:1"}
 	const page = "/admin/rooms/registration/draw"
-	app.LoginAs(web.User{Kind: "staff", ID: "00000000-0000-7000-8000-00000000000a", Name: "Anna", Roles: []web.Role{web.RoleAdmin}})
+	login := func() {
+		app.LoginAs(web.User{Kind: "staff", ID: "00000000-0000-7000-8000-00000000000a", Name: "Anna", Roles: []web.Role{web.RoleAdmin}})
+	}
+	login()
 	f.shift.Add(int64(10 * time.Minute))
 	f.until(t, Drawing)
 	mustContain(t, app.Get(page), http.StatusOK, "Die Auslosung wartet auf die Zufallszahl")
@@ -172,6 +175,7 @@ func TestAdministratorsDeclareABeaconFailed(t *testing.T) {
 	mustContain(t, app.Get(page), http.StatusOK, "Die Zufallszahl ist überfällig")
 	mustContain(t, app.PostForm(page, "action", "failed", "next", "drand"), http.StatusUnprocessableEntity, "erst eine Stunde nach dem Zeitpunkt")
 	f.pass(t, time.Hour)
+	login()
 	mustContain(t, app.Get(page), http.StatusOK, "seit über einer Stunde überfällig", "Was soll stattdessen gelten?")
 	mustContain(t, app.PostForm(page, "action", "failed"), http.StatusUnprocessableEntity, "Bitte wählen Sie, was stattdessen")
 	if a := app.PostForm(page, "action", "failed", "next", "drand"); a.Status != http.StatusSeeOther {
