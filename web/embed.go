@@ -27,7 +27,8 @@ var ErrNoDist = errors.New("the browser assets (KERN) are missing from this prog
 	"run scripts/setup.sh and build it again, as `make run` does")
 
 // Dist are the third-party assets: "kern.css", which names "fonts/..." relatively,
-// so that the whole tree must be served in one folder.
+// so that the whole tree must be served in one folder, and ALTCHA's "altcha.js",
+// "altcha.css" and "altcha-worker.js".
 func Dist() fs.FS {
 	sub, err := fs.Sub(dist, "dist")
 	if err != nil {

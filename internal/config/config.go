@@ -37,11 +37,19 @@ type Config struct {
 	// PublicURL is the address that people type, with scheme.
 	PublicURL      string   `env:"PUBLIC_URL"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES"`
-	MetricsAddr    string   `env:"METRICS_ADDR" envDefault:"127.0.0.1:0"`
-	Workers        int      `env:"WORKER_CONCURRENCY" envDefault:"8"`
-	PoolSize       int      `env:"DATABASE_POOL" envDefault:"24"`
-	ClockText      string   `env:"PORTAL_CLOCK"`
-	LogLevel       string   `env:"LOG_LEVEL" envDefault:"info"`
+	// The waiting room's limits per network: places a minute before work must be
+	// proven, how many of them at once, and how many times that is refused; and the
+	// work: attempts at most, of 1,000 iterations of PBKDF2 each. See
+	// waitingroom/defence.
+	RoomNetworkRate   int    `env:"ROOM_NETWORK_RATE" envDefault:"60"`
+	RoomNetworkBurst  int    `env:"ROOM_NETWORK_BURST" envDefault:"120"`
+	RoomNetworkFactor int    `env:"ROOM_NETWORK_FACTOR" envDefault:"20"`
+	RoomChallengeWork int    `env:"ROOM_CHALLENGE_WORK" envDefault:"8000"`
+	MetricsAddr       string `env:"METRICS_ADDR" envDefault:"127.0.0.1:0"`
+	Workers           int    `env:"WORKER_CONCURRENCY" envDefault:"8"`
+	PoolSize          int    `env:"DATABASE_POOL" envDefault:"24"`
+	ClockText         string `env:"PORTAL_CLOCK"`
+	LogLevel          string `env:"LOG_LEVEL" envDefault:"info"`
 
 	MasterKeyText    string `env:"MASTER_KEY"`
 	MasterKeyFile    string `env:"MASTER_KEY_FILE"`
@@ -97,6 +105,19 @@ func Load() (Config, error) {
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		fail("PORT is %d; it must lie between 0 and 65535", c.Port)
+	}
+	for _, s := range []struct {
+		name    string
+		n, most int
+	}{
+		{"ROOM_NETWORK_RATE", c.RoomNetworkRate, 1_000_000},
+		{"ROOM_NETWORK_BURST", c.RoomNetworkBurst, 1_000_000},
+		{"ROOM_NETWORK_FACTOR", c.RoomNetworkFactor, 1000},
+		{"ROOM_CHALLENGE_WORK", c.RoomChallengeWork, 1_000_000},
+	} {
+		if s.n < 1 || s.n > s.most {
+			fail("%s is %d; it must lie between 1 and %d", s.name, s.n, s.most)
+		}
 	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		fail("DATA_DIR: %w", err)
