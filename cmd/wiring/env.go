@@ -6,10 +6,9 @@ package wiring
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +19,7 @@ import (
 	"impfportal/internal/config"
 	"impfportal/internal/local"
 	"impfportal/internal/pg"
+	"impfportal/internal/redisurl"
 	"impfportal/internal/vault"
 )
 
@@ -31,6 +31,7 @@ type Env struct {
 	Redis   redis.UniversalClient
 	Vault   *vault.Vault
 	Now     clock.Clock
+	Shift   *time.Duration // what Now adds to the true time; nil = it is no shifted clock (tests)
 	Metrics *prometheus.Registry
 	// Signs says that this program makes certificates: it does not start without
 	// a signing key.
@@ -44,7 +45,7 @@ type Env struct {
 // holds the data folder; without own servers too, so that a second portal on
 // the same folder is refused.
 func Connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Env, err error) {
-	e := &Env{Cfg: cfg, Log: log, Now: clock.Shifted(cfg.Clock), Metrics: prometheus.NewRegistry()}
+	e := &Env{Cfg: cfg, Log: log, Now: clock.Shifted(cfg.Clock), Shift: &cfg.Clock, Metrics: prometheus.NewRegistry()}
 	e.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -57,7 +58,7 @@ func Connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Env, 
 		}
 	}
 	e.Vault = vault.New(e.Cfg.MasterKey, e.Cfg.Secret)
-	if e.Redis, err = openRedis(e.Cfg.RedisURL); err != nil {
+	if e.Redis, err = redisurl.Open(e.Cfg.RedisURL); err != nil {
 		return nil, err
 	}
 	if e.Pool, err = pg.Open(ctx, e.Cfg.DatabaseURL, cfg.PoolSize); err != nil {
@@ -76,7 +77,7 @@ func Connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Env, 
 // Attach reaches the servers of a portal that runs on the data folder, for
 // commands that work on it from the outside. It starts nothing and does not migrate.
 func Attach(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Env, err error) {
-	e := &Env{Cfg: cfg, Log: log, Now: clock.Shifted(cfg.Clock), Metrics: prometheus.NewRegistry()}
+	e := &Env{Cfg: cfg, Log: log, Now: clock.Shifted(cfg.Clock), Shift: &cfg.Clock, Metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -93,7 +94,7 @@ func Attach(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Env, e
 		}
 	}
 	e.Vault = vault.New(e.Cfg.MasterKey, e.Cfg.Secret)
-	if e.Redis, err = openRedis(e.Cfg.RedisURL); err != nil {
+	if e.Redis, err = redisurl.Open(e.Cfg.RedisURL); err != nil {
 		return nil, err
 	}
 	e.Pool, err = pg.Open(ctx, e.Cfg.DatabaseURL, 4)
@@ -141,40 +142,17 @@ func (e *Env) Close() error {
 	return err
 }
 
-// openRedis understands redis:// and unix:// for one node, and, with
-// redis+sentinel:// and redis+cluster://, go-redis's forms for the others.
-func openRedis(url string) (redis.UniversalClient, error) {
-	bad := func(err error) error { return fmt.Errorf("REDIS_URL: %w", err) }
-	if rest, ok := strings.CutPrefix(url, "redis+sentinel://"); ok {
-		o, err := redis.ParseFailoverURL("redis://" + rest)
-		if err != nil {
-			return nil, bad(err)
-		}
-		return redis.NewFailoverClient(o), nil
-	}
-	if rest, ok := strings.CutPrefix(url, "redis+cluster://"); ok {
-		o, err := redis.ParseClusterURL("redis://" + rest)
-		if err != nil {
-			return nil, bad(err)
-		}
-		return redis.NewClusterClient(o), nil
-	}
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, bad(err)
-	}
-	return redis.NewClient(o), nil
-}
-
-// NewLog returns the program's log: text on a terminal's side, JSON in production.
+// NewLog returns the program's log, the libraries' part included: text on a terminal's side, JSON in production.
 func NewLog(cfg config.Config) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
 		level = slog.LevelInfo
 	}
 	opts := &slog.HandlerOptions{Level: level}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, opts))
 	if cfg.Local() {
-		return slog.New(slog.NewTextHandler(os.Stderr, opts))
+		log = slog.New(slog.NewTextHandler(os.Stderr, opts))
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	redisurl.LogTo(log)
+	return log
 }
