@@ -215,6 +215,7 @@ func (s *Service) apiHold(c *web.Ctx, in HoldIn) (SeriesOut, error) {
 	if err != nil {
 		return SeriesOut{}, problem(err)
 	}
+	s.stay(c, series)
 	return seriesOut(series), nil
 }
 

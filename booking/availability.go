@@ -127,6 +127,14 @@ type DayAvailability struct {
 	Free int       `json:"free"`
 }
 
+// Free returns how many series are free over the web, over all centres.
+func (a *Availability) Free() (n int) {
+	for _, c := range a.Centres {
+		n += c.Free
+	}
+	return n
+}
+
 // Centre returns the entry of a centre, or nil.
 func (a *Availability) Centre(id string) *CentreAvailability {
 	if i, ok := a.byID[id]; ok {

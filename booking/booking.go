@@ -149,6 +149,8 @@ type Deps struct {
 	// Release gives the pass of the waiting room back after a confirmation, so
 	// that the next one may enter; nil = there is no waiting room.
 	Release func(c *web.Ctx)
+	// Extend keeps that pass until a hold has ended; nil = there is no waiting room.
+	Extend func(c *web.Ctx, until time.Time)
 }
 
 // Service books.

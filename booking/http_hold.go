@@ -62,7 +62,16 @@ func (s *Service) postHold(c *web.Ctx) error {
 	case series.State == StateConfirmed || series.State == StateEnded:
 		return c.See("/appointments")
 	}
+	s.stay(c, series)
 	return c.See("/appointments/held")
+}
+
+// stay keeps the pass of the waiting room while the series is held: who gives
+// it back or loses it may choose again.
+func (s *Service) stay(c *web.Ctx, series Series) {
+	if s.Extend != nil && series.State == StateHeld {
+		s.Extend(c, series.HoldUntil)
+	}
 }
 
 // pageKey is the key of one choice on a page: pressing the same one twice holds

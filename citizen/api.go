@@ -167,7 +167,12 @@ func (s *Service) apiLogin(c *web.Ctx, in apiCredentials) (apiSession, error) {
 	return apiSession{Token: token, ExpiresAt: c.Now.Add(SessionTTL)}, err
 }
 
-func (s *Service) apiLogout(c *web.Ctx, _ struct{}) (struct{}, error) { return struct{}{}, c.Logout() }
+func (s *Service) apiLogout(c *web.Ctx, _ struct{}) (struct{}, error) {
+	if s.Leave != nil {
+		s.Leave(c)
+	}
+	return struct{}{}, c.Logout()
+}
 
 type apiPerson struct {
 	CaseNumber     string     `json:"case_number"`

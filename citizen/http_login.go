@@ -132,6 +132,9 @@ func (s *Service) login(c *web.Ctx, f *web.Form) (p Person, err error) {
 }
 
 func (s *Service) logout(c *web.Ctx) error {
+	if s.Leave != nil {
+		s.Leave(c) // while it is known who it is
+	}
 	if err := c.Logout(); err != nil {
 		return err
 	}

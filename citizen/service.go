@@ -56,6 +56,9 @@ type Config struct {
 	// Pass names the waiting room's pass of a request, "" = none. One pass is
 	// good for a family, not for a list; nil sets no bound.
 	Pass func(c *web.Ctx) string
+	// Leave gives back what passes of waiting rooms a request has: somebody logs
+	// out. nil = there are none.
+	Leave func(c *web.Ctx)
 
 	Sender  []string // letterhead: name first, then street and city
 	Hotline string   // telephone number as people read it

@@ -26,6 +26,8 @@ func (s *Service) apiRoutes() []web.Route {
 		op(http.MethodPost, "/persons/:id/login-data", agents, web.JSON("Send new login data to the known contact or address", s.apiLoginData)),
 		op(http.MethodPost, "/persons/:id/letters", agents, web.JSON("Send the papers once more by post", s.apiAgain)),
 		op(http.MethodPost, "/persons/:id/notes", agents, web.JSON("Write a call note", s.apiNote)),
+		op(http.MethodPost, "/persons/:id/admission", agents, web.JSON("Make an admission code for a caller, for a waiting room that demands login", s.apiAdmitPerson)),
+		op(http.MethodPost, "/admission", agents, web.JSON("Make an admission code for anybody, for a waiting room without login", s.apiAdmitNewcomer)),
 		op(http.MethodGet, "/quota", agents, web.JSON("The hotline's quota by day", s.apiQuota)),
 		op(http.MethodGet, "/checks", agents, web.JSON("Registrations to clarify, the nearest appointment first", s.apiChecks)),
 		op(http.MethodPost, "/checks/:id", agents, web.JSON("Clarify a registration", s.apiClarify)),

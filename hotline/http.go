@@ -14,6 +14,7 @@ import (
 	"impfportal/internal/pdf"
 	"impfportal/internal/web"
 	"impfportal/notify"
+	"impfportal/waitingroom"
 )
 
 //go:embed all:templates i18n
@@ -44,6 +45,8 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/hotline/persons/:id/letter", Roles: agents, Handle: s.again},
 		{Method: http.MethodGet, Path: "/hotline/persons/:id/letter.pdf", Roles: agents, Handle: s.preview},
 		{Method: http.MethodPost, Path: "/hotline/persons/:id/notes", Roles: agents, Handle: s.addNote},
+		{Method: http.MethodPost, Path: "/hotline/persons/:id/admission", Roles: agents, Handle: s.admitPerson},
+		{Method: http.MethodPost, Path: "/hotline/admission", Roles: agents, Handle: s.admitNewcomer},
 
 		{Method: http.MethodGet, Path: "/hotline/checks", Roles: agents, Nav: "hotline.nav.checks", Handle: s.showChecks},
 		{Method: http.MethodPost, Path: "/hotline/checks/:id", Roles: agents, Handle: s.clarify},
@@ -92,6 +95,12 @@ func problem(err error) error {
 		return conflict("hotline.error.lately")
 	case errors.Is(err, ErrNothingBooked):
 		return conflict("hotline.error.nothing_booked")
+	case errors.Is(err, waitingroom.ErrNoInvites), errors.Is(err, waitingroom.ErrInvitePerson):
+		return conflict("hotline.error.no_invites")
+	case errors.Is(err, waitingroom.ErrInviteLimit):
+		return conflict("hotline.error.invite_limit")
+	case errors.Is(err, waitingroom.ErrNoRoom):
+		return web.NotFound()
 	case errors.Is(err, citizen.ErrTypo):
 		return web.Invalid(web.FieldError{Field: "case_number", Key: "hotline.error.case_number", Args: []any{"Example", citizen.CodeExample}})
 	}
@@ -122,6 +131,7 @@ func (s *Service) side(c *web.Ctx) (v side, err error) {
 
 type deskView struct {
 	Side     side
+	Rooms    []admissionRoom // for whose line a caller without a case may get a code
 	Searched bool
 	Found    []citizen.Person
 }
@@ -131,7 +141,7 @@ func (s *Service) showDesk(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.PageForm("hotline/desk", &web.Form{}, deskView{Side: v})
+	return c.PageForm("hotline/desk", &web.Form{}, deskView{Side: v, Rooms: s.admissionRooms(c, false)})
 }
 
 // search is a POST: what is typed must not stand in an address.
@@ -146,7 +156,7 @@ func (s *Service) search(c *web.Ctx) error {
 	if q.CaseNumber == "" && (q.Family == "" || q.Birth.IsZero() && q.Postcode == "") && f.OK() {
 		f.Fail("case_number", "hotline.error.search")
 	}
-	v := deskView{}
+	v := deskView{Rooms: s.admissionRooms(c, false)}
 	var err error
 	if f.OK() {
 		v.Found, err = s.Search(c.Std(), q, by(c))

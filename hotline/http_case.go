@@ -27,6 +27,7 @@ type caseView struct {
 	Confirmed  bool
 	Side       side
 	Results    []web.Option
+	Rooms      []admissionRoom // for whose line the person may get a code
 }
 
 func casePath(c *web.Ctx) string { return "/hotline/persons/" + c.Params("id") }
@@ -57,6 +58,7 @@ func (s *Service) casePage(c *web.Ctx, f *web.Form) error {
 	for _, d := range Dispositions {
 		v.Results = append(v.Results, web.Option{Value: d, Label: c.T("hotline.disposition." + d)})
 	}
+	v.Rooms = s.admissionRooms(c, true)
 	if v.Side, err = s.side(c); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/notify"
+	"impfportal/waitingroom"
 )
 
 // Errors that callers tell apart.
@@ -49,8 +50,9 @@ type Config struct {
 	Citizens *citizen.Service
 	Booking  *booking.Service
 	Notify   *notify.Service
-	Phone    string // the hotline's number as people read it
-	BaseURL  string // "https://...", no slash at the end
+	Rooms    *waitingroom.Service // nil = there are no waiting rooms (tests)
+	Phone    string               // the hotline's number as people read it
+	BaseURL  string               // "https://...", no slash at the end
 }
 
 // Service is the desk.

@@ -1,8 +1,10 @@
 package waitingroom
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -19,8 +21,21 @@ const (
 	keyLife      = 60 * 24 * time.Hour
 )
 
-// defaultTarget is where a pass leads when nobody said where to.
-const defaultTarget = "/register"
+// The groups of routes that the two rooms of the portal guard.
+const (
+	groupRegister = "register"
+	groupHold     = "hold"
+)
+
+// defaultTarget is where a pass leads when nobody said where to. Links of the
+// portal say it everywhere but for registering.
+const (
+	defaultTarget = "/register"
+	bookingTarget = "/appointments"
+)
+
+// appointmentsRoom is the room in front of booking, as the portal begins.
+const appointmentsRoom = "appointments"
 
 // browserKey returns the hash of the browser's possession key.
 func browserKey(c *web.Ctx) (KeyHash, bool) { return HashKey(c.GetCookie(keyCookie)) }
@@ -43,7 +58,7 @@ const (
 	noTicket    ticketState = iota
 	goodTicket              // a place in this line
 	voidTicket              // of an earlier line, or too old
-	alienTicket             // another browser's, or not ours at all
+	alienTicket             // another browser's or person's, or not ours at all
 )
 
 // ticketOf reads the browser's ticket for a room; no I/O.
@@ -56,7 +71,7 @@ func (s *Service) ticketOf(c *web.Ctx, v *view) (Ticket, ticketState) {
 	if err != nil || t.Room != v.id {
 		return Ticket{}, alienTicket
 	}
-	if h, ok := browserKey(c); !ok || !h.Equal(t.Key) {
+	if !mine(c, t.Key) {
 		return Ticket{}, alienTicket
 	}
 	if t.Epoch != v.known.Load().Epoch || s.roomNow().Sub(t.Issued) > TicketLife {
@@ -65,9 +80,16 @@ func (s *Service) ticketOf(c *web.Ctx, v *view) (Ticket, ticketState) {
 	return t, goodTicket
 }
 
-// passOf reads the browser's pass for a room: signed, this browser's, not run
-// out. No I/O; whether it was released only [Service.Inside] knows.
+// passOf reads the browser's pass for a room: signed, its own or of the person
+// who is logged in, not run out. No I/O but for the session, if that was not
+// looked up yet; whether it was released only [Service.Inside] knows.
 func (s *Service) passOf(c *web.Ctx, v *view) (Pass, bool) {
+	p, ok := s.signedPass(c, v)
+	return p, ok && mine(c, p.Key)
+}
+
+// signedPass is a pass that counts for somebody.
+func (s *Service) signedPass(c *web.Ctx, v *view) (Pass, bool) {
 	text := c.GetCookie(passCookie + v.id)
 	if text == "" {
 		return Pass{}, false
@@ -76,12 +98,20 @@ func (s *Service) passOf(c *web.Ctx, v *view) (Pass, bool) {
 	if err != nil || p.Room != v.id || !p.Expires.After(s.roomNow()) {
 		return Pass{}, false
 	}
-	h, ok := browserKey(c)
-	return p, ok && h.Equal(p.Key)
+	return p, true
 }
 
-// admit gives the browser its pass.
+// admit gives the browser its pass. Whoever comes in to book is done with
+// registering: the pass for that is free for somebody else.
 func (s *Service) admit(c *web.Ctx, p Pass) {
+	s.putPass(c, p)
+	guard := s.rooms.Load().guard
+	if register := guard[groupRegister]; register != nil && register.id != p.Room && guard[groupHold] != nil && guard[groupHold].id == p.Room {
+		s.giveBack(c, register)
+	}
+}
+
+func (s *Service) putPass(c *web.Ctx, p Pass) {
 	c.PutCookie(passCookie+p.Room, s.keys.SignPass(p), p.Expires.Sub(s.roomNow()))
 }
 
@@ -95,8 +125,19 @@ func forget(c *web.Ctx, roomID string) {
 }
 
 // Gate refuses a request of a guarded group that brings no valid pass: 403 with
-// the way back to the line. A request without a pass costs no Redis command and
-// no database work; one with a signed pass costs one Redis command.
+// the way back to the line. A request with neither a signed pass nor a session
+// costs no Redis command and no database work; a signed pass costs one Redis
+// command, and where it belongs to a person the look at the session, which every
+// page with a login costs.
+//
+// Nobody shall press through a waiting page on which nobody waits. So a citizen
+// who is logged in and opens a page behind a room that demands login is let in
+// on the way, place and pass in one go, while the line is empty ([Service.letIn]).
+// Whatever is in doubt (somebody waits, the door is busy, a form, the API) is
+// refused as ever.
+//
+// Staff need no pass. Their routes are not guarded; what they may call of the
+// citizens' has no login, so only there a session is looked at for their sake.
 func (s *Service) Gate(c *web.Ctx, group string) error {
 	if c.User != nil && c.User.Kind == "staff" {
 		return nil
@@ -110,18 +151,53 @@ func (s *Service) Gate(c *web.Ctx, group string) error {
 		}
 		return web.Fail(http.StatusServiceUnavailable, "waitingroom.error.unavailable")
 	}
-	p, ok := s.passOf(c, v)
-	if !ok {
-		return s.refuse(c, v, group)
+	login := v.known.Load().Login
+	if p, ok := s.signedPass(c, v); ok {
+		if _, err := c.Who(); err != nil && login {
+			return problem(fmt.Errorf("%w: %w", ErrUnavailable, err))
+		}
+		if mine(c, p.Key) {
+			in, err := s.Inside(c.Std(), p)
+			if err != nil {
+				return problem(err)
+			}
+			if in {
+				return nil
+			}
+		}
 	}
-	in, err := s.Inside(c.Std(), p)
+	if login {
+		if s.letIn(c, v) {
+			return nil
+		}
+	} else if u, err := c.Who(); err == nil && u != nil && u.Kind == "staff" {
+		return nil
+	}
+	return s.refuse(c, v, group)
+}
+
+// letIn lets a citizen in without a waiting page when nobody waits. It reports
+// whether that has come about; a place that was taken is kept in any case.
+func (s *Service) letIn(c *web.Ctx, v *view) bool {
+	if c.Method() != fiber.MethodGet || wantsJSON(c) || strings.HasPrefix(c.Path(), "/api/") || strings.Contains(c.Get("Sec-Purpose"), "prefetch") {
+		return false
+	}
+	st, err := s.State(v.id)
+	if err != nil || !st.NoLine() || citizenOf(c) == "" {
+		return false
+	}
+	t, err := s.newPlace(c, v)
 	if err != nil {
-		return problem(err)
+		s.log.Info("not let in on the way", "room", v.id, "err", err)
+		return false
 	}
-	if !in {
-		return s.refuse(c, v, group)
+	s.putTicket(c, t)
+	pass, verdict, err := s.Enter(c.Std(), t)
+	if err != nil || verdict != Admitted {
+		return false
 	}
-	return nil
+	s.admit(c, pass)
+	return true
 }
 
 func (s *Service) refuse(c *web.Ctx, v *view, group string) error {
@@ -147,20 +223,53 @@ func (s *Service) PassID(c *web.Ctx, group string) string {
 	return p.ID()
 }
 
-// ReleaseRequest ends the stay of the browser that sent this request: its
-// booking is done, or it gives up. The tickets are used up with it. Trouble is
-// logged only, since what the citizen did is done and a pass runs out by itself.
+// ReleaseRequest ends the stays of the browser that sent this request: its
+// booking is done, it logs out, or it gives up. The tickets are used up with it.
+// Trouble is logged only, since what the citizen did is done and a pass runs out
+// by itself.
 func (s *Service) ReleaseRequest(c *web.Ctx) {
 	for _, v := range s.rooms.Load().views {
-		p, ok := s.passOf(c, v)
-		if !ok {
-			continue
-		}
-		if err := s.Release(c.Std(), p.ID()); err != nil {
-			s.log.Warn("release a pass", "room", v.id, "err", err)
-			continue
-		}
-		forget(c, v.id)
+		s.giveBack(c, v)
+	}
+}
+
+// giveBack is ReleaseRequest for one room.
+func (s *Service) giveBack(c *web.Ctx, v *view) {
+	p, ok := s.passOf(c, v)
+	if !ok {
+		return
+	}
+	if err := s.Release(c.Std(), p.ID()); err != nil {
+		s.log.Warn("release a pass", "room", v.id, "err", err)
+		return
+	}
+	forget(c, v.id)
+}
+
+// afterHold is how long a pass goes on after what its person holds has ended:
+// to read that, and to choose again.
+const afterHold = time.Minute
+
+// ExtendRequest keeps the stay of the browser that sent this request open until
+// the end of what it holds, and a little longer. Trouble is logged only: what is
+// held is held, and confirming it needs no pass.
+func (s *Service) ExtendRequest(c *web.Ctx, until time.Time) {
+	v := s.rooms.Load().guard[groupHold]
+	if v == nil {
+		return
+	}
+	p, ok := s.passOf(c, v)
+	if !ok {
+		return
+	}
+	over, ok, err := s.Extend(c.Std(), p.ID(), until.Add(afterHold))
+	if err != nil {
+		s.log.Warn("extend a pass", "room", v.id, "err", err)
+		return
+	}
+	if ok {
+		p.Expires = over.UTC().Truncate(time.Second)
+		s.putPass(c, p)
 	}
 }
 
@@ -191,6 +300,9 @@ func target(c *web.Ctx) string {
 	to := c.Query("to")
 	if to == "" && c.Method() == fiber.MethodPost {
 		to = c.Form().Get("to")
+	}
+	if c.Params("room") == appointmentsRoom {
+		return web.OwnPath(to, bookingTarget)
 	}
 	return web.OwnPath(to, defaultTarget)
 }

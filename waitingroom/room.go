@@ -86,6 +86,7 @@ type Room struct {
 	BeaconName string        // lottery: which drawing, in words for everybody
 	Plan       Plan
 	Hotline    int       // percent of the rate, for those whom the hotline sends
+	Invites    int       // admission codes that one agent may give out in a day
 	Challenge  Challenge // when newcomers must prove work
 	Version    int64     // grows with every change
 	ChangedAt  time.Time
@@ -114,7 +115,7 @@ const (
 )
 
 const roomColumns = `r.id, r.name, r.groups, r.phase, r.rate_per_minute, r.active_bound, r.pass_seconds, r.grace_seconds,
-	r.message, r.login, r.draw, r.beacon, r.beacon_name, r.prequeue_from, r.opens_at, r.closes_at, r.hotline_percent, r.challenge,
+	r.message, r.login, r.draw, r.beacon, r.beacon_name, r.prequeue_from, r.opens_at, r.closes_at, r.hotline_percent, r.invites_daily, r.challenge,
 	r.version, r.changed_at, l.epoch, l.generation`
 
 func scanRoom(row pgx.CollectableRow) (Room, error) {
@@ -124,7 +125,7 @@ func scanRoom(row pgx.CollectableRow) (Room, error) {
 		pass, grace   int
 	)
 	err := row.Scan(&r.ID, &name, &r.Groups, &r.Phase, &r.Rate, &r.Bound, &pass, &grace,
-		&message, &r.Login, &r.Draw, &r.Beacon, &r.BeaconName, &r.Plan.PreQueueFrom, &r.Plan.OpensAt, &r.Plan.ClosesAt, &r.Hotline, &r.Challenge,
+		&message, &r.Login, &r.Draw, &r.Beacon, &r.BeaconName, &r.Plan.PreQueueFrom, &r.Plan.OpensAt, &r.Plan.ClosesAt, &r.Hotline, &r.Invites, &r.Challenge,
 		&r.Version, &r.ChangedAt, &r.Epoch, &r.Generation)
 	if err != nil {
 		return Room{}, err

@@ -96,6 +96,10 @@ func (c *Ctx) bearer() bool {
 	return strings.HasPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
 }
 
+// Who returns who is logged in; nil = nobody. It is for what runs before the
+// guard has set User, as a gate does. Without a token it asks nobody.
+func (c *Ctx) Who() (*User, error) { return c.loadUser() }
+
 // loadUser looks the session up, once per request and only when there is a token.
 func (c *Ctx) loadUser() (*User, error) {
 	if c.userLoaded {
