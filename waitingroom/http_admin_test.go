@@ -257,6 +257,11 @@ func TestCharts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.app.Lang = "en"
+	for _, path := range []string{"/admin/rooms", "/admin/rooms/new", "/admin/rooms/registration", "/admin/rooms/registration/settings"} {
+		noKeys(t, path, w.app.Get(path).Body)
+	}
+	w.app.Lang = "de"
 	for _, path := range []string{"/admin/rooms/registration", "/admin/rooms/registration?hours=6"} {
 		a := w.app.Get(path)
 		mustContain(t, a, http.StatusOK, "wr-line--limit", "wr-line--band", "Dieselben Zahlen als Tabelle")
