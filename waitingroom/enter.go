@@ -23,6 +23,9 @@ func (s *Service) Enter(ctx context.Context, t Ticket) (Pass, Verdict, error) {
 	if r := v.known.Load(); t.Epoch != r.Epoch || s.roomNow().Sub(t.Issued) > TicketLife {
 		return Pass{}, "", ErrVoid
 	}
+	if err := s.postgresAnswers(ctx); err != nil {
+		return Pass{}, "", err
+	}
 	for range attempts {
 		lane, pos, known := s.laneOf(v, t.Place)
 		if !known {
@@ -110,6 +113,9 @@ func (p passRow) live(now time.Time) bool { return !p.released && p.expires.Afte
 // the row of this place, which may be an older one, or written false when the
 // generation is over.
 func (s *Service) writePass(ctx context.Context, p Place, generation int64, over time.Time) (row passRow, written bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
+	defer func() { s.notePostgres(err) }()
 	// The share lock keeps a rebuilding replica out until the row is committed.
 	tag, err := s.pool.Exec(ctx, `
 		INSERT INTO waitingroom.pass (id, room_id, epoch, cohort, ticket_index, entered_at, expires_at)
@@ -165,7 +171,9 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 		return nil
 	}
 	if err := s.leave(ctx, v, p); err != nil {
-		// The row is written; the seat frees itself when the pass runs out.
+		// The row is written; the seat is freed as soon as Redis answers, at the
+		// latest when the pass runs out.
+		v.owed.note(p, time.Time{})
 		s.log.Warn("free the seat", "room", p.Room, "err", err)
 	}
 	return nil
@@ -187,19 +195,26 @@ func (s *Service) Extend(ctx context.Context, passID string, until time.Time) (o
 		return time.Time{}, false, err
 	}
 	// The seat first: a seat that is over may be somebody else's by now.
-	_, inside, seatErr := s.extend(ctx, v, p, until)
+	seatOf, inside, seatErr := s.extend(ctx, v, p, until)
 	if seatErr == nil && !inside {
 		return time.Time{}, false, nil
 	}
-	// Without Redis the row decides; the seat is rebuilt from it.
+	// Without Redis the row decides. The share lock is against a rebuild that
+	// reads the row as it was before.
+	var generation int64
 	err = s.pool.QueryRow(ctx, `
 		UPDATE waitingroom.pass SET expires_at = greatest(expires_at, $2)
-		WHERE id = $1 AND released_at IS NULL AND expires_at > $3 RETURNING expires_at`, passID, until, s.roomNow()).Scan(&over)
+		FROM (SELECT generation FROM waitingroom.line WHERE room_id = $4 FOR SHARE) AS current
+		WHERE id = $1 AND released_at IS NULL AND expires_at > $3 RETURNING expires_at, generation`,
+		passID, until, s.roomNow(), p.Room).Scan(&over, &generation)
 	if pg.NoRows(err) {
 		return time.Time{}, false, nil
 	}
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("extend pass: %w", err)
+	}
+	if seatErr != nil || generation != seatOf {
+		v.owed.note(p, over)
 	}
 	return over, true, nil
 }

@@ -12,8 +12,8 @@ import (
 // command. Only within it may the order of two arrivals differ between replicas.
 const joinWindow = 2 * time.Millisecond
 
-// joinPatience bounds how long a batch is tried.
-const joinPatience = 5 * time.Second
+// joinPatience bounds how long a batch is tried, from its first join on.
+const joinPatience = 3 * time.Second
 
 // joiner collects the joins of one room in this replica.
 type joiner struct {
@@ -74,8 +74,14 @@ func (s *Service) join(ctx context.Context, roomID string, key KeyHash, lane Lan
 	return Ticket{Place: place, Issued: s.roomNow().Truncate(time.Second), Key: key}, nil
 }
 
-// number joins the batch that is being collected, or begins one.
+// number takes the next place.
 func (s *Service) number(ctx context.Context, v *view, lane Lane) (Place, error) {
+	return s.take(ctx, v, lane, 1)
+}
+
+// take joins the batch that is being collected, or begins one, with n people
+// who come together; it returns the place of the first.
+func (s *Service) take(ctx context.Context, v *view, lane Lane, n int64) (Place, error) {
 	j := &v.joining
 	if lane == Behind {
 		j = &v.joiningBehind
@@ -88,7 +94,7 @@ func (s *Service) number(ctx context.Context, v *view, lane Lane) (Place, error)
 		go s.sendBatch(v, j, lane, b)
 	}
 	place := b.n
-	b.n++
+	b.n += n
 	j.mu.Unlock()
 	select {
 	case <-b.done:
@@ -102,6 +108,8 @@ func (s *Service) number(ctx context.Context, v *view, lane Lane) (Place, error)
 // sendBatch closes b after the window and numbers it. It outlives the request
 // that began it, because others wait for it too.
 func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
+	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
+	defer cancel()
 	time.Sleep(joinWindow)
 	j.send.Lock() // while the batch before is under way, this one goes on collecting
 	defer j.send.Unlock()
@@ -110,8 +118,6 @@ func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
 	n := b.n
 	j.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
-	defer cancel()
 	j.seq++
 	for {
 		first, r, err := s.numbers(ctx, v, lane, j.seq, n)

@@ -15,6 +15,11 @@ import (
 // or the valve read anew; each such reason happens once in practice.
 const attempts = 6
 
+// redisPatience is how long one command waits for Redis, with all that the
+// client tries meanwhile: who stands at the door is told soon that it cannot be
+// said now, and the browser asks again.
+const redisPatience = 2500 * time.Millisecond
+
 func (v *view) key(suffix string) string { return "wr:{" + v.id + "}:" + suffix }
 
 // lineKeys are KEYS[1..5] of the scripts that tick.
@@ -88,7 +93,7 @@ func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error
 			}
 		}
 		args := append([]any{r.Generation, r.Version, s.offset(), seen.changes}, c.args(r)...)
-		answer, err := c.script.Run(ctx, s.rdb, c.keys(r), args...).Slice()
+		answer, err := s.run(ctx, c.script, c.keys(r), args)
 		if err != nil {
 			return nil, r, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -96,7 +101,7 @@ func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error
 		case "stale":
 			err = s.load(ctx)
 		case "empty":
-			err = s.restore(ctx, v)
+			err = s.restore(ctx, v, r.Generation)
 		default:
 			v.noteChanges(r.Generation, num(answer, 1))
 			return answer, r, nil
@@ -106,6 +111,14 @@ func (s *Service) eval(ctx context.Context, v *view, c call) ([]any, Room, error
 		}
 	}
 	return nil, Room{}, fmt.Errorf("%w: the state does not settle", ErrUnavailable)
+}
+
+// run runs one script, and gives up in time. Every script may run twice for one
+// call, because the client sends it again when the answer was lost.
+func (s *Service) run(ctx context.Context, script *redis.Script, keys []string, args []any) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	return script.Run(ctx, s.rdb, keys, args...).Slice()
 }
 
 func (v *view) valveArgs(r Room) []any {
@@ -164,6 +177,17 @@ func (s *Service) tick(ctx context.Context, v *view) (Figures, error) {
 	return f, nil
 }
 
+// hold keeps the state alive without letting the line go on: while Postgres does
+// not answer, nobody is invited who could not come in.
+func (s *Service) hold(ctx context.Context, v *view) error {
+	_, _, err := s.eval(ctx, v, call{
+		script: tickScript,
+		keys:   func(Room) []string { return v.lineKeys() },
+		args:   func(r Room) []any { return append([]any{0}, v.valveArgs(r)[1:]...) },
+	})
+	return err
+}
+
 // claim knocks at the door at a position of a lane. over is the end of the pass.
 func (s *Service) claim(ctx context.Context, v *view, p Place, lane Lane, pos int64) (verdict Verdict, over time.Time, r Room, err error) {
 	answer, r, err := s.eval(ctx, v, call{
@@ -203,17 +227,20 @@ func (s *Service) leave(ctx context.Context, v *view, p Place) error {
 }
 
 // extend lets a stay last until a later moment; ok is false when it is over.
-func (s *Service) extend(ctx context.Context, v *view, p Place, until time.Time) (over time.Time, ok bool, err error) {
-	answer, _, err := s.eval(ctx, v, call{
+// generation is that of the state in which it does.
+func (s *Service) extend(ctx context.Context, v *view, p Place, until time.Time) (generation int64, ok bool, err error) {
+	answer, r, err := s.eval(ctx, v, call{
 		script: extendScript,
 		keys:   func(Room) []string { return v.stateKeys(v.key("act")) },
 		args:   func(Room) []any { return []any{p.member(), until.UnixMicro()} },
 	})
-	return time.UnixMicro(num(answer, 2)).UTC(), word(answer, 0) == "ok", err
+	return r.Generation, word(answer, 0) == "ok", err
 }
 
 // unuse takes back the mark that a ticket was used.
 func (s *Service) unuse(ctx context.Context, v *view, p Place) error {
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
 	return s.rdb.SetBit(ctx, v.usedKey(p.Epoch, p.Cohort), p.Index, 0).Err()
 }
 
@@ -228,17 +255,20 @@ func (s *Service) setGaps(ctx context.Context, v *view, gaps []Gap) error {
 }
 
 // numbers takes the next n numbers of the line, or of the places behind it,
-// under a batch number that makes the command safe to send again.
+// under a batch number that makes the command safe to send again. The deadline
+// of ctx goes with the command.
 func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64) (first int64, r Room, err error) {
-	last := v.key("j:" + s.replica)
+	last := "j:"
 	if lane == Behind {
-		last = v.key("jb:" + s.replica)
+		last = "jb:"
 	}
 	for range attempts {
 		answer, r, err := s.eval(ctx, v, call{
 			script: joinScript,
-			keys:   func(Room) []string { return v.stateKeys(last) },
-			args:   func(Room) []any { return []any{seq, n, string(lane)} },
+			keys: func(r Room) []string {
+				return v.stateKeys(v.key(last + strconv.FormatInt(r.Epoch, 10) + ":" + s.replica))
+			},
+			args: func(Room) []any { return []any{seq, n, string(lane), s.roomDeadline(ctx)} },
 			// Nobody gets a number while it is not fixed who takes part in the draw.
 			ready: func(ctx context.Context, r Room) error {
 				if lane != InLine || r.Phase != Drawing {
@@ -254,18 +284,31 @@ func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64)
 		if !r.Phase.TakesPlaces() {
 			return 0, r, ErrNotTaking
 		}
-		if word(answer, 0) == "ok" {
+		switch word(answer, 0) {
+		case "ok":
 			first = num(answer, 2)
 			if lane == InLine {
 				v.noteSeen(r.Epoch, first+n-1)
 			}
 			return first, r, nil
+		case "late":
+			return 0, r, fmt.Errorf("%w: nobody waits for the batch any more", ErrUnavailable)
 		}
 		if err := s.raise(ctx, v, lane, num(answer, 2)+n); err != nil {
 			return 0, r, err
 		}
 	}
 	return 0, Room{}, fmt.Errorf("%w: no numbers left", ErrUnavailable)
+}
+
+// roomDeadline is the deadline of ctx in the time of the rooms, in
+// microseconds; 0 when there is none or Redis has not told its time yet.
+func (s *Service) roomDeadline(ctx context.Context) int64 {
+	deadline, ok := ctx.Deadline()
+	if !ok || s.told.Load() == nil {
+		return 0
+	}
+	return s.roomNow().Add(time.Until(deadline)).UnixMicro()
 }
 
 func word(answer []any, i int) string {

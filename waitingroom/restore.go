@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,13 +19,38 @@ const (
 	behindCeilingBlock = 1_000
 )
 
+// rebuiltWithin is how long a replica that finds the room rebuilt in Postgres
+// waits for the other one to put it into Redis, too.
+const rebuiltWithin = 300 * time.Millisecond
+
 // restore rebuilds the state of a room in Redis from Postgres under the next
-// generation. It does nothing when another replica has done so meanwhile.
+// generation, for a caller who has found that of generation missing or behind.
+// It does nothing when this or another replica has done so meanwhile.
+func (s *Service) restore(ctx context.Context, v *view, generation int64) error {
+	v.restoring.Lock() // hundreds of requests may find it at once
+	defer v.restoring.Unlock()
+	if v.known.Load().Generation > generation {
+		return nil // the caller looks again
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	for until := time.Now().Add(rebuiltWithin); v.known.Load().Generation > generation && time.Now().Before(until); {
+		r, known := v.knownAndSeen()
+		if done, err := s.standing(ctx, v, r.Generation, known); err != nil || done {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return s.rebuild(ctx, v)
+}
+
+// rebuild does it.
 //
 // The update of the line's row waits for every admission that is just being
 // written under the old generation, and none can be written under it
 // afterwards; so the passes read here are all there are.
-func (s *Service) restore(ctx context.Context, v *view) error {
+func (s *Service) rebuild(ctx context.Context, v *view) error {
 	var (
 		r                     Room
 		known                 seen
@@ -117,6 +141,8 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 	args := append([]any{
 		r.Generation, r.Version, s.offset(), issued, ceiling, serving, formatGaps(gaps), full, admitted, behind, behindServing, lately, firstDelay,
 	}, inside...)
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
 	if err := restoreScript.Run(ctx, s.rdb, append(v.lineKeys(), v.usedKey(r.Epoch, CohortLive)), args...).Err(); err != nil {
 		return err
 	}
@@ -129,23 +155,11 @@ func (s *Service) restore(ctx context.Context, v *view) error {
 // standing reports whether Redis holds a state of generation that is not an old
 // copy: on the server that it was built on, and not behind what was seen of it.
 func (s *Service) standing(ctx context.Context, v *view, generation int64, known seen) (bool, error) {
-	pipe := s.rdb.Pipeline()
-	fields, here := pipe.HMGet(ctx, v.key("s"), "gen", "n"), pipe.Exists(ctx, v.key("here"))
-	if _, err := pipe.Exec(ctx); err != nil {
+	have, err := s.run(ctx, lookScript, v.stateKeys(), nil)
+	if err != nil {
 		return false, err
 	}
-	var have [2]int64
-	for i, f := range fields.Val() {
-		text, ok := f.(string)
-		if !ok {
-			return false, nil
-		}
-		var err error
-		if have[i], err = strconv.ParseInt(text, 10, 64); err != nil {
-			return false, nil //nolint:nilerr // not what a script writes: rebuild it
-		}
-	}
-	return here.Val() == 1 && have[0] == generation && have[1] >= known.changes, nil
+	return num(have, 2) == 1 && num(have, 0) == generation && num(have, 1) >= known.changes, nil
 }
 
 // afterLoss returns the gaps and the highest number given out of a line that

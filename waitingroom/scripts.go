@@ -6,12 +6,12 @@ import "github.com/redis/go-redis/v9"
 // node and a script may use them together:
 //
 //	wr:{room}:s          hash    state, see below
-//	wr:{room}:here       string  mark of the server that the state was built on; never replicated, never in the append-only file
+//	wr:{room}:here       string  "process:generation" of the server process that the state was built on; not replicated, not in the append-only file
 //	wr:{room}:act        zset    who is inside: "epoch.cohort.index", score end of the pass in microseconds
 //	wr:{room}:door       zset    who was invited lately and found no seat, score until when it counts
 //	wr:{room}:old        zset    invitations that are over and within their grace: "from|upto|at", score upto
 //	wr:{room}:used:EPOCH bitmap  indexes that came in (Postgres is the truth, this spares it); one more for each lane beside the line
-//	wr:{room}:j:REPLICA  string  the last numbered batch of joins of a replica: "seq:first"; jb: for places behind
+//	wr:{room}:j:EPOCH:REPLICA string the last numbered batch of joins of a replica in a line: "seq:first"; jb: for places behind
 //
 // The state has the fields
 //
@@ -41,19 +41,20 @@ import "github.com/redis/go-redis/v9"
 // and ends the script at once with
 //
 //	{"empty"}  the state is missing, of an older generation, behind what was seen
-//	           of it, or on another server than the one it was built on (a replica
-//	           that took over, a restart from disk): it must be rebuilt from Postgres
+//	           of it, or in another server process than the one it was built in (a
+//	           replica that took over, a restart from disk): it must be rebuilt from
+//	           Postgres
 //	{"stale"}  the caller knows less than the state: it must read Postgres again
 //
 // Otherwise it leaves f (the fields of the state), now (microseconds), and
 // changed(), which counts a change. The second value of every answer is n.
-const prelude = `
+const prelude = serverLua + `
 local S = KEYS[1]
 local f = {}
 do
   local names = {'gen','ver','n','issued','serving','ceil','bi','bs','bc','adm','ns','sn','sa','dl','lc','lt','lm','ca','it','ia','dt','da','tt','ta','gt','ga'}
   local raw = redis.call('HMGET', S, unpack(names))
-  if not raw[1] or redis.call('EXISTS', KEYS[2]) == 0 then return {'empty'} end
+  if not raw[1] or redis.call('GET', KEYS[2]) ~= server .. ':' .. raw[1] then return {'empty'} end
   for i, name in ipairs(names) do f[name] = tonumber(raw[i]) end
 end
 do
@@ -75,14 +76,31 @@ do
 end
 `
 
+// serverLua names the process that the script runs in; no other one, and no
+// later one on the same data, has this name.
+const serverLua = `
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+`
+
 // markLua sets the mark of this server, beside what is replicated or written
-// down: whoever takes over from it does not have it. A full copy made in the
-// last moments before a server is lost would; the mark ends soon, and n is there
-// for what happened since.
+// down: whoever takes over from it does not have it. A full copy may carry the
+// mark of another process, and a server that becomes master again its own of an
+// earlier generation: so it names both.
 const markLua = `
 redis.set_repl(redis.REPL_NONE)
-redis.call('SET', KEYS[2], '1', 'PX', 10000)
+redis.call('SET', KEYS[2], server .. ':' .. redis.call('HGET', KEYS[1], 'gen'), 'PX', 10000)
 redis.set_repl(redis.REPL_ALL)
+`
+
+// lookLua tells what stands in Redis, for who may have to rebuild it.
+//
+//	KEYS[1] state, [2] here
+//	result {generation or -1, n, 1 when it was built in this server process}
+const lookLua = serverLua + `
+local s = redis.call('HMGET', KEYS[1], 'gen', 'n')
+if not s[1] then return {-1, 0, 0} end
+local here = redis.call('GET', KEYS[2]) == server .. ':' .. s[1]
+return {tonumber(s[1]), tonumber(s[2]), here and 1 or 0}
 `
 
 // restoreLua puts a state into Redis that was rebuilt from Postgres.
@@ -94,9 +112,9 @@ redis.set_repl(redis.REPL_ALL)
 //	     [12] how many invitations count as fresh, [13] first delay,
 //	     then pairs of member, end of pass in microseconds
 //	result 1, or 0 when a state of this or a later generation stands on this server already
-const restoreLua = `
+const restoreLua = serverLua + `
 local gen = tonumber(redis.call('HGET', KEYS[1], 'gen') or '-1')
-if gen > tonumber(ARGV[1]) or (gen == tonumber(ARGV[1]) and redis.call('EXISTS', KEYS[2]) == 1) then return 0 end
+if gen > tonumber(ARGV[1]) or (gen == tonumber(ARGV[1]) and redis.call('GET', KEYS[2]) == server .. ':' .. ARGV[1]) then return 0 end
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000000 + tonumber(t[2]) + tonumber(ARGV[3])
 local tokens = 0
@@ -120,10 +138,13 @@ return 1
 // joinLua gives out the next n numbers of the line, or behind it. A replica
 // numbers its batches and sends one at a time; the script remembers the last
 // one, so a command that is sent again after a lost answer gets the same numbers.
+// A command that lay in a stopped server's or a cut network's buffers until
+// nobody waits for it any more gives out nothing.
 //
 //	KEYS[1] state, [2] here, [3] last batch of this replica
-//	ARGV[1..4] see prelude, [5] number of the batch, [6] how many, [7] "line" or "behind"
-//	result {"ok", n, first index} or {"ceiling", n, issued}: Postgres must allow more first
+//	ARGV[1..4] see prelude, [5] number of the batch, [6] how many, [7] "line" or "behind",
+//	     [8] microseconds until when somebody waits for the answer, 0 = not known
+//	result {"ok", n, first index}, {"ceiling", n, issued}: Postgres must allow more first, or {"late", n}
 const joinLua = prelude + `
 local issued, ceil = 'issued', 'ceil'
 if ARGV[7] == 'behind' then issued, ceil = 'bi', 'bc' end
@@ -131,7 +152,10 @@ local last = redis.call('GET', KEYS[3])
 if last then
   local seq, first = string.match(last, '^(%d+):(%d+)$')
   if seq == ARGV[5] then return {'ok', f.n, tonumber(first)} end
+  if tonumber(seq) > tonumber(ARGV[5]) then return {'late', f.n} end
 end
+local until_ = tonumber(ARGV[8])
+if until_ > 0 and now > until_ then return {'late', f.n} end
 local count = tonumber(ARGV[6])
 if f[issued] + count > f[ceil] then return {'ceiling', f.n, f[issued]} end
 local first = f[issued] + 1
@@ -207,4 +231,5 @@ var (
 	leaveScript   = redis.NewScript(leaveLua)
 	extendScript  = redis.NewScript(extendLua)
 	insideScript  = redis.NewScript(insideLua)
+	lookScript    = redis.NewScript(lookLua)
 )

@@ -28,6 +28,10 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.New(t)
 	ctx := context.Background()
+	runID, err := rdb.Eval(ctx, serverLua+"return server", nil).Text()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tick, claim, join, extend := withClock(t, tickLua), withClock(t, claimLua), withClock(t, joinLua), withClock(t, extendLua)
 	rapid.Check(t, func(t *rapid.T) {
 		if err := rdb.FlushDB(ctx).Err(); err != nil {
@@ -48,7 +52,7 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 			"fresh", "", "adm", 0, "ns", 0, "sn", 0, "sa", 0, "dl", firstDelay, "lc", 0, "lt", now, "lm", 0, "ca", 0,
 			"it", full.Tokens, "ia", now, "dt", full.Tokens, "da", now, "tt", full.Tokens, "ta", now, "gt", full.Tokens, "ga", now, "gaps", formatGaps(l.Gaps)).Err()
 		if err == nil {
-			err = rdb.Set(ctx, v.key("here"), 1, time.Minute).Err()
+			err = rdb.Set(ctx, v.key("here"), runID+":1", time.Minute).Err()
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -79,7 +83,7 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 				}
 				seq++
 				for range rapid.IntRange(1, 3).Draw(t, "times sent") { // a command may arrive again
-					got, err := join.Run(ctx, rdb, v.stateKeys(v.key("j:"+string(lane))), 1, 1, now, 0, seq, n, string(lane)).Slice()
+					got, err := join.Run(ctx, rdb, v.stateKeys(v.key("j:"+string(lane))), 1, 1, now, 0, seq, n, string(lane), 0).Slice()
 					if err != nil || word(got, 0) != "ok" || num(got, 2) != want {
 						t.Fatalf("join: %v, %v; want %d", got, err, want)
 					}

@@ -1,0 +1,221 @@
+package waitingroom
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"impfportal/internal/redistest/topology"
+)
+
+// threeOn makes a rush of three portals, each with a network of its own to the
+// same server.
+func threeOn(t *testing.T, s *topology.Server) (*rush, []*topology.Front) {
+	t.Helper()
+	var (
+		fronts []*topology.Front
+		urls   []string
+	)
+	for range 3 {
+		f := topology.NewFront(t, s.Addr)
+		fronts, urls = append(fronts, f), append(urls, f.URL())
+	}
+	return newRush(t, urls...), fronts
+}
+
+// TestFlushInARush: Redis is emptied twice while people come in.
+func TestFlushInARush(t *testing.T) {
+	t.Parallel()
+	server := topology.New(t)
+	r, _ := threeOn(t, server)
+	before := r.generation()
+	r.start()
+	for _, n := range []int64{10, 30} {
+		r.until(n)
+		if err := server.Client().FlushAll(context.Background()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		r.recovers()
+	}
+	r.end()
+	if n := r.generation() - before; n > 2+2 { // a replica may have looked before the other was done
+		t.Errorf("rebuilt %d times for two losses", n)
+	}
+}
+
+// TestEmptyReplicaPromoted: the address moves to a server that knows nothing.
+func TestEmptyReplicaPromoted(t *testing.T) {
+	t.Parallel()
+	server, empty := topology.New(t), topology.New(t)
+	r, fronts := threeOn(t, server)
+	r.start()
+	r.until(20)
+	server.Kill()
+	r.trouble()
+	for _, f := range fronts {
+		f.Point(empty.Addr)
+	}
+	r.recovers()
+	r.end()
+}
+
+// TestStaleReplicaPromoted: the replica was cut off some time before the master
+// is lost; it has an old state and no sign of it but the missing mark.
+func TestStaleReplicaPromoted(t *testing.T) {
+	t.Parallel()
+	server, replica := topology.New(t), topology.New(t)
+	wire := topology.NewFront(t, server.Addr)
+	r, fronts := threeOn(t, server)
+	r.start()
+	r.until(10)
+	replica.Follow(wire.Addr) // a full copy made in mid-rush, the mark in it
+	wire.Cut()
+	r.until(25)
+	server.Kill()
+	replica.Promote()
+	for _, f := range fronts {
+		f.Point(replica.Addr)
+	}
+	r.recovers()
+	r.end()
+}
+
+// TestCopyWithMark: a full copy carries the mark of the server it was made
+// from; on another server it counts for nothing, also for portals that have
+// seen nothing newer.
+func TestCopyWithMark(t *testing.T) {
+	t.Parallel()
+	server, replica := topology.New(t), topology.New(t)
+	r, fronts := threeOn(t, server)
+	ctx := context.Background()
+	if err := r.services[1].Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wire := topology.NewFront(t, server.Addr)
+	replica.Follow(wire.Addr)
+	wire.Cut()
+	if n := replica.Client().Exists(ctx, r.services[0].rooms.Load().views[room].key("here")).Val(); n != 1 {
+		t.Fatal("the copy has no mark: this proves nothing")
+	}
+	key, _ := HashKey(NewKey())
+	last, err := r.services[0].Join(ctx, room, key) // and its portal dies with the master
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	replica.Promote()
+	fronts[1].Point(replica.Addr)
+	next, err := r.services[1].Join(ctx, room, key)
+	if err != nil || next.Index <= last.Index {
+		t.Errorf("number %d after %d, %v", next.Index, last.Index, err)
+	}
+}
+
+// TestRestartFromDisk: Redis comes back from its append-only file, which lacks
+// the last moments.
+func TestRestartFromDisk(t *testing.T) {
+	t.Parallel()
+	server := topology.Durable(t)
+	r, _ := threeOn(t, server)
+	r.start()
+	r.until(10)
+	putBack := server.Files()
+	r.until(25)
+	putBack()
+	r.recovers()
+	r.end()
+}
+
+// TestOnePortalCutOff: the network between one portal and Redis is cut; the
+// others go on, and that one says that it cannot say.
+func TestOnePortalCutOff(t *testing.T) {
+	t.Parallel()
+	server := topology.New(t)
+	r, fronts := threeOn(t, server)
+	before := r.generation()
+	r.start()
+	r.until(10)
+	fronts[0].Cut()
+	r.trouble()
+	fronts[0].Mend()
+	r.recovers()
+	r.end()
+	if n := r.generation(); n != before {
+		t.Errorf("rebuilt %d times, and nothing was lost", n-before)
+	}
+	r.seatsFree()
+}
+
+// seatsFree waits until Redis knows that everybody has left.
+func (r *rush) seatsFree() {
+	r.t.Helper()
+	r.await("every seat is free again", func() bool {
+		f, err := r.services[1].tick(r.ctx, r.services[1].rooms.Load().views[r.room])
+		return err == nil && f.Inside == 0
+	})
+}
+
+// TestSplitBrain: one portal still reaches the old master while the others have
+// a new one. What the old one decides is not written, and its numbers are its own.
+func TestSplitBrain(t *testing.T) {
+	t.Parallel()
+	server, replica := topology.New(t), topology.New(t)
+	r, fronts := threeOn(t, server)
+	replica.Follow(server.Addr)
+	r.start()
+	r.until(10)
+	replica.Promote()
+	fronts[1].Point(replica.Addr)
+	fronts[2].Point(replica.Addr)
+	before := r.generation()
+	r.await("both sides rebuilt the line", func() bool { return r.generation() >= before+2 })
+	fronts[0].Point(replica.Addr)
+	r.recovers()
+	r.end()
+}
+
+// TestFrozenRedis: Redis stops for seconds and then does what was sent to it.
+func TestFrozenRedis(t *testing.T) {
+	t.Parallel()
+	server := topology.New(t)
+	r, _ := threeOn(t, server)
+	before := r.generation()
+	r.start()
+	r.until(10)
+	server.Freeze()
+	r.trouble()
+	began := time.Now()
+	key, _ := HashKey(NewKey())
+	if _, err := r.services[0].Join(r.ctx, room, key); err == nil {
+		t.Error("a place from a frozen Redis")
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("who joins waits %v", took)
+	}
+	server.Thaw()
+	r.recovers()
+	r.end()
+	if n := r.generation(); n != before {
+		t.Errorf("rebuilt %d times, and nothing was lost", n-before)
+	}
+	r.seatsFree()
+	// Nothing that was sent to the frozen server gave out numbers for nobody.
+	f, err := r.services[0].tick(r.ctx, r.services[0].rooms.Load().views[room])
+	if err != nil || f.Issued > rushPeople+5 {
+		t.Errorf("%d numbers for %d people, %v", f.Issued, rushPeople, err)
+	}
+}
+
+// TestSentinelFailover: the master dies, Sentinel promotes the replica.
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	sentinel := topology.NewSentinel(t)
+	r := newRush(t, sentinel.URL(), sentinel.URL(), sentinel.URL())
+	r.start()
+	r.until(15)
+	sentinel.Master.Kill()
+	r.trouble()
+	sentinel.AwaitFailover()
+	r.recovers()
+	r.end()
+}
