@@ -417,7 +417,14 @@ func TestReplicaDiesWhileItConducts(t *testing.T) {
 				if flush {
 					must(t, f.rdb.FlushDB(ctx).Err())
 				}
-				live := f.joins(t, 10)
+				var live []Ticket
+				for _, ticket := range f.joins(t, 10) {
+					if ticket.Cohort == CohortDrawn && i == 0 { // nobody has closed yet
+						drawn = append(drawn, ticket)
+					} else {
+						live = append(live, ticket)
+					}
+				}
 				var signed []byte
 				must(t, f.pool.QueryRow(ctx, `SELECT signature FROM waitingroom.draw WHERE room_id = $1`, room).Scan(&signed))
 				if i < 2 {
