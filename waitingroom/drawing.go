@@ -292,7 +292,7 @@ func (s *Service) writeAttempt(ctx context.Context, tx pgx.Tx, d drawRow) error 
 		UPDATE waitingroom.draw SET tickets = $4, last_index = $5, gaps = $6, closed_at = $7, signature = $8, public_key = $9,
 			beacon_value = $10, beacon_at = $11, failed_at = $12, failed_why = $13
 		WHERE room_id = $1 AND epoch = $2 AND attempt = $3`,
-		d.Room, d.Epoch, d.Attempt, *d.tickets, *d.last, gaps, *d.closedAt, d.statement().Sign(s.draws.key), []byte(s.publicKey()),
+		d.Room, d.Epoch, d.Attempt, *d.tickets, *d.last, gaps, *d.closedAt, d.statement().Sign(s.draws.key), s.publicKey(),
 		d.value, d.valueAt, d.failedAt, d.failedWhy)
 	return err
 }

@@ -38,6 +38,22 @@ func RetentionRules() []retention.Rule {
 					SELECT room_id, began_at FROM waitingroom.alarm WHERE began_at < $1 ORDER BY began_at LIMIT $2)`, now.Add(-keep), limit)
 			return tag.RowsAffected(), err
 		},
+	}, {
+		Name: "waitingroom.draw", Table: "waitingroom.draw", Why: "a draw can be recomputed as long as somebody may claim something from it (three years from the end of the year, sections 195 and 199 of the Civil Code); names nobody",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.draw WHERE (room_id, epoch, attempt) IN (
+					SELECT room_id, epoch, attempt FROM waitingroom.draw WHERE committed_at < $1 ORDER BY committed_at LIMIT $2)`, now.AddDate(-4, 0, 0), limit)
+			return tag.RowsAffected(), err
+		},
+	}, {
+		Name: "waitingroom.beacon_word", Table: "waitingroom.beacon_word", Why: "what two administrators said about a draw's value: the value stands in the draw, who said it in the audit log",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.beacon_word WHERE (room_id, epoch, attempt, said_by) IN (
+					SELECT room_id, epoch, attempt, said_by FROM waitingroom.beacon_word WHERE said_at < $1 ORDER BY said_at LIMIT $2)`, now.AddDate(0, -1, 0), limit)
+			return tag.RowsAffected(), err
+		},
 	}}
 }
 

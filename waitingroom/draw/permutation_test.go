@@ -263,7 +263,7 @@ func TestOneBitChangesTheOrder(t *testing.T) {
 	const n = 1000
 	s := Subject{"registration", 3, 1}
 	seed := testKey(1)
-	value := [32]byte(testKey(2))
+	value := testKey(2)
 	order := func(seed, value [32]byte, tickets int64) []int64 {
 		key := Key(s, seed, tickets, tickets, nil, BeaconDrand, "name", hexOf(value))
 		return (&Lot{Tickets: n, LastIndex: n, Key: key}).Places()
