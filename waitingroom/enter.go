@@ -134,6 +134,8 @@ func (s *Service) writePass(ctx context.Context, p Place, generation int64, over
 
 // passRow reads the row of a place; known is false when there is none.
 func (s *Service) passRow(ctx context.Context, p Place) (row passRow, known bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
 	err = s.pool.QueryRow(ctx, `
 		SELECT expires_at, released_at IS NOT NULL FROM waitingroom.pass
 		WHERE room_id = $1 AND epoch = $2 AND cohort = $3 AND ticket_index = $4`,
@@ -155,6 +157,8 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience+redisPatience)
+	defer cancel()
 	// Nobody waits for the disk here: should Postgres die within its next
 	// moments, the seat stays taken until the pass runs out, and no bound breaks.
 	tag, err := s.pool.Exec(ctx, `
@@ -194,6 +198,8 @@ func (s *Service) Extend(ctx context.Context, passID string, until time.Time) (o
 	if err != nil {
 		return time.Time{}, false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience+redisPatience)
+	defer cancel()
 	// The seat first: a seat that is over may be somebody else's by now.
 	seatOf, inside, seatErr := s.extend(ctx, v, p, until)
 	if seatErr == nil && !inside {

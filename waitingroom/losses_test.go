@@ -2,9 +2,13 @@ package waitingroom
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"impfportal/internal/pg/pgtest"
 	"impfportal/internal/redistest/topology"
 )
 
@@ -216,6 +220,44 @@ func TestSentinelFailover(t *testing.T) {
 	sentinel.Master.Kill()
 	r.trouble()
 	sentinel.AwaitFailover()
+	r.recovers()
+	r.end()
+}
+
+// TestPostgresAway: without Postgres nobody takes a seat, the snapshots say so,
+// and nobody comes in faster afterwards.
+func TestPostgresAway(t *testing.T) {
+	t.Parallel()
+	server := topology.New(t)
+	url := pgtest.URL(t)
+	look, err := pgxpool.New(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(look.Close)
+	portals, front := cutPool(t, url)
+	r := newRushOver(t, look, portals, room, server.URL(), server.URL(), server.URL())
+	r.start()
+	r.until(10)
+	front.Cut()
+	r.trouble()
+	v := r.services[0].rooms.Load().views[room]
+	key, _ := HashKey(NewKey())
+	ticket, err := r.services[0].Join(r.ctx, room, key) // Redis answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, _, err := r.services[0].Enter(r.ctx, ticket); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("enter: %v", err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("who enters waits %v", took)
+	}
+	if n, err := r.services[0].rdb.ZCard(r.ctx, v.key("act")).Result(); err != nil || n > int64(r.bound) {
+		t.Errorf("%d seats, %v", n, err)
+	}
+	front.Mend()
 	r.recovers()
 	r.end()
 }

@@ -23,11 +23,25 @@ const (
 // waits for the other one to put it into Redis, too.
 const rebuiltWithin = 300 * time.Millisecond
 
+// restorePatience is how long a request waits for a rebuild.
+const restorePatience = 3 * time.Second
+
 // restore rebuilds the state of a room in Redis from Postgres under the next
 // generation, for a caller who has found that of generation missing or behind.
 // It does nothing when this or another replica has done so meanwhile.
 func (s *Service) restore(ctx context.Context, v *view, generation int64) error {
-	v.restoring.Lock() // hundreds of requests may find it at once
+	ctx, cancel := context.WithTimeout(ctx, restorePatience)
+	defer cancel()
+	for !v.restoring.TryLock() { // hundreds of requests may find it at once
+		if v.known.Load().Generation > generation {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 	defer v.restoring.Unlock()
 	if v.known.Load().Generation > generation {
 		return nil // the caller looks again

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"impfportal/internal/pg/pgtest"
@@ -25,7 +27,7 @@ import (
 // business.
 type rush struct {
 	t        *testing.T
-	pool     *pgxpool.Pool
+	pool     *pgxpool.Pool // for looking; the portals may have another way there
 	services []*Service
 	room     string
 	rate     int
@@ -56,7 +58,13 @@ func newRush(t *testing.T, urls ...string) *rush {
 	return newRushOn(t, pgtest.New(t), room, urls...)
 }
 
+// newRushOn is newRush for any room of a database.
 func newRushOn(t *testing.T, pool *pgxpool.Pool, roomID string, urls ...string) *rush {
+	t.Helper()
+	return newRushOver(t, pool, pool, roomID, urls...)
+}
+
+func newRushOver(t *testing.T, pool, portals *pgxpool.Pool, roomID string, urls ...string) *rush {
 	t.Helper()
 	// The rate lets everybody in within some seconds, and the bound binds.
 	r := &rush{t: t, pool: pool, room: roomID, rate: 1500, bound: 8, over: make(chan struct{}), numbers: map[string]bool{}}
@@ -66,7 +74,7 @@ func newRushOn(t *testing.T, pool *pgxpool.Pool, roomID string, urls ...string) 
 	none := time.Duration(0)
 	for _, url := range urls {
 		r.services = append(r.services, New(Config{
-			Pool: pool, Redis: topology.Open(t, url), Now: time.Now, Shift: &none, Keys: NewSigner(testKeys...), Log: slog.New(slog.DiscardHandler),
+			Pool: portals, Redis: topology.Open(t, url), Now: time.Now, Shift: &none, Keys: NewSigner(testKeys...), Log: slog.New(slog.DiscardHandler),
 		}))
 	}
 	s := r.services[0]
@@ -292,4 +300,25 @@ func (r *rush) generation() (n int64) {
 		r.t.Fatal(err)
 	}
 	return n
+}
+
+// cutPool is another way to the database of a test, through a network that can
+// be cut.
+func cutPool(t *testing.T, url string) (*pgxpool.Pool, *topology.Front) {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, target := pgconn.NetworkAddress(cfg.ConnConfig.Host, cfg.ConnConfig.Port)
+	front := topology.NewFront(t, target)
+	var d net.Dialer
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "tcp", front.Addr) }
+	cfg.MaxConns = 12
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool, front
 }

@@ -183,9 +183,7 @@ func (s *Service) Refresh(ctx context.Context) error {
 // refreshSettings reads the rooms. Without Postgres nobody can come in: the line
 // stands still then, and the snapshots say so.
 func (s *Service) refreshSettings(ctx context.Context) error {
-	loading, cancel := context.WithTimeout(ctx, postgresPatience)
-	defer cancel()
-	err := s.load(loading)
+	err := s.load(ctx)
 	s.notePostgres(err)
 	if err == nil {
 		return nil
@@ -287,6 +285,8 @@ func (s *Service) ensure(ctx context.Context) {
 
 // load reads all rooms from Postgres.
 func (s *Service) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
 	rooms, err := Rooms(ctx, s.pool)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -17,7 +18,7 @@ type Front struct {
 	conns  map[net.Conn]struct{}
 }
 
-// NewFront returns an address that leads to target.
+// NewFront returns an address that leads to target, host:port or a socket's path.
 func NewFront(t testing.TB, target string) *Front {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,7 +122,11 @@ func (f *Front) serve(in net.Conn) {
 	f.mu.Lock()
 	target := f.target
 	f.mu.Unlock()
-	out, err := net.Dial("tcp", target)
+	network := "tcp"
+	if strings.HasPrefix(target, "/") {
+		network = "unix"
+	}
+	out, err := net.Dial(network, target)
 	if err != nil {
 		return
 	}
