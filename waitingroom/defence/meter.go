@@ -204,11 +204,16 @@ type netReport struct {
 // take returns what was counted since the last call, and forgets networks whose
 // buckets are empty.
 func (m *Meter) take(now time.Time) report {
-	us := now.UnixMicro()
+	r := m.collect(now.UnixMicro())
+	r.top = biggestOf(r.nets) // outside the lock: joins are waiting for it
+	return r
+}
+
+func (m *Meter) collect(us int64) report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.init()
-	r := report{sums: m.sums}
+	r := report{sums: m.sums, nets: make([]netReport, 0, len(m.nets))}
 	m.sums = sums{}
 	for slot, n := range m.slots {
 		r.slots = append(r.slots, slotCount{slot, n})
@@ -224,27 +229,30 @@ func (m *Meter) take(now time.Time) report {
 			delete(m.nets, n)
 		}
 	}
-	r.top = biggestOf(r.nets)
 	return r
 }
 
 // biggestOf returns the networks with the most joins. It leaves out those of a
 // single one when there are many: they are not big.
 func biggestOf(nets []netReport) []Share {
-	var top []Share
+	big := make([]netReport, 0, len(nets))
 	for _, n := range nets {
 		if n.net.bits != 64 && n.events[eventJoin] > 0 {
-			top = append(top, Share{n.net.String(), n.events[eventJoin]})
+			big = append(big, n)
 		}
 	}
-	slices.SortFunc(top, func(a, b Share) int {
-		return cmp.Or(cmp.Compare(b.Joins, a.Joins), cmp.Compare(a.Network, b.Network))
+	slices.SortFunc(big, func(a, b netReport) int {
+		return cmp.Or(cmp.Compare(b.events[eventJoin], a.events[eventJoin]), cmp.Compare(a.net.top, b.net.top))
 	})
-	if len(top) > reported {
-		top = top[:reported]
-		for len(top) > 0 && top[len(top)-1].Joins == 1 {
-			top = top[:len(top)-1]
+	if len(big) > reported {
+		big = big[:reported]
+		for len(big) > 0 && big[len(big)-1].events[eventJoin] == 1 {
+			big = big[:len(big)-1]
 		}
+	}
+	top := make([]Share, len(big))
+	for i, n := range big {
+		top[i] = Share{n.net.String(), n.events[eventJoin]}
 	}
 	return top
 }
