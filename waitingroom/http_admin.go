@@ -31,6 +31,7 @@ type roomRow struct {
 	Figures FiguresOut
 	// Machines is the verdict of the defence.
 	Machines bool
+	Notice   *drawNotice // of a draw that waits for its value
 }
 
 func (s *Service) roomRows(c *web.Ctx) []roomRow {
@@ -40,7 +41,7 @@ func (s *Service) roomRows(c *web.Ctx) []roomRow {
 		r := v.known.Load()
 		rows = append(rows, roomRow{
 			Room: *r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Plan: planSentence(c, *r, s.roomNow()), Figures: s.figures(v),
-			Machines: s.defenceView(c, v).Machines,
+			Machines: s.defenceView(c, v).Machines, Notice: s.drawNotice(c, v),
 		})
 	}
 	return rows
@@ -118,6 +119,7 @@ type roomPage struct {
 	Plan     string // the coming opening in a sentence
 	Settings []settingRow
 	Defence  defenceView
+	Notice   *drawNotice // of a draw that waits for its value
 	Charts   []chart
 	Minutes  []Minute // newest first
 	Hours    int
@@ -132,7 +134,7 @@ func (s *Service) roomPage(c *web.Ctx, v *view) (roomPage, error) {
 	r := *v.known.Load()
 	p := roomPage{
 		Room: r, Name: r.Name.In(c.Lang), Groups: guarded(c, r.Groups), Figures: s.figures(v), Buttons: r.buttons(), Steps: planSteps(c, r, s.roomNow()),
-		Plan: planSentence(c, r, s.roomNow()), Settings: settingRows(c, r), Defence: s.defenceView(c, v), MayNew: r.Phase == Closed, May: c.User.Has(web.RoleAdmin), Hours: 1,
+		Plan: planSentence(c, r, s.roomNow()), Settings: settingRows(c, r), Defence: s.defenceView(c, v), Notice: s.drawNotice(c, v), MayNew: r.Phase == Closed, May: c.User.Has(web.RoleAdmin), Hours: 1,
 	}
 	p.Wait = waitFor(c.T, p.Figures.Waiting, p.Figures.Pace)
 	if r.Phase != Open || p.Figures.Trouble {

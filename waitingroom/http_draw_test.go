@@ -172,7 +172,9 @@ func TestAdministratorsDeclareABeaconFailed(t *testing.T) {
 	f.until(t, Drawing)
 	mustContain(t, app.Get(page), http.StatusOK, "Die Auslosung wartet auf die Zufallszahl")
 	f.pass(t, 10*time.Minute)
-	mustContain(t, app.Get(page), http.StatusOK, "Die Zufallszahl ist überfällig")
+	for _, where := range []string{page, "/admin/rooms/registration"} {
+		mustContain(t, app.Get(where), http.StatusOK, "Die Zufallszahl ist überfällig")
+	}
 	mustContain(t, app.PostForm(page, "action", "failed", "next", "drand"), http.StatusUnprocessableEntity, "erst eine Stunde nach dem Zeitpunkt")
 	f.pass(t, time.Hour)
 	login()
