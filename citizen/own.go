@@ -119,6 +119,11 @@ func (s *Service) close(ctx context.Context, tx pgx.Tx, ids []string, now time.T
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
+	if s.Forget != nil {
+		if err := s.Forget(ctx, tx, ids); err != nil {
+			return err
+		}
+	}
 	for _, personID := range ids {
 		if err := web.EndSessions(ctx, tx, SessionKind, personID); err != nil {
 			return err

@@ -56,6 +56,9 @@ type Config struct {
 	// Pass names the waiting room's pass of a request, "" = none. One pass is
 	// good for a family, not for a list; nil sets no bound.
 	Pass func(c *web.Ctx) string
+	// Forget deletes what other slices keep of persons under their ids alone, in
+	// the transaction that ends the registrations; nil = nothing.
+	Forget func(ctx context.Context, tx pgx.Tx, personIDs []string) error
 	// Leave gives back what passes of waiting rooms a request has: somebody logs
 	// out. nil = there are none.
 	Leave func(c *web.Ctx)

@@ -24,9 +24,10 @@ ALTER TABLE waitingroom.invite
     ADD used_by bytea,
     ADD CONSTRAINT invite_used CHECK ((used_at IS NULL) = (used_by IS NULL));
 CREATE INDEX invite_by ON waitingroom.invite (created_by, created_at);
+CREATE INDEX invite_person ON waitingroom.invite (person_id) WHERE person_id IS NOT NULL;
 
 -- +goose Down
-DROP INDEX waitingroom.invite_by;
+DROP INDEX waitingroom.invite_by, waitingroom.invite_person;
 ALTER TABLE waitingroom.invite DROP CONSTRAINT invite_used, DROP COLUMN used_by;
 ALTER TABLE waitingroom.room DROP COLUMN invites_daily;
 DELETE FROM waitingroom.room WHERE id = 'appointments';

@@ -27,8 +27,8 @@ const (
 	groupHold     = "hold"
 )
 
-// defaultTarget is where a pass leads when nobody said where to. Links of the
-// portal say it everywhere but for registering.
+// Where a pass leads when nobody said where to. Links of the portal say it where
+// it is anything else.
 const (
 	defaultTarget = "/register"
 	bookingTarget = "/appointments"
@@ -276,7 +276,7 @@ func (s *Service) ExtendRequest(c *web.Ctx, until time.Time) {
 // linePath is the address of the waiting page that leads on to a path.
 func linePath(roomID, to string) string {
 	p := "/rooms/" + roomID
-	if to != "" && to != defaultTarget {
+	if to != "" && to != defaultTo(roomID) {
 		p += "?to=" + url.QueryEscape(to)
 	}
 	return p
@@ -301,8 +301,12 @@ func target(c *web.Ctx) string {
 	if to == "" && c.Method() == fiber.MethodPost {
 		to = c.Form().Get("to")
 	}
-	if c.Params("room") == appointmentsRoom {
-		return web.OwnPath(to, bookingTarget)
+	return web.OwnPath(to, defaultTo(c.Params("room")))
+}
+
+func defaultTo(roomID string) string {
+	if roomID == appointmentsRoom {
+		return bookingTarget
 	}
-	return web.OwnPath(to, defaultTarget)
+	return defaultTarget
 }

@@ -272,6 +272,15 @@ func (s *Service) placeHeld(ctx context.Context, t Ticket, personID string) (_ T
 	return h.ticket(personID), nil
 }
 
+// Forget deletes whose place is whose, and whose code, of people whose
+// registration ends. What they were let in by stays: it names nobody.
+func Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
+	b := &pgx.Batch{}
+	b.Queue(`DELETE FROM waitingroom.holder WHERE person_id = ANY($1::text[]::uuid[])`, personIDs)
+	b.Queue(`DELETE FROM waitingroom.invite WHERE person_id = ANY($1::text[]::uuid[])`, personIDs)
+	return tx.SendBatch(ctx, b).Close()
+}
+
 // citizenOf returns the id of the person who is logged in; "" = nobody, or staff.
 // It also works in front of the guard; trouble then shows as nobody.
 func citizenOf(c *web.Ctx) string {

@@ -142,7 +142,7 @@ func (s *Service) postJoin(c *web.Ctx) error {
 		return problem(err)
 	}
 	if st, err := s.State(v.id); err != nil || !s.straightIn(v, st, t) {
-		if c.GetCookie(keyCookie) == "" {
+		if c.GetCookie(keyCookie) == "" && !v.known.Load().Login {
 			line = withAnswer(line, "cookies") // the page has given it one before; it says so if there is none again
 		}
 		return c.See(line)

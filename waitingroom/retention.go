@@ -23,6 +23,24 @@ func RetentionRules() []retention.Rule {
 			return tag.RowsAffected(), err
 		},
 	}, {
+		Name: "waitingroom.holder", Table: "waitingroom.holder", Why: "whose place is whose in a room that demands login, as long as its ticket can be shown; it goes earlier with the registration",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.holder WHERE (room_id, epoch, person_id) IN (
+					SELECT room_id, epoch, person_id FROM waitingroom.holder WHERE issued_at < $1 ORDER BY issued_at LIMIT $2)`,
+				now.Add(-TicketLife-24*time.Hour), limit)
+			return tag.RowsAffected(), err
+		},
+	}, {
+		Name: "waitingroom.invite", Table: "waitingroom.invite", Why: "whom the hotline let in without waiting, as long as the ticket of it can be shown; that a code was given, and by whom, stands in the audit log",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, _ time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM waitingroom.invite WHERE id IN (
+					SELECT id FROM waitingroom.invite WHERE valid_until < $1 ORDER BY valid_until LIMIT $2)`,
+				now.Add(-TicketLife-24*time.Hour), limit)
+			return tag.RowsAffected(), err
+		},
+	}, {
 		Name: "waitingroom.minute", Table: "waitingroom.minute", Policy: "figures", Why: "how an opening day went, minute by minute; names nobody",
 		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, keep time.Duration, limit int) (int64, error) {
 			tag, err := tx.Exec(ctx, `

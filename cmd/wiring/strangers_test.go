@@ -140,7 +140,7 @@ var random = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
 	regexp.MustCompile(`name="_csrf" value="[^"]*"`),
 	regexp.MustCompile(`(?:Fehlernummer: |"reference":")[0-9A-Z]{4}-[0-9A-Z]{4}\b`), // of an error in the log
-	regexp.MustCompile(`wr_p_registration=…; max-age=[0-9]+`),                       // the seconds go by
+	regexp.MustCompile(`wr_p_[a-z]+=…; max-age=[0-9]+`),                             // the seconds go by
 	regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){4}\b`),      // a secret sent on request
 }
 
@@ -315,6 +315,7 @@ func (w *world) enter() {
 func (w *world) look(appointments, times int) {
 	w.t.Helper()
 	w.get(http.StatusOK, "/", "/my-case", "/my-data", "/my-data/contact", "/my-data/delete", "/certificates", "/api/v1/me", "/api/v1/appointments", "/api/v1/availability")
+	w.post(http.StatusSeeOther, "/rooms/appointments/join")
 	w.get(http.StatusOK, "/api/v1/appointments/offers?centre=leipzig", "/api/v1/appointments/offers?centre=leipzig&from=2021-01-12&to=2021-02-10")
 	w.get(appointments, "/appointments")
 	w.get(times, "/appointments/at/leipzig")

@@ -19,6 +19,7 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
+	"impfportal/waitingroom"
 )
 
 // testEnv is a local portal on a database and a Redis of the test's own.
@@ -107,30 +108,62 @@ func TestEveryRouteRefusesEveryWrongRole(t *testing.T) {
 	}
 }
 
+// rooms says which room stands in front of a group of routes.
+var rooms = map[string]string{"register": "registration", "hold": "appointments"}
+
 // Every guarded route refuses a request without a pass, whoever is logged in,
-// and names the way back to the line.
+// and names the way back to its line.
 func TestEveryGatedRouteNeedsAPass(t *testing.T) {
 	t.Parallel()
-	_, app := testApp(t)
-	gated := 0
+	s, app := testApp(t)
+	// Somebody waits: nobody is let in on the way.
+	for _, room := range rooms {
+		pause := waitingroom.Paused
+		if _, err := s.Rooms.SetValve(context.Background(), "staff:test", "admin", room, waitingroom.Change{Phase: &pause}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gated := map[string]int{}
 	for _, r := range app.Web().Routes() {
 		if r.Gate == "" {
 			continue
 		}
-		gated++
+		gated[r.Gate]++
+		line := "/rooms/" + rooms[r.Gate]
 		citizen := app.Another()
 		citizen.LoginAs(web.User{Kind: "citizen", ID: id.New(), Roles: []web.Role{web.RoleCitizen}})
 		ans := call(citizen, r)
-		if ans.Status != http.StatusForbidden || !strings.Contains(ans.Body, "/rooms/registration") {
+		if ans.Status != http.StatusForbidden || !strings.Contains(ans.Body, line) {
 			t.Errorf("%s %s without a pass: %d", r.Method, r.Path, ans.Status)
 		}
-		citizen.SetCookie("wr_p_registration", "forged")
+		citizen.SetCookie("wr_p_"+rooms[r.Gate], "forged")
 		if ans := call(citizen, r); ans.Status != http.StatusForbidden {
 			t.Errorf("%s %s with a forged pass: %d", r.Method, r.Path, ans.Status)
 		}
 	}
-	if gated < 4 {
-		t.Errorf("%d gated routes", gated)
+	if gated["register"] != 3 || gated["hold"] != 4 || len(gated) != 2 {
+		t.Errorf("gated routes: %v", gated)
+	}
+}
+
+// Logging in, looking at what one has, confirming, cancelling, own data and
+// certificates never wait.
+func TestOnlyRegisteringAndHoldingWait(t *testing.T) {
+	t.Parallel()
+	_, app := testApp(t)
+	var got []string
+	for _, r := range app.Web().Routes() {
+		if r.Gate != "" {
+			got = append(got, r.Gate+" "+r.Method+" "+r.Path)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"hold GET /api/v1/appointments/offers", "hold GET /appointments/at/:centre", "hold POST /api/v1/appointments/hold", "hold POST /appointments/hold",
+		"register GET /register", "register POST /api/v1/registrations", "register POST /register",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("these wait: %q", got)
 	}
 }
 
