@@ -28,13 +28,14 @@ func (b benchCmd) Run(ctx context.Context) (err error) {
 	ran := false
 	for _, part := range []struct {
 		slice string
-		alone func(context.Context, *Report, time.Duration) error // needs no portal
+		alone func(context.Context, *Report, time.Duration) error // starts what it needs
 		run   func(context.Context, *portal, *Report, time.Duration) error
 	}{
 		{slice: "certificate", alone: benchCertificate},
 		{slice: "waitingroom", run: benchPoll},
 		{slice: "waitingroom", run: benchJoin},
 		{slice: "waitingroom", run: benchMemory},
+		{slice: "waitingroom", alone: benchPortalMemory},
 		{slice: "citizen", run: benchRegister},
 		{slice: "booking", run: benchPair},
 		{slice: "certificate", run: benchIssue},

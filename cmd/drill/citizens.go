@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"impfportal/waitingroom"
+	"impfportal/waitingroom/draw"
 )
 
 // kind is what a virtual citizen is like.
@@ -25,7 +26,7 @@ const (
 	noShow                // takes a place and never comes back
 	late                  // comes when the invitation is long over, together with all the others who are late
 	last                  // comes when nobody waits any more, together with all others who do
-	reloads               // loads the page again while waiting
+	reloads               // loads the page at first, and again while waiting
 	returns               // closes the page, comes back after a while and asks for the place
 	copies                // tries ticket and pass in a second browser
 	comesBack             // was inside and tries the used ticket again
@@ -87,30 +88,31 @@ type person struct {
 
 	asked, got    time.Duration // of the place
 	cohort, index int64
-	told          int64 // position that the portal told after the draw
+	place         int64 // in the order, once it is known
+	told          int64 // the same as the portal told it
 	doors         []doorAnswer
 	wanted        bool // wants to come in
 	in            bool
+	leaves        time.Duration // when the wish to leave was sent
 }
 
 // seen is a snapshot as many browsers have it.
 type seen struct {
 	waitingroom.State
 	etag string
-	lot  *lot // nil = nothing is drawn, or not yet
+	lot  *draw.Lot // nil = nothing is drawn, or not yet
 }
 
 // position is what serving is compared with; known is false until the draw.
-func (p *person) position(s *seen) (pos int64, known bool) {
+func (p *person) position() (pos int64, known bool) {
 	switch {
+	case p.place != 0:
 	case p.cohort == waitingroom.CohortLive:
-		return p.index, true
-	case p.told != 0:
-		return p.told, true
-	case s.lot != nil:
-		return s.lot.place(p.index)
+		p.place = p.index
+	case p.seen != nil && p.seen.lot != nil:
+		p.place, _ = p.seen.lot.Place(p.index)
 	}
-	return 0, false
+	return p.place, p.place != 0
 }
 
 // citizens are the people of an opening day.
@@ -128,8 +130,8 @@ type citizens struct {
 	arrival func(i int) time.Duration
 	opened  atomic.Int64 // when the room was seen open, since start; 0 = not yet
 
-	polls, joinsAt       series // by second
-	inLine, atDoor       atomic.Int64
+	polls, joinsAt       series       // by second
+	atDoor               atomic.Int64 // who has been called and found no seat
 	entered, gone        atomic.Int64
 	visits, looks        atomic.Int64 // pages and questions for one's place; questions whether a pass counts
 	copiesTried          atomic.Int64
@@ -206,6 +208,14 @@ func (cs *citizens) fail(err error) {
 // live is the day of one citizen.
 func (cs *citizens) live(ctx context.Context, p *person) error {
 	var t ticket
+	if p.kind == reloads {
+		if err := cs.page(ctx, p); err != nil {
+			return err
+		}
+	} else {
+		// As the waiting page sets it; every tenth fetches that, too.
+		p.jar = jar{{keyCookie, waitingroom.NewKey()}}
+	}
 	p.asked = cs.now()
 	if err := cs.place(ctx, p, &t); err != nil {
 		return fmt.Errorf("join: %w", err)
@@ -222,7 +232,7 @@ func (cs *citizens) live(ctx context.Context, p *person) error {
 		return err
 	}
 	kept := p.jar.only(keyCookie, ticketCookie)
-	if err := cs.follow(ctx, p, t.Turn, t.AskAgain); err != nil {
+	if err := cs.follow(ctx, p, t.Turn, asked(t.AskAgain)); err != nil {
 		return err
 	}
 	p.in = true
@@ -231,6 +241,7 @@ func (cs *citizens) live(ctx context.Context, p *person) error {
 	if err := cs.inside(ctx, p); err != nil {
 		return err
 	}
+	p.leaves = cs.now()
 	err := cs.ask(ctx, p, &p.jar, question{method: http.MethodPost, path: leavePath, want: http.StatusSeeOther, accept: "text/html"})
 	if err != nil {
 		return fmt.Errorf("leave: %w", err)
@@ -265,8 +276,16 @@ func (cs *citizens) samePlace(ctx context.Context, p *person, t *ticket) error {
 		cs.lostPlace.Add(1)
 		return fmt.Errorf("had place %d of cohort %d, and is told %d of cohort %d", p.index, p.cohort, t.Index, t.Cohort)
 	}
-	if p.cohort == waitingroom.CohortDrawn && !t.Drawn {
-		p.told = t.Position
+	p.told = t.Position // 0 until the draw
+	return nil
+}
+
+// page loads the waiting page.
+func (cs *citizens) page(ctx context.Context, p *person) error {
+	cs.visits.Add(1)
+	err := cs.ask(ctx, p, &p.jar, question{method: http.MethodGet, path: pagePath, want: http.StatusOK, accept: "text/html"})
+	if err != nil {
+		return fmt.Errorf("load the page: %w", err)
 	}
 	return nil
 }
@@ -297,12 +316,7 @@ func (cs *citizens) before(ctx context.Context, p *person, t *ticket) error {
 		if err := pause(ctx, time.Second+rand.N(4*time.Second)); err != nil {
 			return err
 		}
-		cs.visits.Add(1)
-		err := cs.ask(ctx, p, &p.jar, question{method: http.MethodGet, path: pagePath, want: http.StatusOK, accept: "text/html"})
-		if err != nil {
-			return fmt.Errorf("load the page again: %w", err)
-		}
-		return nil
+		return cs.page(ctx, p)
 	case returns:
 		if err := pause(ctx, 5*time.Second+rand.N(10*time.Second)); err != nil {
 			return err
@@ -405,10 +419,7 @@ func (cs *citizens) again(ctx context.Context, p *person, kept jar) error {
 }
 
 // follow does as the waiting page does, until the door lets in.
-func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait int) error {
-	cs.inLine.Add(1)
-	defer cs.inLine.Add(-1)
-	spread := 0.3
+func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait time.Duration) error {
 	knocks := 0
 	defer func() {
 		if knocks > 1 {
@@ -429,33 +440,27 @@ func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait int) 
 			}
 			wait = again
 		}
-		// As advised, spread so that not all ask together.
-		if err := pause(ctx, time.Duration(float64(wait)*(1+spread*(2*rand.Float64()-1))*float64(time.Second))); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return err
 		}
 		if err := cs.poll(ctx, p); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 		st := p.seen
-		spread = st.Poll.Spread
-		if st.lot != nil && p.cohort == waitingroom.CohortDrawn && p.told == 0 {
-			// The order is known now: everybody looks where they stand.
-			var t ticket
-			if err := cs.samePlace(ctx, p, &t); err != nil {
+		pos, known := p.position()
+		turn = known && pos <= st.Serving && st.Phase == waitingroom.Open && !st.Trouble
+		wait = st.PollIn(known, st.Ahead(pos), time.Now(), rand.Float64())
+		if turn && p.told == 0 && p.cohort == waitingroom.CohortDrawn {
+			// Whoever is called looks once more where the portal says they stand.
+			if err := cs.samePlace(ctx, p, &ticket{}); err != nil {
 				return err
 			}
-		}
-		pos, known := p.position(st)
-		turn = known && pos <= st.Serving && st.Phase == waitingroom.Open && !st.Trouble
-		wait = st.Poll.Far
-		if known {
-			wait = waitingroom.PollAfter(st.Ahead(pos), st.Pace, st.Poll)
 		}
 	}
 }
 
 // knock asks at the door; again is when to ask next.
-func (cs *citizens) knock(ctx context.Context, p *person) (in bool, again int, err error) {
+func (cs *citizens) knock(ctx context.Context, p *person) (in bool, again time.Duration, err error) {
 	a := doorAnswer{asked: cs.now()}
 	var out struct {
 		Verdict  waitingroom.Verdict
@@ -466,7 +471,12 @@ func (cs *citizens) knock(ctx context.Context, p *person) (in bool, again int, e
 	}
 	a.got, a.verdict = cs.now(), out.Verdict
 	p.doors = append(p.doors, a)
-	return out.Verdict == waitingroom.Admitted, out.AskAgain, nil
+	return out.Verdict == waitingroom.Admitted, asked(out.AskAgain), nil
+}
+
+// asked is when somebody comes again who was told so in whole seconds.
+func asked(seconds int) time.Duration {
+	return time.Duration(seconds)*time.Second + rand.N(time.Second) - time.Second/2
 }
 
 // poll fetches the public snapshot, without cookies, as a cache would.
@@ -493,7 +503,7 @@ func (cs *citizens) read(etag string, body []byte) (*seen, error) {
 	}
 	if s.Draw != nil && s.Draw.Key != "" {
 		var err error
-		if s.lot, err = newLot(s.Draw); err != nil {
+		if s.lot, err = lotOf(s.Draw); err != nil {
 			return nil, err
 		}
 	}

@@ -11,22 +11,18 @@ import (
 	"impfportal/waitingroom/draw"
 )
 
-// lot tells places of the draw as published.
-type lot struct{ draw.Lot }
-
-func newLot(d *waitingroom.DrawState) (*lot, error) {
-	l := &lot{draw.Lot{Tickets: d.Tickets, LastIndex: d.LastIndex, Gaps: d.Gaps}}
+// lotOf is the draw as the snapshot tells it.
+func lotOf(d *waitingroom.DrawState) (*draw.Lot, error) {
+	l := &draw.Lot{Tickets: d.Tickets, LastIndex: d.LastIndex, Gaps: d.Gaps}
 	if n, err := hex.Decode(l.Key[:], []byte(d.Key)); err != nil || n != len(l.Key) || len(d.Key) != 2*len(l.Key) {
 		return nil, fmt.Errorf("the key of the draw is %q", d.Key)
 	}
 	return l, nil
 }
 
-func (l *lot) place(index int64) (int64, bool) { return l.Place(index) }
-
 // inGap reports whether nobody was known to hold the index when the pre-queue
 // closed: its number was given out just before Redis was lost.
-func (l *lot) inGap(index int64) bool {
+func inGap(l *draw.Lot, index int64) bool {
 	return slices.ContainsFunc(l.Gaps, func(g [2]int64) bool { return g[0] <= index && index <= g[1] })
 }
 
@@ -194,19 +190,33 @@ func pollsAllowed(st waitingroom.State) float64 {
 	if st.Waiting == 0 {
 		return 0
 	}
-	sum := 0.0
 	if st.Phase == waitingroom.PreQueue || st.Phase == waitingroom.Drawing {
-		sum = float64(st.Waiting) / float64(st.Poll.Far) // nobody knows their place
-	} else {
-		// The time grows with the place until it is far: no need to add up further.
-		for ahead := range st.Waiting {
-			after := waitingroom.PollAfter(ahead, st.Pace, st.Poll)
-			if after >= st.Poll.Far {
-				sum += float64(st.Waiting-ahead) / float64(st.Poll.Far)
-				break
-			}
-			sum += 1 / float64(after)
-		}
+		return float64(st.Waiting) / (float64(st.Poll.Far) * (1 - st.Poll.Spread)) // nobody knows their place
 	}
-	return sum / (1 - st.Poll.Spread)
+	sum := 0.0
+	far := st.PollIn(false, 0, time.Time{}, 0)
+	for ahead := range st.Waiting {
+		in := st.PollIn(true, ahead, time.Time{}, 0)
+		if in >= far { // the time grows with the place until it is far
+			return sum + float64(st.Waiting-ahead)/far.Seconds()
+		}
+		sum += 1 / in.Seconds()
+	}
+	return sum
+}
+
+// wakes is how many polls a second a snapshot from before a moment that all
+// know, the opening or the draw, makes after it: everybody looks once.
+func wakes(st waitingroom.State) (from, to time.Time, polls float64) {
+	if st.Phase == waitingroom.PreQueue && st.OpensAt != nil {
+		from = *st.OpensAt
+	}
+	if st.Draw != nil && st.Draw.BeaconDue != nil && st.Draw.BeaconDue.After(from) {
+		from = *st.Draw.BeaconDue
+	}
+	if from.IsZero() || st.Poll.Wake == 0 {
+		return from, from, 0
+	}
+	window := time.Duration(st.Poll.Wake) * time.Second
+	return from, from.Add(window + 2*time.Second), float64(st.Waiting) / window.Seconds()
 }

@@ -330,7 +330,7 @@ func (x *racer) hold(ctx context.Context, way how) error {
 		answers, keys = make([]held, 2), []string{key, key + "b"}
 	}
 	err := together(ctx, len(answers), len(answers), func(ctx context.Context, i int) error {
-		b := &browser{addr: x.addr, http: x.http, jar: maps.Clone(x.jar)} // jars are not shared by two at a time
+		b := &browser{addr: x.addr, client: x.client, http: x.http, jar: maps.Clone(x.jar)} // jars are not shared by two at a time
 		return x.ask(ctx, b, path, body(keys[i]), &answers[i])
 	})
 	if err != nil {

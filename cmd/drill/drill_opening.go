@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"impfportal/internal/id"
+	"impfportal/internal/web"
 	"impfportal/waitingroom"
+	"impfportal/waitingroom/draw"
 )
 
 // opening is an opening day: how it is set up and watched. On a portal of the
@@ -27,7 +32,8 @@ type opening struct {
 	opens       time.Duration // planned
 	lastArrival time.Duration
 	epoch       int64
-	doors       series // polls that those at the door may send, by second
+	named       draw.Published // the draw as it was published before the opening
+	doors       series         // polls that those at the door may send, by second
 	calmOnce    sync.Once
 	figures     func(ctx context.Context) (lineFigures, error) // of a running portal
 	restore     func(ctx context.Context) error                // puts back what was changed
@@ -139,16 +145,27 @@ func ownOpening(ctx context.Context, p *portal) (*opening, error) {
 	o := newOpening(p.fleet.spread)
 	o.p, o.early = p, o.n/2
 	p.log.Set(quiet) // the citizens count their errors
+	token, err := web.NewSession(ctx, p.env.Pool, p.env.Now(), web.User{Kind: "staff", ID: id.New(), Name: "Drill", Roles: []web.Role{web.RoleAdmin}}, time.Hour)
+	if err != nil {
+		return nil, err
+	}
 	o.start = time.Now()
 	o.preQueue = 2 * time.Second
 	o.opens = o.preQueue + o.arrive
 	o.lastArrival = o.opens + o.arrive
-	from, opens := o.start.Add(o.preQueue), o.start.Add(o.opens)
-	_, err := p.Rooms.SetPlan(ctx, "system", "system", room, waitingroom.Plan{PreQueueFrom: &from, OpensAt: &opens}, waitingroom.Settings{
-		Draw: ptr(true), Beacon: ptr(waitingroom.LocalBeacon), Rate: &o.rate, Bound: &o.bound, Grace: ptr(10 * time.Second), EndLine: true,
+	plan, err := json.Marshal(map[string]any{
+		"prequeue_from": o.start.Add(o.preQueue), "opens_at": o.start.Add(o.opens), "draw": true, "beacon": waitingroom.LocalBeacon,
+		"rate_per_minute": o.rate, "active_bound": o.bound, "grace_seconds": 10, "end_line": true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("plan the opening: %w", err)
+		return nil, err
+	}
+	x := &exchange{method: http.MethodPut, path: roomPath + "/plan", body: string(plan), client: "127.0.0.1", accept: "application/json", jar: &jar{{"sid", token}}}
+	if err := o.portal.do(ctx, x); err != nil {
+		return nil, err
+	}
+	if x.status != http.StatusOK {
+		return nil, fmt.Errorf("plan the opening: status %d: %.300q", x.status, x.answer)
 	}
 	o.restore = func(context.Context) error { return nil } // the scratch folder goes
 	return o, nil
@@ -175,6 +192,9 @@ func (o *opening) carryOut(ctx context.Context, r *Report) (err error) {
 	var side errgroup.Group
 	side.Go(func() error { w.run(watching); return nil })
 	side.Go(func() error { o.tell(watching, r, w); return nil })
+	if o.early > 0 {
+		side.Go(func() error { return o.keepNaming(watching) })
+	}
 	seen := &insideSeen{}
 	if o.figures != nil {
 		side.Go(func() error { return seen.watch(watching, o) })
@@ -192,6 +212,26 @@ func (o *opening) carryOut(ctx context.Context, r *Report) (err error) {
 	}
 	r.promise(dayErr == nil, "the day did not end within %v: %v", longestDay, dayErr)
 	return o.report(ctx, r, w.all(), seen)
+}
+
+// keepNaming keeps the draw as it is published before the opening.
+func (o *opening) keepNaming(ctx context.Context) (err error) {
+	if pause(ctx, o.preQueue+o.arrive/2-o.now()) == nil {
+		o.named, err = o.published(ctx)
+	}
+	return err
+}
+
+// published fetches the room's draw.json.
+func (o *opening) published(ctx context.Context) (p draw.Published, err error) {
+	x := &exchange{method: http.MethodGet, path: "/rooms/" + room + "/draw.json", client: "127.0.0.1"}
+	if err := o.portal.do(ctx, x); err != nil {
+		return p, err
+	}
+	if x.status != http.StatusOK {
+		return p, fmt.Errorf("draw.json: status %d: %.200q", x.status, x.answer)
+	}
+	return p, json.Unmarshal(x.answer, &p)
 }
 
 // tell says how the day goes, and notes once a second how many stand at the door.
@@ -218,10 +258,10 @@ type insideSeen struct {
 func (s *insideSeen) watch(ctx context.Context, o *opening) error {
 	for pause(ctx, 500*time.Millisecond) == nil {
 		f, err := o.figures(ctx)
-		if ctx.Err() != nil {
-			return nil // the day is over
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the day is over
+		case err != nil:
 			return fmt.Errorf("figures of the room: %w", err)
 		}
 		s.looks++
@@ -235,7 +275,9 @@ func (s *insideSeen) watch(ctx context.Context, o *opening) error {
 
 // stays are the admissions of this line, as Postgres has them. The end of a pass
 // is the moment of the door's decision, by the clock of Redis, and the pass's
-// length.
+// length. A replica only estimates that clock when it notes the end of a stay,
+// so that is taken from the citizen who asked to leave: the seat was not free
+// before.
 func (o *opening) stays(ctx context.Context) (out []stay, err error) {
 	var seconds int
 	pool := o.p.env.Pool
@@ -243,17 +285,27 @@ func (o *opening) stays(ctx context.Context) (out []stay, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := pool.Query(ctx, `SELECT expires_at, coalesce(released_at, expires_at) FROM waitingroom.pass WHERE room_id = $1 AND epoch = $2`, room, o.epoch)
+	owner := make(map[int64]*person, len(o.people))
+	for i := range o.people {
+		owner[o.people[i].index] = &o.people[i]
+	}
+	rows, err := pool.Query(ctx, `SELECT ticket_index, expires_at, coalesce(released_at, expires_at) FROM waitingroom.pass WHERE room_id = $1 AND epoch = $2`, room, o.epoch)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var s stay
-		if err := rows.Scan(&s.from, &s.to); err != nil {
+		var (
+			s     stay
+			index int64
+		)
+		if err := rows.Scan(&index, &s.from, &s.to); err != nil {
 			return nil, err
 		}
 		s.from = s.from.Add(-time.Duration(seconds) * time.Second)
+		if p := owner[index]; p != nil && p.leaves > 0 {
+			s.to = o.start.Add(p.leaves)
+		}
 		out = append(out, s)
 	}
 	return out, rows.Err()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"impfportal/waitingroom"
+	"impfportal/waitingroom/draw"
 )
 
 // report holds the day against the promises.
@@ -30,7 +31,7 @@ func (o *opening) report(ctx context.Context, r *Report, looks []look, seen *ins
 	}
 	o.reportPlaces(r)
 	if o.early > 0 {
-		if err := o.reportDraw(ctx, r, looks); err != nil {
+		if err := o.reportDraw(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -123,11 +124,8 @@ func (o *opening) reportPlaces(r *Report) {
 func (o *opening) knocks() (out []knocked) {
 	for i := range o.people {
 		p := &o.people[i]
-		pos := p.index
-		if p.cohort == waitingroom.CohortDrawn {
-			pos = p.told
-		}
-		if pos == 0 {
+		pos, known := p.position()
+		if !known {
 			continue
 		}
 		for _, d := range p.doors {
@@ -187,17 +185,18 @@ func (o *opening) reportPeople(r *Report, stays []stay) {
 }
 
 // reportDraw recomputes the place of every ticket from what is published.
-func (o *opening) reportDraw(ctx context.Context, r *Report, looks []look) error {
-	var l *lot
-	for i := len(looks) - 1; i >= 0 && l == nil; i-- {
-		if st := looks[i].st; st != nil && st.Draw != nil && st.Draw.Key != "" {
-			var err error
-			if l, err = newLot(st.Draw); err != nil {
-				return err
-			}
-		}
+func (o *opening) reportDraw(ctx context.Context, r *Report) error {
+	p, err := o.published(ctx)
+	if err != nil {
+		return err
 	}
-	if l == nil {
+	for _, f := range draw.Findings(p) {
+		r.promise(f.Err == nil, "draw: %s: %v", f.What, f.Err)
+	}
+	err = sameNaming(o.named, p)
+	r.promise(err == nil, "draw: what was published before the opening does not hold: %v", err)
+	l, ok := p.Lot()
+	if !ok {
 		r.promise(false, "the draw was never revealed")
 		return nil
 	}
@@ -209,7 +208,7 @@ func (o *opening) reportDraw(ctx context.Context, r *Report, looks []look) error
 			continue
 		}
 		drawn++
-		pos, ok := l.place(p.index)
+		pos, ok := l.Place(p.index)
 		if !ok || pos < 1 || pos > l.Tickets {
 			missing++
 			continue
@@ -220,10 +219,10 @@ func (o *opening) reportDraw(ctx context.Context, r *Report, looks []look) error
 				wrong++
 			}
 		}
-		if taken[pos] && !l.inGap(p.index) {
+		if taken[pos] && !inGap(l, p.index) {
 			shared++
 		}
-		taken[pos] = taken[pos] || !l.inGap(p.index)
+		taken[pos] = taken[pos] || !inGap(l, p.index)
 	}
 	empty := 0
 	for _, t := range taken[1:] {

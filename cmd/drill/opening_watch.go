@@ -127,6 +127,7 @@ func (o *opening) seconds(looks []look, stays []stay) []second {
 	out := make([]second, int(looks[len(looks)-1].at/time.Second)+1)
 	advised := make([]float64, len(out))
 	lag := make([]int, len(out)) // how long advice may still be followed
+	wake := make([]float64, len(out))
 	known := map[*waitingroom.State]float64{}
 	for _, l := range looks {
 		s := &out[int(l.at/time.Second)]
@@ -138,6 +139,10 @@ func (o *opening) seconds(looks []look, stays []stay) []second {
 		if !ok {
 			a = pollsAllowed(*l.st)
 			known[l.st] = a
+			from, to, polls := wakes(*l.st)
+			for i := max(0, int(from.Sub(o.start)/time.Second)); i <= int(to.Sub(o.start)/time.Second) && i < len(wake); i++ {
+				wake[i] = max(wake[i], polls)
+			}
 		}
 		advised[i] = max(advised[i], a)
 		lag[i] = max(lag[i], int(float64(l.st.Poll.Far)*(1+l.st.Poll.Spread))+2)
@@ -164,7 +169,7 @@ func (o *opening) seconds(looks []look, stays []stay) []second {
 				most = max(most, advised[i-back])
 			}
 		}
-		s.allowed += most
+		s.allowed += most + wake[i]
 	}
 	for _, st := range stays {
 		if i := int(st.from.Sub(o.start) / time.Second); i >= 0 && i < len(out) {

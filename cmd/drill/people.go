@@ -47,10 +47,14 @@ func registration(now time.Time) string {
 // browser is a virtual citizen's browser: cookies and a connection pool that it
 // shares with others.
 type browser struct {
-	addr string
-	http *http.Client
-	jar  map[string]string
+	addr   string
+	client string // address of the citizen, as a proxy would tell it; "" = this machine's
+	http   *http.Client
+	jar    map[string]string
 }
+
+// browsers counts them: everybody has an address of their own.
+var browsers atomic.Int64
 
 // newClient is the connection pool of many browsers. It opens no more than conns
 // connections and no more than the process may: portal and drill are one.
@@ -67,7 +71,7 @@ func newClient(conns int) *http.Client {
 }
 
 func newBrowser(addr string, client *http.Client) *browser {
-	return &browser{addr: addr, http: client, jar: map[string]string{}}
+	return &browser{addr: addr, client: clientAddress(int(browsers.Add(1))), http: client, jar: map[string]string{}}
 }
 
 // cookies is the header as it would be sent.
@@ -90,6 +94,9 @@ func (b *browser) call(ctx context.Context, method, path, body string) (status i
 	}
 	if len(b.jar) > 0 {
 		req.Header.Set("Cookie", b.cookies())
+	}
+	if b.client != "" {
+		req.Header.Set("X-Real-IP", b.client)
 	}
 	res, err := b.http.Do(req)
 	if err != nil {

@@ -67,7 +67,7 @@ func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 		}
 	}()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: p.log}))
-	cfg := config.Config{Mode: config.ModeLocal, DataDir: p.dataDir, PoolSize: 32, Workers: 8, MailFrom: "drill@localhost"}
+	cfg := config.Config{Mode: config.ModeLocal, DataDir: p.dataDir, PoolSize: 32, Workers: 8, MailFrom: "drill@localhost", TrustedProxies: []string{"127.0.0.1"}}
 	if p.env, err = wiring.Connect(ctx, cfg, log); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+
+	"impfportal/waitingroom"
 )
 
 // errRemote says which drills run on a portal of their own only.
@@ -58,8 +61,9 @@ func remoteLogin(ctx context.Context, address string) (*administrator, error) {
 
 // valve is what the drill changes of the room, as the portal's API has it.
 type valve struct {
-	Rate  int `json:"rate_per_minute"`
-	Bound int `json:"active_bound"`
+	Rate      int    `json:"rate_per_minute"`
+	Bound     int    `json:"active_bound"`
+	Challenge string `json:"challenge,omitempty"`
 }
 
 const roomPath = "/api/v1/rooms/" + room
@@ -71,20 +75,28 @@ func remoteOpening(ctx context.Context, address string) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
-	var before struct {
+	type status struct {
+		ID string
 		valve
-		Phase   string
-		Waiting int64
-		Inside  int64
+		Phase           string
+		Waiting, Inside int64
 	}
-	if err := admin.want(ctx, http.StatusOK, http.MethodGet, roomPath+"/figures", "", &before); err != nil {
+	var all struct{ Rooms []status }
+	if err := admin.want(ctx, http.StatusOK, http.MethodGet, "/api/v1/rooms", "", &all); err != nil {
 		return nil, err
 	}
+	i := slices.IndexFunc(all.Rooms, func(s status) bool { return s.ID == room })
+	if i < 0 {
+		return nil, fmt.Errorf("the portal at %s has no room %s", address, room)
+	}
+	before := all.Rooms[i]
 	if before.Phase != "open" || before.Waiting > 0 {
 		return nil, fmt.Errorf("the room is %s and %d people wait: the drill wants an open room without a line", before.Phase, before.Waiting)
 	}
 	o := newOpening(&balancer{upstreams: []*upstream{newUpstream(admin.addr)}})
-	// The grace of a running portal is long. So more fit in.
+	// All come from this one address, of which the portal takes only so many at
+	// once and lets the others prove work; and its grace is long, so more fit in.
+	o.n = min(o.n, 2000)
 	o.bound = o.n/2 + int(before.Inside)
 	set := func(ctx context.Context, v valve) error {
 		body, err := json.Marshal(v)
@@ -97,5 +109,5 @@ func remoteOpening(ctx context.Context, address string) (*opening, error) {
 	o.figures = func(ctx context.Context) (f lineFigures, err error) {
 		return f, admin.want(ctx, http.StatusOK, http.MethodGet, roomPath+"/figures", "", &f)
 	}
-	return o, set(ctx, valve{Rate: o.rate, Bound: o.bound})
+	return o, set(ctx, valve{Rate: o.rate, Bound: o.bound, Challenge: string(waitingroom.ChallengeOff)})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func (runCmd) Run(ctx context.Context) (err error) {
 	ran := false
 	remote := os.Getenv("URL") != ""
 	for _, d := range all {
-		if only != "" && !strings.Contains(only, d.name) {
+		if only != "" && !slices.Contains(strings.Split(only, ","), d.name) {
 			continue
 		}
 		ran = true
