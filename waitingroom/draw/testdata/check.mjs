@@ -42,3 +42,35 @@ for (const [name, lie] of Object.entries(lies)) {
   lie(p, p.attempts[1]);
   assert.notDeepEqual(verify(p), [], name);
 }
+
+// The page "check my place", with as much of a browser as it needs.
+async function page(answer, index) {
+  let handler;
+  const shown = {};
+  const part = (id) => ({ hidden: true, querySelector: () => ({ set textContent(text) { shown[id] = text; } }) });
+  const elements = {
+    'draw-check': { dataset: { json: '/draw.json', place: '{index} has {place} of {tickets}', none: 'none {index}', wrong: 'wrong {what}' } },
+    'draw-form': { elements: { index: { value: index } }, addEventListener: (_, fn) => { handler = fn; }, submit: () => { shown.submitted = true; } },
+    'draw-server': { hidden: false }, 'draw-good': part('good'), 'draw-bad': part('bad'),
+  };
+  const context = vm.createContext({
+    document: { documentElement: { lang: 'de' }, getElementById: (id) => elements[id] },
+    fetch: async (address) => { shown.asked = address; return answer(); }, Intl, TextEncoder, URL,
+  });
+  vm.runInContext(readFileSync(script, 'utf8'), context);
+  let prevented = false;
+  await handler({ preventDefault: () => { prevented = true; } });
+  return { ...shown, prevented, hidden: Object.fromEntries(Object.entries(elements).map(([id, e]) => [id, e.hidden])) };
+}
+const json = (p) => () => ({ ok: true, json: async () => structuredClone(p) });
+const first = known.published.draw;
+let seen = await page(json(known.published), ' 120 ');
+assert.equal(seen.good, `120 has ${place(first, 120)} of 109`);
+assert.ok(seen.prevented && seen.asked === '/draw.json' && seen.hidden['draw-server'] && !seen.hidden['draw-good'] && seen.hidden['draw-bad']);
+seen = await page(json(known.published), '5000');
+assert.equal(seen.bad, 'none 5.000');
+seen = await page(json({ ...known.published, draw: { ...first, tickets: 110 } }), '120');
+assert.equal(seen.bad, 'wrong key, statement');
+assert.ok((await page(() => ({ ok: false, status: 503 }), '1')).submitted);
+assert.ok((await page(() => { throw new Error('offline'); }, '1')).submitted);
+assert.ok(!(await page(json(known.published), 'x')).prevented);
