@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,7 @@ import (
 	"impfportal/inventory"
 	"impfportal/notify"
 	"impfportal/programme"
+	"impfportal/waitingroom"
 )
 
 // monday is the opening day: Monday, 11 January 2021, 14:00 in Berlin.
@@ -50,6 +52,7 @@ type bundle struct {
 	booking   *booking.Service
 	notify    *notify.Service
 	inventory *inventory.Service
+	rooms     *waitingroom.Service
 	*hotline.Service
 	app    *webtest.App
 	by     hotline.By
@@ -88,7 +91,10 @@ func setup(t testing.TB) *bundle {
 		Sender: b.notify.Sender(), Hotline: phone, BaseURL: url,
 	})
 	b.booking = booking.New(booking.Deps{Pool: b.pool, Now: b.now, Citizens: b.citizens, Inventory: b.inventory, Notify: b.notify, BaseURL: url, Hotline: phone})
-	b.Service = hotline.New(hotline.Config{Pool: b.pool, Now: b.now, Vault: v, Citizens: b.citizens, Booking: b.booking, Notify: b.notify, Phone: phone, BaseURL: url})
+	b.rooms = waitingroom.New(waitingroom.Config{
+		Pool: b.pool, Redis: rdb, Now: b.now, Log: slog.New(slog.DiscardHandler), Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.MAC("rooms", nil)}),
+	})
+	b.Service = hotline.New(hotline.Config{Pool: b.pool, Now: b.now, Vault: v, Citizens: b.citizens, Booking: b.booking, Notify: b.notify, Rooms: b.rooms, Phone: phone, BaseURL: url})
 	b.tx(func(tx pgx.Tx) error {
 		if err := programme.SeedDemo(b.ctx, tx, b.now()); err != nil {
 			return err
@@ -103,8 +109,8 @@ func setup(t testing.TB) *bundle {
 	user := web.User{Kind: "staff", ID: id.New(), Name: "Agentin", Roles: []web.Role{web.RoleAgent}}
 	b.by = hotline.By{Actor: user.Actor(), Role: "agent"}
 	b.app = webtest.New(t, webtest.Config{
-		Pool: b.pool, Now: b.now, Routes: append(b.Routes(), b.notify.Routes()...),
-		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets},
+		Pool: b.pool, Now: b.now, Routes: slices.Concat(b.Routes(), b.notify.Routes(), b.rooms.Routes()),
+		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets, waitingroom.Assets},
 	})
 	b.app.LoginAs(user)
 	return b
