@@ -259,10 +259,10 @@ func (s *Service) ExtendRequest(c *web.Ctx, until time.Time) {
 		return
 	}
 	p, ok := s.passOf(c, v)
-	if !ok {
-		return
+	if until = until.Add(afterHold); !ok || !p.Expires.Before(until) {
+		return // it lasts long enough: nothing to write
 	}
-	over, ok, err := s.Extend(c.Std(), p.ID(), until.Add(afterHold))
+	over, ok, err := s.Extend(c.Std(), p.ID(), until)
 	if err != nil {
 		s.log.Warn("extend a pass", "room", v.id, "err", err)
 		return

@@ -56,10 +56,7 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 	race.free = make([]*racer, size.racers)
 	err = together(ctx, size.racers, 32, func(ctx context.Context, i int) error {
 		race.free[i] = &racer{browser: newBrowser(p.addr, client), race: race}
-		if err := race.free[i].pass(ctx); err != nil {
-			return err
-		}
-		return race.free[i].register(ctx, p)
+		return race.free[i].book(ctx, p)
 	})
 	if err != nil {
 		return err
@@ -170,7 +167,7 @@ func (r *race) leave(ctx context.Context) error {
 			return nil
 		}
 		free[i].inside = true
-		return free[i].pass(ctx)
+		return free[i].pass(ctx, bookingRoom)
 	})
 }
 

@@ -129,9 +129,9 @@ func (b *browser) want(ctx context.Context, status int, method, path, body strin
 	return json.Unmarshal(answer, out)
 }
 
-// pass takes a place in the line and enters as soon as it may.
-func (b *browser) pass(ctx context.Context) error {
-	if err := b.want(ctx, http.StatusOK, http.MethodPost, joinPath, "", nil); err != nil {
+// pass takes a place in the line of a room and enters as soon as it may.
+func (b *browser) pass(ctx context.Context, room string) error {
+	if err := b.want(ctx, http.StatusOK, http.MethodPost, "/api/v1/rooms/"+room+"/join", "", nil); err != nil {
 		return err
 	}
 	for {
@@ -171,6 +171,17 @@ func (b *browser) register(ctx context.Context, p *portal) error {
 	return err
 }
 
+// book brings somebody who is nobody yet to where appointments are held.
+func (b *browser) book(ctx context.Context, p *portal) error {
+	if err := b.pass(ctx, room); err != nil {
+		return err
+	}
+	if err := b.register(ctx, p); err != nil {
+		return err
+	}
+	return b.pass(ctx, bookingRoom)
+}
+
 // together calls fn for 0 to n-1, several at once, until all are done or one fails.
 func together(ctx context.Context, n, atOnce int, fn func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -201,17 +212,14 @@ func together(ctx context.Context, n, atOnce int, fn func(ctx context.Context, i
 
 // passes lets n browsers in and returns their cookie headers.
 func passes(ctx context.Context, p *portal, n int) ([]string, error) {
-	return crowd(ctx, p, n, func(ctx context.Context, b *browser) error { return b.pass(ctx) })
+	return crowd(ctx, p, n, func(ctx context.Context, b *browser) error { return b.pass(ctx, room) })
 }
 
-// bookers lets n people in, registers each and logs each in; it returns the
-// cookie header of each.
+// bookers lets n people in, registers each and logs each in, and lets them in to
+// book; it returns the cookie header of each.
 func bookers(ctx context.Context, p *portal, n int) ([]string, error) {
 	return crowd(ctx, p, n, func(ctx context.Context, b *browser) error {
-		if err := b.pass(ctx); err != nil {
-			return err
-		}
-		return b.register(ctx, p)
+		return b.book(ctx, p)
 	})
 }
 

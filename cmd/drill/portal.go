@@ -18,7 +18,12 @@ import (
 	"impfportal/waitingroom"
 )
 
-const room = "registration"
+// The rooms of the portal: in front of registering, which is what the opening
+// drill is about, and of booking.
+const (
+	room        = "registration"
+	bookingRoom = "appointments"
+)
 
 // portal is a portal of the drill's own, in a scratch folder, with real
 // Postgres and Redis of usual durability and, in this process, without a worker.
@@ -45,7 +50,7 @@ type portalOptions struct {
 const quiet = slog.Level(100)
 
 // startPortal brings it up with the demo state, all places planned and the
-// waiting room as wide open as it goes, so that it is not what is measured.
+// waiting rooms as wide open as they go, so that they are not what is measured.
 func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 	dir, err := os.MkdirTemp("", "impfportal-drill-")
 	if err != nil {
@@ -87,7 +92,11 @@ func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 	if err := p.Booking.ReplanAll(ctx, "system", nil); err != nil {
 		return nil, err
 	}
-	if err := p.valve(ctx, waitingroom.Change{Rate: ptr(waitingroom.MaxRate), Bound: ptr(waitingroom.MaxBound)}); err != nil {
+	wide := waitingroom.Change{Rate: ptr(waitingroom.MaxRate), Bound: ptr(waitingroom.MaxBound)}
+	if err := p.valve(ctx, wide); err != nil {
+		return nil, err
+	}
+	if _, err := p.Rooms.SetValve(ctx, "system", "system", bookingRoom, wide); err != nil {
 		return nil, err
 	}
 	if o.Replicas > 0 {
