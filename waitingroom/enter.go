@@ -170,9 +170,9 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	if tag.RowsAffected() > 0 {
 		releases.WithLabelValues(p.Room).Inc()
 	}
-	v := s.rooms.Load().views[p.Room]
-	if v == nil {
-		return nil
+	v, err := s.view(ctx, p.Room)
+	if err != nil {
+		return nil //nolint:nilerr // the room has gone; or this replica has just started without Redis, and the seat frees itself
 	}
 	if err := s.leave(ctx, v, p); err != nil {
 		// The row is written; the seat is freed as soon as Redis answers, at the

@@ -261,3 +261,67 @@ func TestPostgresAway(t *testing.T) {
 	r.recovers()
 	r.end()
 }
+
+// TestPortalDiesAtTheDoor: a portal that died after the door had decided and
+// before Postgres knew takes nothing from anybody: the ticket finds its seat at
+// another portal, and a seat that nobody comes back for ends with its pass.
+func TestPortalDiesAtTheDoor(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 2)
+	ctx := context.Background()
+	f.valve(t, Change{Bound: ptr(2)})
+	dying, other := f.replicas[0], f.replicas[1]
+	back, gone, next := f.join(t, other), f.join(t, other), f.join(t, other)
+	f.refresh(t)
+	for _, k := range []Ticket{back, gone} {
+		v := dying.rooms.Load().views[room]
+		topology.Await(t, "the door lets in", func() bool {
+			verdict, _, _, err := dying.claim(ctx, v, k.Place, InLine, k.Index)
+			return err == nil && verdict == Admitted
+		})
+	}
+	f.replicas = f.replicas[1:]
+	f.enter(t, other, next, Wait)
+	pass := f.enter(t, other, back, Admitted)
+	if again := f.enter(t, other, back, Admitted); again.ID() != pass.ID() {
+		t.Errorf("two passes: %v, %v", pass, again)
+	}
+	if n := f.liveRows(t); n != 1 {
+		t.Errorf("%d passes", n)
+	}
+	f.pass(t, 31*time.Minute)
+	f.enter(t, other, next, Admitted)
+	f.enter(t, other, gone, Admitted) // it never was inside
+	f.enter(t, other, back, Used)
+}
+
+// TestStaysAreToldLater: a stay that ends or is extended while Redis does not
+// answer is told to it as soon as it does.
+func TestStaysAreToldLater(t *testing.T) {
+	t.Parallel()
+	server := topology.New(t)
+	front := topology.NewFront(t, server.Addr)
+	f := setup(t, 0)
+	f.rdb = topology.Open(t, front.URL())
+	f.replicas = append(f.replicas, f.replica())
+	f.valve(t, Change{Bound: ptr(2)})
+	s, ctx := f.replicas[0], context.Background()
+	ends, stays := f.enter(t, s, f.join(t, s), Admitted), f.enter(t, s, f.join(t, s), Admitted)
+	next := f.join(t, s)
+	server.Freeze()
+	if err := s.Release(ctx, ends.ID()); err != nil {
+		t.Fatal(err)
+	}
+	over, ok, err := s.Extend(ctx, stays.ID(), stays.Expires.Add(10*time.Minute))
+	if err != nil || !ok {
+		t.Fatalf("extend: %v, %v", ok, err)
+	}
+	server.Thaw()
+	f.refresh(t)
+	f.refresh(t) // who left is told, and then somebody is called
+	f.enter(t, s, next, Admitted)
+	score, err := f.rdb.ZScore(ctx, s.rooms.Load().views[room].key("act"), stays.member()).Result()
+	if err != nil || int64(score) != over.UnixMicro() {
+		t.Errorf("the seat ends at %.0f, the pass at %d, %v", score, over.UnixMicro(), err)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // modelChecks is how many histories are tried: each is some dozens of calls of
 // real Redis and Postgres.
-const modelChecks = 20
+const modelChecks = 40
 
 // TestPromisesHold drives one to three replicas through random histories of
 // joins, entries, expiries, ends, extensions, crashes and losses of Redis, and
@@ -88,7 +88,9 @@ func newModel(t *testing.T, rt *rapid.T, f *fixture) *model {
 	return m
 }
 
-func (m *model) some(t *rapid.T) *Service { return rapid.SampledFrom(m.replicas).Draw(t, "replica") }
+func (m *model) some(t *rapid.T) *Service {
+	return m.replicas[rapid.IntRange(0, len(m.replicas)-1).Draw(t, "replica")]
+}
 
 func (m *model) refresh(t *rapid.T, s *Service) {
 	if err := s.Refresh(context.Background()); err != nil {
@@ -121,7 +123,7 @@ func (m *model) any(t *rapid.T, which func(*modelTicket) bool) *modelTicket {
 	if len(some) == 0 {
 		t.Skip("nobody")
 	}
-	return rapid.SampledFrom(some).Draw(t, "ticket")
+	return some[rapid.IntRange(0, len(some)-1).Draw(t, "which")]
 }
 
 // inside tells whether a stay lasts; sure is false in its last moment.
@@ -195,7 +197,7 @@ func (m *model) lose(t *rapid.T) {
 	case what == "keep" || len(m.kept) == 0:
 		m.kept = append(m.kept, m.old(m.t, v))
 	default:
-		rapid.SampledFrom(m.kept).Draw(t, "state")(false)
+		m.kept[rapid.IntRange(0, len(m.kept)-1).Draw(t, "state")](false)
 		if what == "foreign" {
 			m.rdb.Set(ctx, v.key("here"), "0123456789abcdef:"+m.rdb.HGet(ctx, v.key("s"), "gen").Val(), time.Minute)
 		}
