@@ -119,50 +119,49 @@ func (s *Service) laneFor(c *web.Ctx, v *view) (Lane, error) {
 	if !v.known.Load().Phase.TakesPlaces() {
 		return InLine, nil // Join says so; nothing is spent for it
 	}
-	behind, _, err := s.weigh(c, v)
+	behind, err := s.weigh(c, v)
 	if err == nil && behind {
 		return Behind, nil
 	}
 	return InLine, err
 }
 
-// weigh counts an arrival and decides about it: challenged tells that a
-// proof was demanded, behind that the newcomer does without and takes a place
-// behind the line.
-func (s *Service) weigh(c *web.Ctx, v *view) (behind, challenged bool, err error) {
+// weigh counts an arrival and decides about it: behind tells that a proof was
+// demanded, and that the newcomer does without and takes a place behind the line.
+func (s *Service) weigh(c *web.Ctx, v *view) (behind bool, err error) {
 	r, w := v.known.Load(), s.defence(v).watch
 	nets := defence.Networks(c.Address())
 	_, hasKey := browserKey(c)
 	standing, wait := w.Join(s.roomNow(), nets, hasKey)
 	if standing == defence.Refused {
 		joinStandings.WithLabelValues(v.id, "limited").Inc()
-		return false, false, s.limited(c, v, wait)
+		return false, s.limited(c, v, wait)
 	}
 	if r.Login || r.Challenge == ChallengeOff || standing == defence.Free && !s.challengeNow(v) {
 		joinStandings.WithLabelValues(v.id, "free").Inc()
-		return false, false, nil
+		return false, nil
 	}
 	solution, takesBehind := proofOf(c)
 	if solution != "" {
 		err = s.prove(c, v, nets, solution)
 		if err == nil {
 			joinStandings.WithLabelValues(v.id, "proven").Inc()
-			return false, true, nil
+			return false, nil
 		}
 		if !errors.Is(err, ErrProofNeeded) {
-			return false, true, err
+			return false, err
 		}
 	}
 	if takesBehind {
 		w.Behind()
 		joinStandings.WithLabelValues(v.id, "behind").Inc()
-		return true, true, nil
+		return true, nil
 	}
 	joinStandings.WithLabelValues(v.id, "challenged").Inc()
 	if err == nil {
 		err = s.proofNeeded(v, nil)
 	}
-	return false, true, err
+	return false, err
 }
 
 // proofOf reads what a join brings: a solution, and whether a place behind the
@@ -184,9 +183,10 @@ type joinIn struct {
 	Room     string `path:"room" json:"-"`
 	Solution string `json:"altcha,omitempty" doc:"solution of a challenge of /rooms/{room}/challenge.json, as ALTCHA's widget writes it; needed while the room's state says challenge"`
 	Behind   bool   `json:"behind,omitempty" doc:"take a place behind the line when a solution is needed and there is none"`
+	Code     string `json:"code,omitempty" doc:"an admission code of the hotline: a place that waits for nobody in the line"`
 }
 
-// OptionalBody: a join without a body brings neither.
+// OptionalBody: a join without a body brings nothing.
 func (joinIn) OptionalBody() {}
 
 // bound is what a challenge for this request is good for.

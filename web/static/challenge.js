@@ -10,7 +10,8 @@
     const d = box.dataset, form = box.closest("form"), lang = document.documentElement.lang || "de";
     const host = box.querySelector(".wr-challenge-widget"), line = box.querySelector(".wr-challenge-say");
     const other = box.querySelector(".wr-challenge-failed"), behind = other.querySelector("button");
-    const say = (text) => { line.textContent = text; };
+    // The widget's label shows the same; aloud it is said here, and what went wrong is shown.
+    const say = (text, shown = false) => { line.textContent = text; line.classList.toggle("kern-sr-only", !shown); };
     const fail = () => { other.hidden = false; behind.disabled = false; };
     behind.disabled = true; // hidden, it must not be the button that the Enter key presses
 
@@ -49,9 +50,9 @@
           say(d.verified);
           if (pressed) setTimeout(() => { form.requestSubmit(pressed); pressed = null; }, 0); // after the widget has put the solution into its field
           break;
-        case "error": say(d.error); pressed = null; fail(); break;
+        case "error": say(d.error, true); pressed = null; fail(); break;
         case "expired":
-          say(d.expired);
+          say(d.expired, true);
           again();
           break;
       }
@@ -66,7 +67,7 @@
       if (!button || button.name === "behind" || state !== "verifying") return;
       event.preventDefault();
       pressed = button;
-      say(d.wait);
+      say(d.wait, true);
     }, { capture: true });
 
     host.append(widget);
