@@ -36,6 +36,7 @@ type linePage struct {
 	Rises    bool // the estimate was lower when the browser without JavaScript asked last
 	Late     bool // was invited longer ago than the grace lasts
 	Places   string
+	People   int64  // who are here, as far as known
 	Opens    string // when the room opens, in words; "" = not planned
 	Count    string // countdown to that
 	Due      string // when the public number is expected, or that it is late
@@ -71,8 +72,8 @@ type lineEnds struct {
 
 // opening is when one can come to an opening.
 type opening struct {
-	From, FromClock, OpensClock string
-	Early, Late                 string // two moments in it that are worth the same; "" = it is too short for that
+	From, OpensClock string
+	Early, Late      string // two moments in it that are worth the same; "" = it is too short for that
 }
 
 // The views of the waiting page.
@@ -212,8 +213,12 @@ func (s *Service) tellOpening(p *linePage, v *view, say tongue, now time.Time) {
 	from := st.PreQueueFrom
 	switch {
 	case from != nil && st.OpensAt != nil:
-		p.Window = opening{From: say.when(*from, now), FromClock: say.clock(*from), OpensClock: say.clock(*st.OpensAt)}
-		if st.OpensAt.Sub(*from) >= 5*time.Minute && clock.Day(*from).Equal(clock.Day(*st.OpensAt)) {
+		p.Window = opening{From: web.FormatDateTime(say.lang, *from), OpensClock: say.clock(*st.OpensAt)}
+		same := clock.Day(*from).Equal(clock.Day(*st.OpensAt))
+		if same {
+			p.Window.From = say.clock(*from)
+		}
+		if same && st.OpensAt.Sub(*from) >= 5*time.Minute {
 			p.Window.Early, p.Window.Late = say.clock(from.Add(time.Minute)), say.clock(st.OpensAt.Add(-time.Minute))
 		}
 		p.Flip = from.UnixMilli()
@@ -259,7 +264,11 @@ func tellPlace(p *linePage, say tongue, now time.Time, was string) {
 		p.Here += sep + "was=" + strconv.Itoa(e.High)
 	}
 	p.Late = p.Turn.Now && p.Ticket.Cohort <= CohortDrawn && isLate(st, p.Turn.Position, p.Room.Grace)
-	p.Places = say.places(st, p.View, p.Turn.Ahead)
+	p.People = st.Issued
+	if p.Ticket.Cohort <= CohortDrawn {
+		p.People = max(p.People, p.Ticket.Index) // the snapshot is up to a second old
+	}
+	p.Places = say.places(st, p.View, p.Turn.Ahead, p.People)
 }
 
 // isLate reports whether a place was invited longer ago than grace, at least by

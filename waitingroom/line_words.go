@@ -102,7 +102,7 @@ func unit(t func(key string, args ...any) string, n int, one, many string) strin
 
 // places compares what is left behind the room with the people who want it;
 // "" when nobody knows what is left. view is that of somebody with a place.
-func (w tongue) places(st State, view string, ahead int64) string {
+func (w tongue) places(st State, view string, ahead, here int64) string {
 	if st.Left == nil || view == viewTurn || view == viewShut {
 		return ""
 	}
@@ -112,7 +112,7 @@ func (w tongue) places(st State, view string, ahead int64) string {
 	}
 	people, first, verdict := ahead, "waitingroom.places.ahead", "enough"
 	if view == viewPreQueue || view == viewDrawing {
-		people, first, verdict = st.Issued, "waitingroom.places.here", "enough_all"
+		people, first, verdict = here, "waitingroom.places.here", "enough_all"
 	}
 	if people > left || people == left && first == "waitingroom.places.ahead" {
 		verdict = map[string]string{"enough": "fewer", "enough_all": "fewer_all"}[verdict]

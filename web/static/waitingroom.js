@@ -98,7 +98,7 @@ if (typeof document !== "undefined") (() => {
     let s = JSON.parse(d.snapshot);
     const plan = (x) => [x.prequeue_from, x.opens_at].join();
     const epoch = s.epoch, phase = s.phase, planned = plan(s);
-    let shown = d.view, wasPhase = phase, opensAt = s.opens_at, timer = 0, flip = 0, failures = 0, polled = Date.now();
+    let shown = d.view, wasPhase = phase, opensAt = s.opens_at, timer = 0, next = 0, flip = 0, failures = 0, polled = Date.now();
     let lowest = Infinity, said = 0, saidAhead = -1, pending = "", knocking = false;
 
     // --- words, as line_words.go ---
@@ -135,10 +135,11 @@ if (typeof document !== "undefined") (() => {
       if (ms < 48 * 3600000) return fill("countdown.about", { time: unit(Math.floor((minutes + 30) / 60), "hour", "hours") });
       return fill("countdown.about", { time: unit(Math.floor((Math.floor(ms / 3600000) + 12) / 24), "day", "days") });
     };
+    const here = () => (cohort <= line.DRAWN ? Math.max(s.issued, index) : s.issued);
     const places = (v, ahead) => {
       if (s.left === undefined || s.left === null || v === "turn" || v === "shut") return "";
       if (s.left <= 0) return texts["places.none"];
-      const all = v === "pre-queue" || v === "drawing", people = all ? s.issued : ahead;
+      const all = v === "pre-queue" || v === "drawing", people = all ? here() : ahead;
       const fewer = people > s.left || people === s.left && !all;
       return `${count("places.free", s.left)} ${count(all ? "places.here" : "places.ahead", people)} ${texts[`places.${fewer ? "fewer" : "enough"}${all ? "_all" : ""}`]}`;
     };
@@ -191,7 +192,7 @@ if (typeof document !== "undefined") (() => {
       show("wr-message", message !== "");
       show("wr-trouble", s.trouble || failures > 1);
       show("wr-paused", s.phase === "paused");
-      put("wr-here", count("here", s.issued));
+      put("wr-here", count("here", here()));
 
       const still = s.trouble || s.phase !== "open" || !t.known;
       const e = still ? { low: 0, high: 0 } : line.estimate(t.ahead, s.pace), text = wait(e), ahead = number.format(t.ahead);
@@ -260,13 +261,13 @@ if (typeof document !== "undefined") (() => {
       try {
         const r = await fetch(stateURL, { cache: "no-cache", credentials: "omit" });
         if (!r.ok) throw new Error(String(r.status));
-        const next = await r.json();
-        if (next.epoch !== epoch || !live && (next.phase !== phase || plan(next) !== planned)) {
+        const news = await r.json();
+        if (news.epoch !== epoch || !live && (news.phase !== phase || plan(news) !== planned)) {
           again();
           return;
         }
         failures = 0;
-        s = next;
+        s = news;
         opensAt = s.opens_at || opensAt;
         if (shown === "new") return;
         tick();
@@ -290,12 +291,13 @@ if (typeof document !== "undefined") (() => {
 
     function schedule(ms) {
       clearTimeout(timer);
+      next = Date.now() + ms;
       timer = setTimeout(poll, Math.max(ms, 500));
     }
 
     // Who comes back to the page sees at once how it stands.
     const back = () => {
-      if (document.visibilityState === "visible" && Date.now() - polled > 3000) schedule(500 + 1500 * Math.random());
+      if (document.visibilityState === "visible" && Date.now() - polled > 3000 && next - Date.now() > 2000) schedule(500 + 1500 * Math.random());
     };
     document.addEventListener("visibilitychange", back);
     window.addEventListener("pageshow", (event) => { if (event.persisted) back(); });
