@@ -17,9 +17,9 @@ func (o *opening) picture(day []second, faults []recovery) []byte {
 	}
 	c := chart{
 		title: title,
-		subtitle: fmt.Sprintf("%s people, 40 %% of whom never come in; %d replicas; at most %s a minute and %s at once; a stay of 1 to 6 minutes takes %v to %v",
-			thousands(float64(o.n)), len(o.portal.upstreams), thousands(float64(o.rate)), thousands(float64(o.bound)), o.stay[0], o.stay[1]),
-		seconds: len(day), bands: phases(day),
+		subtitle: fmt.Sprintf("%s people, 40 %% of whom never come in; %d replicas; at most %s a minute and %s at once; a stay of 1 to 6 minutes takes %.0f to %.0f seconds",
+			thousands(float64(o.n)), len(o.portal.upstreams), thousands(float64(o.rate)), thousands(float64(o.bound)), o.stay[0].Seconds(), o.stay[1].Seconds()),
+		seconds: len(day), bands: phases(day, o.preQueue),
 		panels: []panel{
 			{"People who take a place, per second", []curve{
 				{"places", colourPeople, area, column(day, func(s second) float64 { return s.joins })},

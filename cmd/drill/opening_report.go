@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"impfportal/waitingroom"
@@ -283,18 +282,15 @@ func column(day []second, value func(second) float64) []float64 {
 	return out
 }
 
-// phases are the parts of the day for the picture.
-func phases(day []second) (out []band) {
+// phases are the parts of the day for the picture, from a moment on.
+func phases(day []second, from time.Duration) (out []band) {
 	for i, s := range day {
-		name := string(s.phase)
-		if s.phase == "" {
-			continue
-		}
+		name, at := string(s.phase), time.Duration(i)*time.Second
 		if n := len(out); n > 0 && out[n-1].name == name {
 			out[n-1].to = float64(i + 1)
-			continue
+		} else if name != "" && at >= from-time.Second {
+			out = append(out, band{name, float64(i), float64(i + 1)})
 		}
-		out = append(out, band{name, float64(i), float64(i + 1)})
 	}
-	return slices.DeleteFunc(out, func(b band) bool { return b.name == "" })
+	return out
 }

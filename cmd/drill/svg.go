@@ -54,7 +54,7 @@ const (
 	panelGap    = 44
 	leftEdge    = 76
 	rightEdge   = 24
-	topEdge     = 132
+	topEdge     = 150
 )
 
 // Colours that people who see no red or green can tell apart, too.
@@ -122,11 +122,11 @@ func (p *paper) line(x1, y1, x2, y2 float64, colour, more string) {
 func (p *paper) phases() {
 	for i, b := range p.bands {
 		x, w := p.x(b.from), p.x(min(b.to, float64(p.seconds)))-p.x(b.from)
-		fmt.Fprintf(&p.b, `<rect x="%.1f" y="%d" width="%.1f" height="%.1f" fill="%s"/>`+"\n", x, topEdge-30, w, p.bottom-topEdge+30, phaseColours[b.name])
-		p.line(x, topEdge-30, x, p.bottom, "#b9c2ce", `stroke-dasharray="2 3"`)
+		fmt.Fprintf(&p.b, `<rect x="%.1f" y="%d" width="%.1f" height="%.1f" fill="%s"/>`+"\n", x, topEdge-46, w, p.bottom-topEdge+46, phaseColours[b.name])
+		p.line(x, topEdge-46, x, p.bottom, "#b9c2ce", `stroke-dasharray="2 3"`)
 		// In two rows, since some phases are short.
-		y := float64(topEdge - 38 - 15*(i%2))
-		p.line(x, y+3, x, topEdge-30, "#b9c2ce", "")
+		y := float64(topEdge - 54 - 15*(i%2))
+		p.line(x, y+3, x, topEdge-46, "#b9c2ce", "")
 		p.text(x+4, y, 12, "start", colourQuiet, "600", b.name)
 	}
 }
@@ -136,9 +136,9 @@ func (p *paper) faults() {
 	for i, m := range p.marks {
 		x := p.x(m.from)
 		w := max(2, p.x(m.to)-x)
-		fmt.Fprintf(&p.b, `<rect x="%.1f" y="%d" width="%.1f" height="%.1f" fill="%s" fill-opacity="%s"/>`+"\n", x, topEdge-22, w, p.bottom-topEdge+22, colourFault, opacity(w))
-		fmt.Fprintf(&p.b, `<circle cx="%.1f" cy="%d" r="9" fill="%s"/>`+"\n", x+w/2, topEdge-20, colourFault)
-		p.text(x+w/2, topEdge-15.8, 12, "middle", "#fff", "700", strconv.Itoa(i+1))
+		fmt.Fprintf(&p.b, `<rect x="%.1f" y="%d" width="%.1f" height="%.1f" fill="%s" fill-opacity="%s"/>`+"\n", x, topEdge-34, w, p.bottom-topEdge+34, colourFault, opacity(w))
+		fmt.Fprintf(&p.b, `<circle cx="%.1f" cy="%d" r="9" fill="%s"/>`+"\n", x+w/2, topEdge-34, colourFault)
+		p.text(x+w/2, topEdge-29.8, 12, "middle", "#fff", "700", strconv.Itoa(i+1))
 	}
 }
 
