@@ -128,7 +128,7 @@ const (
 	// Alone enough, because no number of people looks like this.
 	keylessShare = 0.20
 	// regularIndex: with independent arrivals and 60 windows the index falls below
-	// this in less than one minute of 10,000, with 600 windows practically never.
+	// this in at most two minutes of 10,000, with 600 windows practically never.
 	// Alone not enough: servers at their limit make any crowd regular.
 	regularIndex = 0.25
 	regularMean  = 3.0 // arrivals per window, below which the index says little
