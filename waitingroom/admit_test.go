@@ -442,22 +442,3 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 }
-
-func TestPace(t *testing.T) {
-	t.Parallel()
-	var m paceMeter
-	at := time.Unix(1e9, 0)
-	if got := m.pace(600); got != (Pace{300, 600}) {
-		t.Errorf("unmeasured: %v", got)
-	}
-	for i := range 120 { // two a second
-		m.note(at.Add(time.Duration(i)*time.Second), int64(2*i), true)
-	}
-	if got := m.pace(600); got != (Pace{90, 130}) {
-		t.Errorf("two a second: %v", got)
-	}
-	m.note(at.Add(121*time.Second), 240, false)
-	if got := m.pace(600); got != (Pace{300, 600}) {
-		t.Errorf("after a pause: %v", got)
-	}
-}

@@ -2,39 +2,72 @@ package waitingroom
 
 import "impfportal/internal/web"
 
-// startCard tells on the start page in one sentence whether one has to wait.
-type startCard struct {
-	Kind    string // free, line, pre-queue, scheduled, paused, closed, trouble
+// startLine tells on the start page in one sentence whether one has to wait.
+type startLine struct {
+	Name    string
+	Kind    string // free, line, pre-queue, drawing, scheduled, paused, closed, trouble
 	Waiting int64
 	Wait    waitText
+	Opens   string // when, in words; "" = not planned
+	From    string // from when one can come
+	Draw    bool
 	Message string
 	Path    string
 }
 
-// StartCard is the state of the line in front of registering, for the start
-// page. It costs neither Redis nor Postgres.
+// StartCard is the state of the lines in front of registering and booking, for
+// the start page. The second is shown only when it is another one and has
+// something to tell. It costs neither Redis nor Postgres.
 func (s *Service) StartCard() web.Card {
 	return web.Card{Template: "waitingroom/_start", Data: func(c *web.Ctx) (any, error) {
 		s.ensure(c.Std())
-		v := s.rooms.Load().guard["register"]
-		if v == nil {
+		var lines []startLine
+		guard := s.rooms.Load().guard
+		for i, group := range []string{groupRegister, groupHold} {
+			v := guard[group]
+			if v == nil || i > 0 && v == guard[groupRegister] {
+				continue
+			}
+			l, err := s.startLine(c, v)
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 || l.Kind != "free" || l.Opens != "" {
+				lines = append(lines, l)
+			}
+		}
+		if len(lines) == 0 {
 			return nil, nil //nolint:nilnil // nothing to show
 		}
-		st, err := s.State(v.id)
-		if err != nil {
-			return nil, err
-		}
-		card := startCard{Waiting: st.Waiting, Wait: waitFor(c.T, st.Waiting, st.Pace), Message: st.Message.In(c.Lang), Path: linePath(v.id, ""), Kind: string(st.Phase)}
-		switch {
-		case st.Phase == Open && st.Trouble:
-			card.Kind = "trouble"
-		case st.NoLine():
-			card.Kind = "free"
-		case st.Phase == Open:
-			card.Kind = "line"
-		}
-		return card, nil
+		return lines, nil
 	}}
+}
+
+func (s *Service) startLine(c *web.Ctx, v *view) (startLine, error) {
+	st, err := s.State(v.id)
+	if err != nil {
+		return startLine{}, err
+	}
+	say, now, r := tongueOf(c), s.roomNow(), v.known.Load()
+	l := startLine{
+		Name: r.Name.In(c.Lang), Kind: string(st.Phase), Waiting: st.Waiting, Wait: waitFor(c.T, st.Waiting, st.Pace),
+		Message: st.Message.In(c.Lang), Path: linePath(v.id, ""), Draw: st.Draw != nil,
+	}
+	if at := st.OpensAt; at != nil {
+		l.Opens = say.when(*at, now)
+	}
+	if at := st.PreQueueFrom; at != nil {
+		l.From = web.FormatDateTime(c.Lang, *at)
+	}
+	switch {
+	case st.Phase == Open && st.Trouble:
+		l.Kind = "trouble"
+	case st.NoLine():
+		l.Kind = "free"
+	case st.Phase == Open:
+		l.Kind = "line"
+	}
+	return l, nil
 }
 
 // AdminCard shows the rooms on the administration's overview.

@@ -12,6 +12,10 @@ type Pace struct {
 	Fast float64 `json:"fast"`
 }
 
+// turnover is how many people per minute the room takes at least when it is
+// full and everybody stays as long as they may.
+func (r Room) turnover() float64 { return float64(r.Bound) / r.PassLength.Minutes() }
+
 // stuckPace is so slow that nothing can be promised any more.
 const stuckPace = 0.05
 
@@ -53,6 +57,7 @@ const (
 type paceSample struct {
 	at      time.Time
 	serving int64
+	inside  int64
 }
 
 // paceMeter measures the pace of one line while people wait.
@@ -61,12 +66,12 @@ type paceMeter struct{ samples []paceSample }
 // note takes a sample. A line that stands for another reason than its length
 // (pause, nobody waiting) tells nothing about its pace: the measurement begins
 // anew.
-func (m *paceMeter) note(at time.Time, serving int64, moving bool) {
+func (m *paceMeter) note(at time.Time, serving, inside int64, moving bool) {
 	if n := len(m.samples); !moving || n > 0 && (serving < m.samples[n-1].serving || at.Before(m.samples[n-1].at)) {
 		m.samples = m.samples[:0]
 		return
 	}
-	m.samples = append(m.samples, paceSample{at, serving})
+	m.samples = append(m.samples, paceSample{at, serving, inside})
 	for len(m.samples) > 1 && at.Sub(m.samples[0].at) > paceWindow {
 		m.samples = m.samples[1:]
 	}
@@ -74,14 +79,19 @@ func (m *paceMeter) note(at time.Time, serving int64, moving bool) {
 
 // pace returns the range between the long and the short measurement, widened
 // by what changes from minute to minute, and never faster than the valve.
-func (m *paceMeter) pace(rate int64) Pace {
+//
+// A room that fills up will be slower when it is full: then as many come in as
+// leave, at least turnover a minute. So the slow end goes by those who leave,
+// and before anything is measured by turnover: an estimate rather begins too
+// wide than jumps.
+func (m *paceMeter) pace(rate int64, turnover float64) Pace {
 	limit := float64(rate)
 	n := len(m.samples)
 	if n < 2 || m.samples[n-1].at.Sub(m.samples[0].at) < paceNeeds {
-		return Pace{Slow: tidy(limit / 2), Fast: limit}
+		return Pace{Slow: tidy(min(limit/2, turnover)), Fast: limit}
 	}
-	last := m.samples[n-1]
-	long := perMinute(m.samples[0], last)
+	first, last := m.samples[0], m.samples[n-1]
+	long := perMinute(first, last)
 	short := long
 	for _, s := range m.samples {
 		if last.at.Sub(s.at) <= paceShort {
@@ -91,7 +101,11 @@ func (m *paceMeter) pace(rate int64) Pace {
 			break
 		}
 	}
-	return Pace{Slow: tidy(0.75 * min(long, short)), Fast: tidy(min(limit, 1.1*max(long, short)))}
+	slow := 0.75 * min(long, short)
+	if filling := float64(last.inside-first.inside) / last.at.Sub(first.at).Minutes(); filling > long/10 {
+		slow = min(slow, max(turnover, 0.75*(long-filling)))
+	}
+	return Pace{Slow: tidy(slow), Fast: tidy(min(limit, 1.1*max(long, short)))}
 }
 
 func perMinute(a, b paceSample) float64 {

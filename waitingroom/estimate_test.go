@@ -6,6 +6,39 @@ import (
 	"time"
 )
 
+func TestPace(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1e9, 0)
+	run := func(serving, inside func(second int64) int64) *paceMeter {
+		var m paceMeter
+		for i := range int64(120) {
+			m.note(at.Add(time.Duration(i)*time.Second), serving(i), inside(i), true)
+		}
+		return &m
+	}
+	still := func(int64) int64 { return 50 }
+	steady := run(func(s int64) int64 { return 2 * s }, still)
+	stopped := run(func(s int64) int64 { return 2 * s }, still)
+	stopped.note(at.Add(121*time.Second), 240, 50, false)
+	for name, c := range map[string]struct {
+		m        *paceMeter
+		turnover float64
+		want     Pace
+	}{
+		"unmeasured":             {&paceMeter{}, 500, Pace{300, 600}},
+		"unmeasured, long stays": {&paceMeter{}, 40, Pace{40, 600}},
+		"two a second":           {steady, 5, Pace{90, 130}},
+		"after a pause":          {stopped, 500, Pace{300, 600}},
+		// Ten a second come in, one a second leaves: when it is full, one a second will come in.
+		"filling up":             {run(func(s int64) int64 { return 10 * s }, func(s int64) int64 { return 9 * s }), 5, Pace{45, 600}},
+		"filling up, none leave": {run(func(s int64) int64 { return 10 * s }, func(s int64) int64 { return 10 * s }), 20, Pace{20, 600}},
+	} {
+		if got := c.m.pace(600, c.turnover); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // TestPollsStayBounded adds up what a line of any length asks in a second, while
 // it moves and while it stands.
 func TestPollsStayBounded(t *testing.T) {

@@ -250,8 +250,9 @@ func (s *Service) refreshRoom(ctx context.Context, v *view) error {
 		s.publish(v, nil)
 		return err
 	}
-	v.pace.note(fig.At, fig.Serving, fig.Waiting > 0 && v.known.Load().Phase == Open)
-	fig.Pace = v.pace.pace(int64(v.known.Load().Rate))
+	v.pace.note(fig.At, fig.Serving, fig.Inside, fig.Waiting > 0 && v.known.Load().Phase == Open)
+	r := v.known.Load()
+	fig.Pace = v.pace.pace(int64(r.Rate), r.turnover())
 	s.publish(v, &fig)
 	s.payOwed(ctx, v)
 	if err := s.checkpoint(ctx, v, fig); err != nil {

@@ -201,7 +201,8 @@ if (typeof document !== "undefined") (() => {
       if (t.position) put("wr-place", number.format(t.position));
       show("wr-next", t.ahead === 0);
       show("wr-after", s.phase === "drawing");
-      if (e.high) { show("wr-rises", e.high > lowest); lowest = Math.min(lowest, e.high); }
+      show("wr-rises", e.high > lowest);
+      if (e.high) lowest = Math.min(lowest, e.high);
       const left = places(v, t.ahead);
       put("wr-places", left);
       show("wr-places-box", left !== "");
