@@ -2,6 +2,7 @@ package waitingroom
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -148,7 +149,8 @@ func (s *Service) passRow(ctx context.Context, p Place) (row passRow, known bool
 
 // Release ends a stay before its time, so that the next one can come in at
 // once: the booking is done, or the citizen gives up. passID comes from
-// [Service.PassID]. An unknown, ended or empty id is no error.
+// [Service.PassID]. An unknown, ended or empty id is no error. Where Postgres or
+// Redis does not answer in time, the stay ends with one of the next ticks.
 func (s *Service) Release(ctx context.Context, passID string) error {
 	if passID == "" {
 		return nil
@@ -157,30 +159,37 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, postgresPatience+redisPatience)
+	v, err := s.view(ctx, p.Room)
+	if errors.Is(err, ErrNoRoom) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.release(ctx, v, p); err != nil {
+		// Whoever leaves need not wait until a busy Postgres or a lost Redis answers.
+		v.owed.note(p, time.Time{})
+		s.log.Warn("a stay ends later", "room", p.Room, "err", err)
+	}
+	return nil
+}
+
+// release writes that a stay is over, and then frees its seat.
+func (s *Service) release(ctx context.Context, v *view, p Place) error {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
 	defer cancel()
 	// Nobody waits for the disk here: should Postgres die within its next
 	// moments, the seat stays taken until the pass runs out, and no bound breaks.
 	tag, err := s.pool.Exec(ctx, `
 		WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-		UPDATE waitingroom.pass SET released_at = $2 FROM quick WHERE id = $1 AND released_at IS NULL`, passID, s.roomNow())
+		UPDATE waitingroom.pass SET released_at = $2 FROM quick WHERE id = $1 AND released_at IS NULL`, p.ID(), s.roomNow())
 	if err != nil {
 		return fmt.Errorf("release pass: %w", err)
 	}
 	if tag.RowsAffected() > 0 {
 		releases.WithLabelValues(p.Room).Inc()
 	}
-	v, err := s.view(ctx, p.Room)
-	if err != nil {
-		return nil //nolint:nilerr // the room has gone; or this replica has just started without Redis, and the seat frees itself
-	}
-	if err := s.leave(ctx, v, p); err != nil {
-		// The row is written; the seat is freed as soon as Redis answers, at the
-		// latest when the pass runs out.
-		v.owed.note(p, time.Time{})
-		s.log.Warn("free the seat", "room", p.Room, "err", err)
-	}
-	return nil
+	return s.leave(ctx, v, p)
 }
 
 // Extend keeps a stay open at least until a moment: its person holds what must

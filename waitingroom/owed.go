@@ -14,9 +14,9 @@ import (
 // postgresPatience is how long somebody at the door waits for Postgres.
 const postgresPatience = 2500 * time.Millisecond
 
-// owed is what Postgres knows of stays and Redis has still to be told, because
-// it did not answer: it is told with the next tick. Should this replica die
-// before, a seat stays taken until its pass runs out.
+// owed is what has still to be told of stays, because Postgres or Redis did not
+// answer: it is told with the next tick. Should this replica die before, a seat
+// stays taken until its pass runs out.
 type owed struct {
 	mu    sync.Mutex
 	stays map[Place]time.Time // their new end; zero = they are over
@@ -44,14 +44,14 @@ func (o *owed) take() map[Place]time.Time {
 	return stays
 }
 
-// payOwed tells Redis what it is owed, as far as it answers.
+// payOwed tells Postgres and Redis what they are owed, as far as they answer.
 func (s *Service) payOwed(ctx context.Context, v *view) {
 	var err error
 	for p, until := range v.owed.take() {
 		switch {
 		case err != nil: // the rest waits
 		case until.IsZero():
-			err = s.leave(ctx, v, p)
+			err = s.release(ctx, v, p)
 		default:
 			_, _, err = s.extend(ctx, v, p, until)
 		}
@@ -60,7 +60,7 @@ func (s *Service) payOwed(ctx context.Context, v *view) {
 		}
 	}
 	if err != nil {
-		s.log.Warn("stays that Redis has still to be told", "room", v.id, "err", err)
+		s.log.Warn("stays that have still to be told", "room", v.id, "err", err)
 	}
 }
 
