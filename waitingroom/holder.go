@@ -162,6 +162,11 @@ func deadlock(err error) bool {
 	return ok && pgErr.Code == "40P01"
 }
 
+// planEachTime has Postgres plan a statement anew each time. A plan that was kept
+// from the time when the table was empty reads all of it for each person: at an
+// opening the table grows faster than Postgres notices.
+const planEachTime = pgx.QueryExecModeExec
+
 // lookUp reads the places of people in a line.
 func (s *Service) lookUp(ctx context.Context, v *view, epoch int64, people []string) (_ map[string]held, err error) {
 	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
@@ -169,11 +174,15 @@ func (s *Service) lookUp(ctx context.Context, v *view, epoch int64, people []str
 	defer func() { s.notePostgres(err) }()
 	now := s.roomNow()
 	rows, err := s.pool.Query(ctx, `
-		SELECT h.person_id::text, h.cohort, h.ticket_index, h.issued_at, coalesce(p.released_at IS NULL AND p.expires_at > $4, false),
-			coalesce(NOT (p.released_at IS NULL AND p.expires_at > $4), false)
-		FROM waitingroom.holder h
-		LEFT JOIN waitingroom.pass p ON p.room_id = h.room_id AND p.epoch = h.epoch AND p.cohort = h.cohort AND p.ticket_index = h.ticket_index
-		WHERE h.room_id = $1 AND h.epoch = $2 AND h.person_id = ANY($3::text[]::uuid[])`, v.id, epoch, people, now)
+		SELECT n.person_id::text, h.cohort, h.ticket_index, h.issued_at, coalesce(p.live, false), coalesce(NOT p.live, false)
+		FROM unnest($3::text[]::uuid[]) AS n (person_id)
+		CROSS JOIN LATERAL (
+			SELECT cohort, ticket_index, issued_at FROM waitingroom.holder WHERE room_id = $1 AND epoch = $2 AND person_id = n.person_id LIMIT 1
+		) h
+		LEFT JOIN LATERAL (
+			SELECT released_at IS NULL AND expires_at > $4 AS live FROM waitingroom.pass
+			WHERE room_id = $1 AND epoch = $2 AND cohort = h.cohort AND ticket_index = h.ticket_index LIMIT 1
+		) p ON true`, planEachTime, v.id, epoch, people, now)
 	if err != nil {
 		return nil, err
 	}
@@ -208,9 +217,13 @@ func (s *Service) writeHolders(ctx context.Context, b *holderBatch, first Place,
 		WITH n AS (
 			SELECT * FROM unnest($5::text[]::uuid[], $6::bigint[], $7::bigint[], $8::bigint[]) AS n (person_id, ticket_index, old_cohort, old_index)
 			ORDER BY person_id
+		), spent AS (
+			SELECT n.person_id, n.ticket_index, h.ctid AS row FROM n CROSS JOIN LATERAL (
+				SELECT ctid FROM waitingroom.holder
+				WHERE room_id = $1 AND epoch = $2 AND person_id = n.person_id AND cohort = n.old_cohort AND ticket_index = n.old_index LIMIT 1 FOR UPDATE
+			) h WHERE n.old_index > 0
 		), moved AS (
-			UPDATE waitingroom.holder h SET cohort = $3, ticket_index = n.ticket_index, issued_at = $4 FROM n
-			WHERE h.room_id = $1 AND h.epoch = $2 AND h.person_id = n.person_id AND h.cohort = n.old_cohort AND h.ticket_index = n.old_index
+			UPDATE waitingroom.holder h SET cohort = $3, ticket_index = spent.ticket_index, issued_at = $4 FROM spent WHERE h.ctid = spent.row
 			RETURNING h.person_id
 		), fresh AS (
 			INSERT INTO waitingroom.holder (room_id, epoch, person_id, cohort, ticket_index, issued_at)
@@ -218,7 +231,7 @@ func (s *Service) writeHolders(ctx context.Context, b *holderBatch, first Place,
 			ON CONFLICT DO NOTHING RETURNING person_id
 		)
 		SELECT person_id::text FROM moved UNION ALL SELECT person_id::text FROM fresh`,
-		first.Room, first.Epoch, first.Cohort, now, people, index, oldCohort, oldIndex)
+		planEachTime, first.Room, first.Epoch, first.Cohort, now, people, index, oldCohort, oldIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +273,7 @@ func (s *Service) placeHeld(ctx context.Context, t Ticket, personID string) (_ T
 			ON CONFLICT DO NOTHING
 		)
 		SELECT cohort, ticket_index, issued_at FROM waitingroom.holder WHERE room_id = $1 AND epoch = $2 AND person_id = $3`,
-		t.Room, t.Epoch, personID, t.Cohort, t.Index, t.Issued).Scan(&h.Cohort, &h.Index, &h.issued)
+		planEachTime, t.Room, t.Epoch, personID, t.Cohort, t.Index, t.Issued).Scan(&h.Cohort, &h.Index, &h.issued)
 	switch {
 	case pg.NoRows(err): // just written
 		return t, nil
