@@ -75,7 +75,7 @@ func TestScriptsDecideAsTheRulesDo(t *testing.T) {
 			},
 			"join": func(t *rapid.T) {
 				n, lane := rapid.Int64Range(1, 40).Draw(t, "n"), rapid.SampledFrom([]Lane{InLine, Behind}).Draw(t, "lane")
-				want := int64(0)
+				var want int64
 				if lane == Behind {
 					want = l.JoinBehind(n)
 				} else {

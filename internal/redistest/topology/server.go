@@ -209,7 +209,7 @@ func (s *Server) Files() (putBack func()) {
 func (s *Server) Follow(addr string) {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
-	if err := s.rdb.SlaveOf(context.Background(), host, port).Err(); err != nil {
+	if err := s.rdb.ReplicaOf(context.Background(), host, port).Err(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.awaitCopy()
@@ -226,7 +226,7 @@ func (s *Server) awaitCopy() {
 // Promote makes a replica the master of what it has.
 func (s *Server) Promote() {
 	s.t.Helper()
-	if err := s.rdb.SlaveOf(context.Background(), "NO", "ONE").Err(); err != nil {
+	if err := s.rdb.ReplicaOf(context.Background(), "NO", "ONE").Err(); err != nil {
 		s.t.Fatal(err)
 	}
 }
