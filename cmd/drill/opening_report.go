@@ -174,6 +174,11 @@ func (o *opening) reportPeople(r *Report, stays []stay) {
 		r.note("%d requests had to be repeated or were cut", n)
 	}
 	r.promise(o.errors == 0, "%d people saw an error, the first: %v", o.errors, o.example)
+	if o.errors > 0 && o.p != nil && o.faults == nil {
+		for _, m := range o.p.fleet.members {
+			r.note("the end of the log of %s:\n%s", m.name, m.logEnd())
+		}
+	}
 	r.promise(in == came || o.errors > 0, "%d people never came in", came-in)
 	r.promise(o.worthless.Load() == 0, "%d copied or used tickets were not refused", o.worthless.Load())
 	r.promise(o.thrownOut.Load() == 0, "%d people were thrown out", o.thrownOut.Load())
