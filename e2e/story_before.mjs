@@ -1,9 +1,9 @@
 // The story until the appointments: the line, registering, booking, the hotline.
 import { assert, desk, ok, person, phone, run, tabTo } from './lib.mjs';
-import { call, letters, preview } from './story/agent.mjs';
-import { confirm, hold, pick, register, toTimes } from './story/citizen.mjs';
-import { remember, staffLoginByKeyboard, staffLogin } from './story/hands.mjs';
-import { enter, halt, limit, queueUp, resume } from './story/line.mjs';
+import { admit, call, letters, preview } from './story/agent.mjs';
+import { confirm, hold, logIn, pick, register, toTimes } from './story/citizen.mjs';
+import { remember, staffLoginByKeyboard, staffLogin, visit } from './story/hands.mjs';
+import { enter, halt, limit, placeOf, queueUp, resume, stand } from './story/line.mjs';
 
 const erika = {
   file: 'erika', family: 'Müßig', given: 'Erika', sex: 'female', day: '12', month: '8', year: '1936', email: 'erika@example.org',
@@ -48,7 +48,20 @@ await run(async (browser) => {
   // Her place in the room is free now: his turn comes by itself.
   await enter(b);
   Object.assign(karl, await register(b, karl));
-  await toTimes(b, day);
+  // Before the appointments there is a line of its own. Who is logged in has one
+  // place there, on every device.
+  await halt(admin, 'appointments');
+  await toTimes(b, day, async () => {
+    const place = await stand(b, 'appointments', { shown: /14 Uhr/ });
+    const tablet = await person(browser, 'Karl with a tablet', { viewport: desk });
+    await visit(tablet, '/rooms/appointments', 'the line, without login');
+    await logIn(tablet, karl);
+    await visit(tablet, '/rooms/appointments', 'the line, on a second device');
+    assert(await placeOf(tablet) === place, `number ${await placeOf(tablet)} on the tablet, ${place} on the telephone`);
+    ok('the place is the same on a second device');
+    await resume(admin, 'appointments');
+    await enter(b, '/appointments/at/leipzig');
+  });
   await pick(b, 5);
   await hold(b);
   Object.assign(karl, await confirm(b, karl));
@@ -57,6 +70,7 @@ await run(async (browser) => {
   await staffLoginByKeyboard(agent, 'agent', tabTo);
   await call(agent, gerda, { today });
   await preview(agent, gerda);
+  await admit(agent);
   await letters(agent);
   remember({ erika, karl, gerda });
 });

@@ -66,6 +66,19 @@ export async function call(p, who, { today }) {
   ok(`${who.given} ${who.family} is booked by telephone: ${who.appointments.join(' and ')}`);
 }
 
+// admit lets the person of the case in without waiting: a code to read out.
+export async function admit(p) {
+  await p.page.locator('[accesskey="l"]').press('Enter'); // opens the section
+  await p.page.locator('form[action$="/admission"] button').press('Enter');
+  await p.page.locator('#admission-code').waitFor();
+  await check(p, 'desk: admission code');
+  const code = await text(p, '#admission-code');
+  assert(/^([0-9A-Z]{4}-){3}[0-9A-Z]{4}$/.test(code), `the admission code is ${code}`);
+  await key(p, 'z');
+  await at(p, /^\/hotline\/persons\/[\w-]+$/);
+  ok('an admission code is made');
+}
+
 // letters takes what waits for printing, as one file.
 export async function letters(p) {
   await until('the letter is in the print queue', async () => {

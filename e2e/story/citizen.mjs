@@ -74,8 +74,9 @@ export async function logIn(p, who) {
   await at(p, '/my-case');
 }
 
-// toTimes goes from the case to the times of Leipzig on a day (yyyy-mm-dd).
-export async function toTimes(p, day) {
+// toTimes goes from the case to the times of Leipzig on a day (yyyy-mm-dd); wait
+// is what comes between, when others want to go there, too.
+export async function toTimes(p, day, wait = async () => {}) {
   await visit(p, '/my-case', 'case without appointments');
   await go(p, 'section:has(#next-step) a.kern-btn--primary');
   await at(p, '/appointments');
@@ -85,6 +86,7 @@ export async function toTimes(p, day) {
   const first = p.page.locator('ul.centre-list a.kern-btn--primary').first();
   assert((await first.getAttribute('href')) === '/appointments/at/leipzig', `${p.name}: Leipzig is not the nearest to 04109`);
   await go(p, first);
+  await wait();
   await at(p, '/appointments/at/leipzig');
   await go(p, `.day-strip a[href$="day=${day}"]`);
   await check(p, 'times');
