@@ -48,7 +48,7 @@ type rush struct {
 }
 
 const (
-	rushPeople = 60
+	rushPeople = 45
 	rushStay   = 150 * time.Millisecond
 )
 
