@@ -171,8 +171,10 @@ func (s *Service) tick(ctx context.Context, v *view) (Figures, error) {
 	}
 	f.Waiting, f.Behind = Waiting(f.Issued, f.Serving, f.gaps), f.behindIssued-f.behindServing
 	v.noteSeen(r.Epoch, f.Issued)
-	if took := time.Since(asked); took < time.Second { // a late answer tells a time that is past
-		s.told.Store(&timeSeen{told: f.At, at: asked.Add(took / 2), offset: time.Duration(s.offset()) * time.Microsecond})
+	// A late answer tells a time that is past. Otherwise the room's time here is
+	// behind that of Redis by as much as the answer took, never ahead of it.
+	if now := time.Now(); now.Sub(asked) < time.Second {
+		s.told.Store(&timeSeen{told: f.At, at: now, offset: time.Duration(s.offset()) * time.Microsecond})
 	}
 	return f, nil
 }

@@ -88,7 +88,7 @@ local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 // earlier generation: so it names both.
 const markLua = `
 redis.set_repl(redis.REPL_NONE)
-redis.call('SET', KEYS[2], server .. ':' .. redis.call('HGET', KEYS[1], 'gen'), 'PX', 10000)
+redis.call('SET', KEYS[2], server .. ':' .. redis.call('HGET', KEYS[1], 'gen'), 'PX', 600000)
 redis.set_repl(redis.REPL_ALL)
 `
 
