@@ -327,6 +327,11 @@ func (p linePage) Drawn() bool { return p.Room.Draw && p.State.Draw != nil || p.
 // Example is how an admission code looks.
 func (p linePage) Example() string { return CodeExample }
 
+// Books reports whether booking alone is behind this room, not registering.
+func (p linePage) Books() bool {
+	return slices.Contains(p.Room.Groups, groupHold) && !slices.Contains(p.Room.Groups, groupRegister)
+}
+
 // DrawPath is the page that checks the draw of this ticket.
 func (p linePage) DrawPath() string {
 	return fmt.Sprintf("/rooms/%s/draw?epoch=%d&index=%d", p.Room.ID, p.Ticket.Epoch, p.Ticket.Index)
