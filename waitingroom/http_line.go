@@ -295,7 +295,7 @@ func endsOf(p linePage, say tongue, now time.Time) (e lineEnds) {
 	}
 	if !end.IsZero() && p.View == viewWaiting && st.Phase == Open {
 		high := EstimateFor(p.Turn.Ahead, st.Pace).High
-		e.Short = high == 0 || time.Duration(high)*time.Minute > end.Sub(now)
+		e.Short = p.Turn.Ahead > 0 && (high == 0 || time.Duration(high)*time.Minute > end.Sub(now))
 	}
 	over := p.Ticket.Issued.Add(TicketLife)
 	e.Life, e.Soon = web.FormatDateTime(say.lang, over), over.Sub(now) < 24*time.Hour

@@ -206,7 +206,7 @@ if (typeof document !== "undefined") (() => {
       const left = places(v, t.ahead);
       put("wr-places", left);
       show("wr-places-box", left !== "");
-      ends(v, e, now);
+      ends(v, e, t.ahead, now);
       due(now);
       if (t.now && cohort <= line.DRAWN) {
         const late = line.late(s, t.position, grace);
@@ -237,14 +237,14 @@ if (typeof document !== "undefined") (() => {
       return t;
     }
 
-    function ends(v, e, now) {
+    function ends(v, e, ahead, now) {
       const newLine = line.time(s.prequeue_from), closes = s.phase === "open" || s.phase === "paused" ? line.time(s.closes_at) : 0;
       const end = Math.min(newLine || Infinity, closes || Infinity);
       put("wr-ends-line", newLine ? fill("ends.line", { when: when(newLine) }) : "");
       put("wr-ends-closes", closes ? fill("ends.closes", { when: when(closes) }) : "");
       show("wr-ends-line", newLine > 0);
       show("wr-ends-closes", closes > 0);
-      show("wr-ends-short", v === "waiting" && s.phase === "open" && end < Infinity && (!e.high || e.high * 60000 > end - now));
+      show("wr-ends-short", v === "waiting" && s.phase === "open" && end < Infinity && ahead > 0 && (!e.high || e.high * 60000 > end - now));
       show("wr-ends", end < Infinity);
     }
 
