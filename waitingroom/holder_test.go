@@ -247,6 +247,9 @@ func TestLoginComesFirst(t *testing.T) {
 	t.Parallel()
 	w := loginSite(t)
 	const toLogin = "/login?to=%2Frooms%2Fappointments%3Fto%3D%252Ftimes"
+	mustContain(t, w.app.Get("/rooms/appointments?to=/times"), http.StatusOK, `href="/login?to=%2Ftimes"`) // nobody waits
+	w.line(t)
+	others := w.count(t, `SELECT count(*) FROM waitingroom.holder`)
 	mustContain(t, w.app.Get("/times"), http.StatusForbidden, "/rooms/appointments?to=%2Ftimes")
 	page := w.app.Get("/rooms/appointments?to=/times")
 	mustContain(t, page, http.StatusOK, "Bitte melden Sie sich zuerst an", `href="`+strings.ReplaceAll(toLogin, "+", "&#43;")+`"`)
@@ -261,8 +264,8 @@ func TestLoginComesFirst(t *testing.T) {
 			t.Errorf("%s without login: %d %s", path, a.Status, a.Body)
 		}
 	}
-	if n := w.count(t, `SELECT count(*) FROM waitingroom.holder`); n != 0 {
-		t.Errorf("%d places", n)
+	if n := w.count(t, `SELECT count(*) FROM waitingroom.holder`); n != others {
+		t.Errorf("%d places, before %d", n, others)
 	}
 	// Staff are nobody there; a place would be of no use to them.
 	staff := w.app.Another()
@@ -295,6 +298,10 @@ func TestSecondDeviceAndStranger(t *testing.T) {
 		return n
 	}
 	mine := index(w.app)
+	logins := w.app.Cookie("sid")
+	w.app.SetCookie("sid", "")
+	mustContain(t, w.app.Get("/rooms/appointments"), http.StatusOK, "Er ist noch da")
+	w.app.SetCookie("sid", logins)
 	// A new device, which has no cookie but the login: the place is there at once.
 	tablet := w.app.Another()
 	tablet.LoginAs(me)

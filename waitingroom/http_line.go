@@ -58,6 +58,7 @@ type linePage struct {
 	Texts   string // of the script, as JSON
 	Prove   bool   // newcomers must prove work
 	Login   string // where to log in, which comes before a place here; "" = nowhere
+	Again   bool   // had a place on this device, and has to log in again
 	Code    bool   // the hotline gives out codes for this room
 }
 
@@ -189,7 +190,11 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 	} else {
 		p.Wait = waitFor(c.T, st.Waiting, st.Pace)
 		if r.Login && citizenOf(c) == "" {
-			p.Login = loginPath(p.Here)
+			// While nobody waits, the way leads past this page.
+			if p.Login = loginPath(p.Here); st.NoLine() {
+				p.Login = loginPath(p.To)
+			}
+			p.Again = c.GetCookie(ticketCookie+v.id) != ""
 		}
 		p.Prove = p.View != viewScheduled && p.View != viewClosed && s.mustProve(c, v)
 	}
