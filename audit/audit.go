@@ -35,7 +35,7 @@ func Write(ctx context.Context, tx pgx.Tx, now time.Time, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", e.Action, err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO audit.entry (at, actor, role, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+	_, err = tx.Exec(ctx, `SELECT audit.write($1, $2, $3, $4, $5, $6, $7)`,
 		now, e.Actor, e.Role, e.Action, e.Subject, before, after)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", e.Action, err)

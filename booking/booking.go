@@ -15,6 +15,7 @@ import (
 	"impfportal/internal/web"
 	"impfportal/inventory"
 	"impfportal/notify"
+	"impfportal/programme"
 )
 
 // Errors that callers tell apart.
@@ -151,11 +152,14 @@ type Deps struct {
 	Release func(c *web.Ctx)
 	// Extend keeps that pass until a hold has ended; nil = there is no waiting room.
 	Extend func(c *web.Ctx, until time.Time)
+	// RulesKept is how long an answer of the programme's rules is used again.
+	RulesKept time.Duration
 }
 
 // Service books.
 type Service struct {
 	Deps
+	rules      programme.Recent
 	available  atomic.Pointer[Availability]
 	background sync.WaitGroup
 }
@@ -168,7 +172,7 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Deps: d}
+	return &Service{Deps: d, rules: programme.Recent{Keep: d.RulesKept}}
 }
 
 // engineError turns what the SQL functions raise into the errors of this package.

@@ -32,7 +32,7 @@ type given struct {
 func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Person) ([]Entitlement, error) {
 	now := s.Now()
 	today := clock.Day(now)
-	open, err := programme.GroupOpen(ctx, q, p.ProgrammeID, p.GroupCode, now)
+	open, err := s.rules.GroupOpen(ctx, q, p.ProgrammeID, p.GroupCode, now)
 	if err != nil {
 		return nil, err
 	}
@@ -47,20 +47,12 @@ func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Pers
 		last = &given{ProductID: p.Prior.ProductID, Dose: 1, Day: p.Prior.Date}
 	}
 	recovered := p.Prior != nil && p.Prior.Kind == citizen.PriorRecovery
-	products, err := programme.AllowedProducts(ctx, q, p.ProgrammeID, p.Birth.Latest(), today)
+	products, rules, err := s.rules.Allowed(ctx, q, p.ProgrammeID, p.Birth.Latest(), today)
 	if err != nil {
 		return nil, err
 	}
 	if len(products) == 0 {
 		return nil, &IneligibleError{ReasonAge}
-	}
-	ids := make([]string, len(products))
-	for i, product := range products {
-		ids[i] = product.ID
-	}
-	rules, err := programme.SeriesOf(ctx, q, ids, today)
-	if err != nil {
-		return nil, err
 	}
 	var list []Entitlement
 	complete := false

@@ -46,9 +46,7 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	}
 	series, err := s.take(ctx, takeRequest{
 		HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents,
-		Lock: func(ctx context.Context, tx pgx.Tx) error {
-			return citizen.LockForBooking(ctx, tx, in.PersonID)
-		},
+		Lock: citizen.LockForBooking,
 	})
 	if errors.Is(err, ErrSlotTaken) {
 		near, nearErr := s.nearest(ctx, in, ents)
@@ -65,7 +63,7 @@ type takeRequest struct {
 	HoldRequest
 	ProgrammeID  string
 	Entitlements []Entitlement
-	Lock         func(ctx context.Context, tx pgx.Tx) error // keeps the registration from being deleted meanwhile
+	Lock         func(b *pgx.Batch, personID string) // keeps the registration from being deleted meanwhile
 }
 
 // take takes the places. Before it says that a place is gone or that the person
@@ -115,26 +113,20 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 		starts    []time.Time
 		until     *time.Time
 	)
-	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		if in.Lock != nil {
-			if err := in.Lock(ctx, tx); err != nil {
-				return err
-			}
-		}
-		err := tx.QueryRow(ctx, `
-			SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until
-			FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-			now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
-			appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
-			Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts, &until)
-		if err != nil || !fresh {
-			return err
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: in.Actor, Role: in.Role, Action: "booking.hold",
-			Subject: "series:" + seriesID, After: map[string]any{"channel": in.Channel, "slots": in.SlotIDs},
+	// One round trip, one transaction: statements of a batch stand or fall together.
+	batch := &pgx.Batch{}
+	if in.Lock != nil {
+		in.Lock(batch, in.PersonID)
+	}
+	batch.Queue(`
+		SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until
+		FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
+		appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts, &until)
 		})
-	})
+	err := citizen.LockError(s.Pool.SendBatch(ctx, batch).Close())
 	if err != nil {
 		return Series{}, engineError(err)
 	}
@@ -167,32 +159,11 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return Series{}, ErrNotFound
 	}
-	now := s.Now()
-	var series *Series
-	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		var fresh bool
-		if err := tx.QueryRow(ctx, `SELECT booking.confirm($1, $2, $3)`, now, seriesID, personID).Scan(&fresh); err != nil {
-			return err
-		}
-		var err error
-		if series, err = seriesByID(ctx, tx, seriesID); err != nil || !fresh {
-			return err
-		}
-		if err := confirmed.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
-			return err
-		}
-		if len(series.Appointments) == 1 {
-			// The dose that was reserved for a second appointment may be free now.
-			if err := want(ctx, tx, series.CentreID, series.ProductID); err != nil {
-				return err
-			}
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: series.BookedBy, Role: series.Role, Action: "booking.confirm",
-			Subject: "series:" + seriesID, After: map[string]any{"centre": series.CentreID, "product": series.ProductID, "appointments": len(series.Appointments)},
-		})
-	})
-	if err != nil {
+	series := &Series{}
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT booking.confirm($1, $2, $3, $4)`, s.Now(), seriesID, personID, confirmed.Name())
+	queueSeries(batch, series, seriesID)
+	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
 		return Series{}, engineError(err)
 	}
 	return *series, nil

@@ -18,7 +18,7 @@ const seriesColumns = `id::text, person_id::text, programme_id, product_id, cent
 func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*Series, error) {
 	var s Series
 	err := q.QueryRow(ctx, `SELECT `+seriesColumns+` FROM booking.series WHERE `+where, args...).
-		Scan(&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role, &s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt)
+		Scan(s.fields()...)
 	if pg.NoRows(err) {
 		return nil, ErrNotFound
 	}
@@ -29,16 +29,37 @@ func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*
 	return &s, err
 }
 
+func (s *Series) fields() []any {
+	return []any{
+		&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role,
+		&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt,
+	}
+}
+
+// queueSeries reads a series with its appointments into s, in a batch.
+func queueSeries(b *pgx.Batch, s *Series, seriesID string) {
+	b.Queue(`SELECT `+seriesColumns+` FROM booking.series WHERE id = $1`, seriesID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(s.fields()...) })
+	b.Queue(appointmentsWhere(`a.series_id = $1`), seriesID).Query(func(rows pgx.Rows) (err error) {
+		s.Appointments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Appointment])
+		return err
+	})
+}
+
 func seriesByID(ctx context.Context, q pg.Querier, seriesID string) (*Series, error) {
 	return findSeries(ctx, q, `id = $1`, seriesID)
 }
 
-// appointments reads appointments in the order of time.
-func appointments(ctx context.Context, q pg.Querier, where string, args ...any) ([]Appointment, error) {
-	rows, err := q.Query(ctx, `
+func appointmentsWhere(where string) string {
+	return `
 		SELECT a.id::text, a.series_id::text, a.person_id::text, a.centre_id, a.product_id, a.channel, s.reference, a.dose_number, a.start_at, a.state, a.slot_id
 		FROM booking.appointment a JOIN booking.series s ON s.id = a.series_id
-		WHERE `+where+` ORDER BY a.start_at, a.id`, args...)
+		WHERE ` + where + ` ORDER BY a.start_at, a.id`
+}
+
+// appointments reads appointments in the order of time.
+func appointments(ctx context.Context, q pg.Querier, where string, args ...any) ([]Appointment, error) {
+	rows, err := q.Query(ctx, appointmentsWhere(where), args...)
 	if err != nil {
 		return nil, err
 	}

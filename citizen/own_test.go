@@ -86,7 +86,7 @@ func TestDeleteWaitsForAHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
-	if err := LockForBooking(ctx, tx, r.Person.ID); err != nil {
+	if err := lockForBooking(ctx, tx, r.Person.ID); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -101,6 +101,13 @@ func TestDeleteWaitsForAHold(t *testing.T) {
 	if err := <-done; !errors.Is(err, ErrStanding) {
 		t.Errorf("deleted under a hold: %v", err)
 	}
+}
+
+// lockForBooking does what a hold does before it writes.
+func lockForBooking(ctx context.Context, tx pgx.Tx, personID string) error {
+	b := &pgx.Batch{}
+	LockForBooking(b, personID)
+	return LockError(tx.SendBatch(ctx, b).Close())
 }
 
 func waitFor(t *testing.T, ok func() bool) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
@@ -55,17 +56,23 @@ func (s *Service) Person(ctx context.Context, q pg.Querier, personID string) (Pe
 	return p, wrap("person", err)
 }
 
-// LockForBooking is the check that a transaction makes before it gives
-// somebody appointments: nil, or ErrNotFound. It keeps the registration from
-// ending until tx ends; whoever ends it waits and then sees the appointment. A
-// registration in check passes like any other.
-func LockForBooking(ctx context.Context, tx pgx.Tx, personID string) error {
-	var state State
-	err := tx.QueryRow(ctx, `SELECT state FROM citizen.person WHERE id = $1 FOR KEY SHARE`, personID).Scan(&state)
-	if pg.NoRows(err) || err == nil && state == StateClosed {
+// LockForBooking queues the check that a transaction makes before it gives
+// somebody appointments. It keeps the registration from ending until the
+// transaction ends; whoever ends it waits and then sees the appointment. A
+// registration in check passes like any other. Of what the batch returns,
+// [LockError] makes ErrNotFound for a registration that has ended.
+func LockForBooking(b *pgx.Batch, personID string) {
+	b.Queue(`SELECT citizen.lock_for_booking($1)`, personID)
+}
+
+// LockError returns ErrNotFound for what LockForBooking raised, and any other
+// error as it is.
+func LockError(err error) error {
+	var raised *pgconn.PgError
+	if errors.As(err, &raised) && raised.Code == "CZ001" {
 		return ErrNotFound
 	}
-	return wrap("lock", err)
+	return err
 }
 
 // Touch begins the time limit of a registration without a booking anew; booking

@@ -337,7 +337,7 @@ func TestDuplicateIsStoredForClarification(t *testing.T) {
 		t.Errorf("login: %v", err)
 	}
 	lock := func(id string) error {
-		return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error { return LockForBooking(ctx, tx, id) })
+		return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error { return lockForBooking(ctx, tx, id) })
 	}
 	for _, r := range []Registered{first, second} {
 		if err := lock(r.Person.ID); err != nil {

@@ -122,7 +122,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	})
 	s.Booking = booking.New(booking.Deps{
 		Pool: pool, Now: now, Log: log, Citizens: s.Citizen, Inventory: s.Inventory, Notify: s.Notify, BaseURL: base, Hotline: hotlineNumber,
-		Release: s.Rooms.ReleaseRequest, Extend: s.Rooms.ExtendRequest,
+		Release: s.Rooms.ReleaseRequest, Extend: s.Rooms.ExtendRequest, RulesKept: time.Second,
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
 	if err := s.buildCertificate(base); err != nil {

@@ -35,7 +35,7 @@ func (k Kind[P]) Enqueue(ctx context.Context, tx pgx.Tx, payload P) error {
 	if err != nil {
 		return fmt.Errorf("task %s: %w", k.name, err)
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO jobs.outbox (kind, payload) VALUES ($1, $2)`, k.name, b); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT jobs.enqueue($1, $2)`, k.name, b); err != nil {
 		return fmt.Errorf("task %s: %w", k.name, err)
 	}
 	return nil
