@@ -63,7 +63,7 @@ type Row struct {
 	Hash          []byte
 }
 
-const columns = `id, at, actor, role, action, subject, before::text::bytea, after::text::bytea, seq, hash`
+const columns = `id, at, actor, role, action, subject, convert_to(before::text, 'UTF8'), convert_to(after::text, 'UTF8'), seq, hash`
 
 // Recent returns the newest entries first; subject "" means all.
 func Recent(ctx context.Context, q pg.Querier, subject string, limit int) ([]Row, error) {
