@@ -127,6 +127,16 @@ func (r Room) enter(phase Phase) Room {
 	return r
 }
 
+// opened returns the room after a step of its plan as it may be. undrawn says that its
+// line began with a pre-queue whose draw is not over: it is drawn first, whatever
+// the settings say by now.
+func (r Room) opened(next Room, undrawn bool) Room {
+	if undrawn && next.Phase == Open && next.Epoch == r.Epoch {
+		return r.enter(Drawing)
+	}
+	return next
+}
+
 // byHand returns the room after an administrator has set the phase to. undrawn
 // says that this line began with a pre-queue whose draw is not over: then the
 // room opens by way of the draw and in no other.
@@ -134,7 +144,7 @@ func (r Room) byHand(to Phase, undrawn bool) (Room, error) {
 	planned := r.Plan.PreQueueFrom != nil // another opening than the one that may be under way
 	switch to {
 	case PreQueue:
-		if r.Draw && !planned {
+		if (r.Draw || undrawn) && !planned {
 			return r, FieldProblem{"phase", "waitingroom.plan.error.draw_needs_plan"}
 		}
 		return r.enter(PreQueue), nil
@@ -142,6 +152,8 @@ func (r Room) byHand(to Phase, undrawn bool) (Room, error) {
 		switch {
 		case r.Phase == Paused:
 			r.Phase = Open
+		case undrawn && planned:
+			r.Phase = Drawing // the other opening stays as it was planned
 		case undrawn:
 			return r.enter(Drawing), nil
 		case planned:

@@ -153,6 +153,8 @@ func TestByHand(t *testing.T) {
 		"never skip the draw":    {Room{Phase: PreQueue, Draw: true, Plan: running}, Open, true, Drawing, Plan{nil, nil, berlin(11, 18, 0)}, 1},
 		"stop a pre-queue":       {Room{Phase: PreQueue, Draw: true, Plan: running}, Closed, true, Closed, Plan{}, 1},
 		"open what was stopped":  {Room{Phase: Closed, Draw: true}, Open, true, Drawing, Plan{}, 1},
+		"drawn, another planned": {Room{Phase: Scheduled, Plan: whole}, Open, true, Drawing, whole, 1},
+		"undrawn again":          {Room{Phase: Closed}, PreQueue, true, "", Plan{}, 1},
 		"stop a drawing":         {Room{Phase: Drawing, Draw: true, Plan: Plan{nil, nil, berlin(11, 18, 0)}}, Closed, true, Closed, Plan{}, 1},
 		"cancel":                 {Room{Phase: Scheduled, Plan: whole}, Closed, false, Closed, Plan{}, 1},
 		"close":                  {Room{Phase: Open, Plan: Plan{nil, nil, berlin(11, 18, 0)}}, Closed, false, Closed, Plan{}, 1},

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/audit"
 	"impfportal/internal/pg"
+	"impfportal/internal/web"
 )
 
 // deed says who changes a room, in which role, and as what audit knows it.
@@ -33,7 +35,11 @@ func (s *Service) SetPlan(ctx context.Context, actor, role, roomID string, p Pla
 // withPlan decides SetPlan on the room as it is under its lock.
 func (s *Service) withPlan(ctx context.Context, tx pgx.Tx, r Room, p Plan, c Settings, waiting int64) (Room, error) {
 	before := r.Plan
-	r, err := s.withSettings(ctx, tx, r, c, waiting)
+	around, err := bypasses(ctx, tx, r, p)
+	if err != nil {
+		return r, err
+	}
+	r, err = s.withSettings(ctx, tx, r, c, p, waiting)
 	var bad Problems
 	if err != nil && !errors.As(err, &bad) {
 		return r, err
@@ -43,6 +49,9 @@ func (s *Service) withPlan(ctx context.Context, tx pgx.Tx, r Room, p Plan, c Set
 	if err != nil && !errors.As(err, &more) {
 		return r, err
 	}
+	if around && !slices.ContainsFunc(more, func(f web.FieldError) bool { return f.Field == "prequeue_from" }) {
+		more.add("prequeue_from", "waitingroom.plan.error.undrawn")
+	}
 	if len(more) == 0 && endsLine(before, after.Plan) && waiting > 0 && !c.EndLine {
 		more.add("end_line", "waitingroom.plan.error.end_line")
 	}
@@ -50,6 +59,16 @@ func (s *Service) withPlan(ctx context.Context, tx pgx.Tx, r Room, p Plan, c Set
 		bad.add(f.Field, f.Key, f.Args...)
 	}
 	return after, bad.err()
+}
+
+// bypasses reports whether a plan would open the room's line although the draw of
+// its pre-queue is not over. Such a line opens by hand, through its draw, or a new
+// one begins.
+func bypasses(ctx context.Context, tx pgx.Tx, r Room, p Plan) (bool, error) {
+	if p.OpensAt == nil || p.PreQueueFrom != nil || r.begun() {
+		return false, nil
+	}
+	return undrawn(ctx, tx, r)
 }
 
 // endsLine reports whether a changed plan ends the present line at another time
@@ -98,6 +117,13 @@ func (s *Service) catchUp(ctx context.Context, v *view, now time.Time) error {
 			next, ok := r.step(now)
 			if !ok {
 				return nil
+			}
+			if next.Phase == Open {
+				open, err := undrawn(ctx, tx, r)
+				if err != nil {
+					return err
+				}
+				next = r.opened(next, open)
 			}
 			if r, err = s.save(ctx, tx, byItself, r, next, now); err != nil {
 				return err

@@ -3,9 +3,12 @@ package waitingroom
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"impfportal/internal/web"
 )
 
 // plan sets a plan by distances from now; 0 = none.
@@ -252,6 +255,59 @@ func TestDrawnOpening(t *testing.T) {
 	f.valve(t, Change{NewLine: true})
 	if r := f.valve(t, Change{Phase: ptr(Open)}); r.Phase != Open {
 		t.Errorf("a line without a pre-queue: %s", r.Phase)
+	}
+}
+
+// TestNoPlanGoesAroundTheDraw: the tickets of a pre-queue that was stopped are
+// drawn before the room opens, whatever is planned and cancelled meanwhile.
+func TestNoPlanGoesAroundTheDraw(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 1)
+	ctx := context.Background()
+	f.valve(t, Change{Phase: ptr(Closed)})
+	f.plan(t, time.Minute, 10*time.Minute, 0, Settings{Draw: ptr(true), Beacon: ptr(NoBeacon)})
+	f.pass(t, 2*time.Minute)
+	f.wantPhase(t, PreQueue)
+	f.join(t, f.replicas[0])
+	closed := f.valve(t, Change{Phase: ptr(Closed)})
+
+	undrawn := func(what string, c Settings, key string) {
+		t.Helper()
+		var bad Problems
+		_, err := f.tryPlan(0, 4*time.Second, 0, c)
+		if !errors.As(err, &bad) || !slices.ContainsFunc(bad, func(p web.FieldError) bool { return p.Key == "waitingroom.plan.error."+key }) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	undrawn("an opening alone", Settings{}, "draw_needs")
+	undrawn("an opening without the draw", Settings{Draw: ptr(false)}, "undrawn")
+	f.plan(t, 10*time.Minute, 20*time.Minute, 0, Settings{EndLine: true})
+	undrawn("the plan that held is no excuse", Settings{Draw: ptr(false)}, "fixed")
+	undrawn("nor is it for the opening", Settings{Draw: ptr(false)}, "undrawn")
+	if _, err := f.replicas[0].EditRoom(ctx, "staff:test", "admin", room, Settings{Draw: ptr(false)}); err != nil {
+		t.Fatalf("the coming line without a draw: %v", err)
+	}
+	undrawn("after the settings", Settings{}, "undrawn")
+	f.plan(t, 0, 0, 0, Settings{}) // cancelled: the line of before stays
+	undrawn("after the cancelling", Settings{}, "undrawn")
+	if _, err := f.replicas[0].SetValve(ctx, "staff:test", "admin", room, Change{Phase: ptr(PreQueue)}); err == nil {
+		t.Error("the pre-queue began a second time")
+	}
+
+	// A plan that is there all the same leads through the draw.
+	if _, err := f.pool.Exec(ctx, `UPDATE waitingroom.room SET opens_at = $2, phase = 'scheduled' WHERE id = $1`, room, f.replicas[0].roomNow().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	f.refresh(t)
+	f.pass(t, 2*time.Second)
+	f.refresh(t)
+	f.wantPhase(t, Open)
+	var revealed bool
+	if err := f.pool.QueryRow(ctx, `SELECT revealed_at IS NOT NULL FROM waitingroom.draw WHERE room_id = $1 AND epoch = $2`, room, closed.Epoch).Scan(&revealed); err != nil || !revealed {
+		t.Errorf("opened without its draw: %v", err)
+	}
+	if got := f.steps(t); got[len(got)-1] != string(Drawing) {
+		t.Errorf("steps %v", got)
 	}
 }
 

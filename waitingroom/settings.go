@@ -165,8 +165,8 @@ func (r *Room) setDraw(c Settings, bad *Problems) {
 }
 
 // withSettings decides on the room as it is under its lock, with what concerns
-// other rooms and the line.
-func (s *Service) withSettings(ctx context.Context, tx pgx.Tx, before Room, c Settings, waiting int64) (Room, error) {
+// other rooms and the line. plan is the one that will hold beside the settings.
+func (s *Service) withSettings(ctx context.Context, tx pgx.Tx, before Room, c Settings, plan Plan, waiting int64) (Room, error) {
 	if c.Version != 0 && c.Version != before.Version {
 		return before, ErrChanged
 	}
@@ -185,7 +185,7 @@ func (s *Service) withSettings(ctx context.Context, tx pgx.Tx, before Room, c Se
 		if err != nil {
 			return before, err
 		}
-		if open && before.Plan.PreQueueFrom == nil {
+		if open && plan.PreQueueFrom == nil {
 			bad.add("draw", "waitingroom.plan.error.fixed")
 		}
 	}
@@ -240,7 +240,7 @@ func (s *Service) EditRoom(ctx context.Context, actor, role, roomID string, c Se
 
 // withEdit is withSettings beside the plan that there is.
 func (s *Service) withEdit(ctx context.Context, tx pgx.Tx, before Room, c Settings, waiting int64) (Room, error) {
-	r, err := s.withSettings(ctx, tx, before, c, waiting)
+	r, err := s.withSettings(ctx, tx, before, c, before.Plan, waiting)
 	if err == nil && r.Draw && !r.begun() && r.Plan.OpensAt != nil && r.Plan.PreQueueFrom == nil {
 		return r, Problems{{Field: "draw", Key: "waitingroom.plan.error.draw_needs"}}
 	}
