@@ -190,6 +190,11 @@ func TestLotteryDueIsSetBeforehand(t *testing.T) {
 	s := f.replicas[0]
 	opens := *s.rooms.Load().views[room].known.Load().Plan.OpensAt
 	wantProblem(t, s.setDue(context.Background(), anna, "admin", room, opens.Add(-time.Minute)), "due")
+	wantProblem(t, s.setDue(context.Background(), anna, "admin", room, opens.AddDate(1, 0, 0)), "due_far")
+	wantProblem(t, s.setDue(context.Background(), anna, "admin", room, opens.AddDate(0, 0, 7).Add(time.Second)), "due_far")
+	if err := s.setDue(context.Background(), anna, "admin", room, opens.AddDate(0, 0, 7)); err != nil {
+		t.Error(err)
+	}
 	at := opens.Add(3 * time.Hour).Truncate(time.Second)
 	if err := s.setDue(context.Background(), anna, "admin", room, at); err != nil {
 		t.Fatal(err)
@@ -228,6 +233,8 @@ func TestBeaconDeclaredFailed(t *testing.T) {
 	wantProblem(t, err, "name")
 	_, err = s.sayFailed(ctx, anna, "admin", room, LotteryBeacon, "Lotto", f.now())
 	wantProblem(t, err, "due")
+	_, err = s.sayFailed(ctx, anna, "admin", room, LotteryBeacon, "Lotto", f.now().AddDate(1, 0, 0))
+	wantProblem(t, err, "due_far_now")
 	say := func(by string, next Beacon, name string, due time.Time, want said) {
 		t.Helper()
 		if got, err := s.sayFailed(ctx, by, "admin", room, next, name, due); err != nil || got != want {

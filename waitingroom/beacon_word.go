@@ -16,6 +16,11 @@ import (
 	"impfportal/waitingroom/draw"
 )
 
+// maxDueAfter bounds how long after the opening, or after the declaration that
+// another value failed, a lottery may draw: lotteries draw every week, and beyond
+// it lies a mistyped year, with the room shut until then.
+const maxDueAfter = 7 * 24 * time.Hour
+
 // MaxWord is how long a lottery's value may be, in bytes.
 const MaxWord = 200
 
@@ -111,8 +116,11 @@ func (s *Service) sayFailed(ctx context.Context, actor, role, roomID string, nex
 		if w.next.name == "" || len(w.next.name) > MaxBeaconName || draw.CheckText(w.next.name) != nil {
 			return 0, Problems{{Field: "name", Key: "waitingroom.draw.error.name"}}
 		}
-		if !w.next.due.After(s.realNow().Add(beaconMargin)) {
+		switch now := s.realNow(); {
+		case !w.next.due.After(now.Add(beaconMargin)):
 			return 0, Problems{{Field: "due", Key: "waitingroom.draw.error.due"}}
+		case w.next.due.After(now.Add(maxDueAfter)):
+			return 0, Problems{{Field: "due", Key: "waitingroom.draw.error.due_far_now"}}
 		}
 	default:
 		return 0, Problems{{Field: "next", Key: "waitingroom.draw.error.next"}}
@@ -234,6 +242,9 @@ func (s *Service) setDue(ctx context.Context, actor, role, roomID string, at tim
 		due := draw.Stamp(s.toReal(at))
 		if r.Plan.OpensAt == nil || !at.After(*r.Plan.OpensAt) {
 			return Problems{{Field: "due", Key: "waitingroom.draw.error.due"}}
+		}
+		if at.After(r.Plan.OpensAt.Add(maxDueAfter)) {
+			return Problems{{Field: "due", Key: "waitingroom.draw.error.due_far"}}
 		}
 		rows, err := tx.Query(ctx, `
 			UPDATE waitingroom.draw d SET beacon_due = $3 WHERE room_id = $1 AND epoch = $2 AND closed_at IS NULL AND beacon = 'lottery'

@@ -27,6 +27,11 @@ import (
 // mistyped year.
 const maxPlanAhead = 366 * 24 * time.Hour
 
+// maxDelay bounds by how much an opening is moved to later at a time while people
+// hold places of its pre-queue: it cannot be moved back, and neither can the
+// value that its draw waits for.
+const maxDelay = 7 * 24 * time.Hour
+
 // planSlack is how far in the past the begin of a pre-queue may lie when it is
 // planned: people type whole minutes, and "now" is one of them.
 const planSlack = time.Minute
@@ -236,6 +241,8 @@ func (r Room) checkBegun(p Plan, bad *Problems) {
 		bad.add("opens_at", "waitingroom.plan.error.keep")
 	case old != nil && p.OpensAt.Before(*old):
 		bad.add("opens_at", "waitingroom.plan.error.later")
+	case old != nil && p.OpensAt.Sub(*old) > maxDelay:
+		bad.add("opens_at", "waitingroom.plan.error.later_far")
 	}
 }
 

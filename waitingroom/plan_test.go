@@ -81,6 +81,8 @@ func TestPlanned(t *testing.T) {
 		"wrong year":             {Room{Phase: Closed}, Plan{nil, ptr(now.AddDate(2, 0, 0)), nil}, []string{"opens_at"}, ""},
 		"begun: later":           {Room{Phase: PreQueue, Plan: begun}, Plan{nil, berlin(11, 15, 0), berlin(11, 18, 0)}, nil, PreQueue},
 		"begun: earlier":         {Room{Phase: PreQueue, Plan: begun}, Plan{nil, berlin(11, 13, 0), nil}, []string{"opens_at"}, ""},
+		"begun: a week later":    {Room{Phase: PreQueue, Plan: begun}, Plan{nil, berlin(18, 14, 0), nil}, nil, PreQueue},
+		"begun: far later":       {Room{Phase: PreQueue, Plan: begun}, Plan{nil, berlin(18, 14, 1), nil}, []string{"opens_at"}, ""},
 		"begun: cancel":          {Room{Phase: PreQueue, Plan: begun}, Plan{}, []string{"opens_at"}, ""},
 		"begun: again":           {Room{Phase: PreQueue, Plan: begun}, Plan{berlin(11, 13, 0), berlin(11, 14, 0), nil}, []string{"prequeue_from"}, ""},
 		"begun by hand":          {Room{Phase: PreQueue}, Plan{nil, berlin(11, 13, 0), nil}, nil, PreQueue},
