@@ -74,6 +74,17 @@ func Recent(ctx context.Context, q pg.Querier, subject string, limit int) ([]Row
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
 }
 
+// LastByOthers returns when somebody other than the subject itself did an action
+// to it last; zero when nobody has.
+func LastByOthers(ctx context.Context, q pg.Querier, subject, action string) (at time.Time, err error) {
+	var last *time.Time
+	err = q.QueryRow(ctx, `SELECT max(at) FROM audit.entry WHERE subject = $1 AND action = $2 AND actor <> $1`, subject, action).Scan(&last)
+	if err != nil || last == nil {
+		return time.Time{}, err
+	}
+	return *last, nil
+}
+
 // sealLock keeps sealers of several workers apart.
 const sealLock = 0x617564 // "aud"
 

@@ -304,6 +304,32 @@ func List(ctx context.Context, q pg.Querier) ([]Account, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
 }
 
+// actionRenew is what audit calls a renewal of credentials.
+const actionRenew = "staff.renew"
+
+// Since returns since when nobody else can have known an account's credentials:
+// when it was created, or when somebody else renewed them last. actor is
+// "staff:<id>", as in audit. It returns ErrNotFound for anybody else.
+func Since(ctx context.Context, q pg.Querier, actor string) (time.Time, error) {
+	accountID, ok := strings.CutPrefix(actor, "staff:")
+	if !ok || !id.Valid(accountID) {
+		return time.Time{}, ErrNotFound
+	}
+	var since time.Time
+	err := q.QueryRow(ctx, `SELECT created_at FROM staff.account WHERE id = $1`, accountID).Scan(&since)
+	if pg.NoRows(err) {
+		return time.Time{}, ErrNotFound
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	renewed, err := audit.LastByOthers(ctx, q, actor, actionRenew)
+	if renewed.After(since) {
+		since = renewed
+	}
+	return since, err
+}
+
 // Disable ends an account and its sessions; Enable brings it back. Nobody
 // disables themselves, so that one administrator always remains.
 func (s *Service) Disable(ctx context.Context, accountID string, disable bool, by *web.User) error {
@@ -344,7 +370,8 @@ func (s *Service) Renew(ctx context.Context, accountID, password, actor string) 
 	now := s.now()
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var login, keyID string
-		err := tx.QueryRow(ctx, `SELECT login, key_id::text FROM staff.account WHERE id = $1 FOR UPDATE`, accountID).Scan(&login, &keyID)
+		// The id in its one form: [Since] finds the renewal by it.
+		err := tx.QueryRow(ctx, `SELECT id::text, login, key_id::text FROM staff.account WHERE id = $1 FOR UPDATE`, accountID).Scan(&accountID, &login, &keyID)
 		if pg.NoRows(err) {
 			return ErrNotFound
 		}
@@ -367,7 +394,7 @@ func (s *Service) Renew(ctx context.Context, accountID, password, actor string) 
 		if err := web.EndSessions(ctx, tx, "staff", accountID); err != nil {
 			return err
 		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: "admin", Action: "staff.renew", Subject: "staff:" + accountID})
+		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: "admin", Action: actionRenew, Subject: "staff:" + accountID})
 	})
 	return secret, err
 }

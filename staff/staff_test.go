@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pquerna/otp/totp"
 
 	"impfportal/internal/pg/pgtest"
@@ -27,12 +28,14 @@ type bundle struct {
 	secret string
 	id     string
 	now    time.Time
+	pool   *pgxpool.Pool
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{now: time.Date(2021, 1, 11, 13, 0, 0, 0, time.UTC)}
 	pool := pgtest.New(t)
+	b.pool = pool
 	clock := func() time.Time { return b.now }
 	s, err := staff.New(pool, vault.ForTest(), redistest.New(t), clock, nil, false)
 	if err != nil {
@@ -54,6 +57,42 @@ func (b *bundle) code(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return code
+}
+
+// Since follows who else could know an account's credentials.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	start := b.now
+	since := func(want time.Time) {
+		t.Helper()
+		if got, err := staff.Since(ctx, b.pool, "staff:"+b.id); err != nil || !got.Equal(want) {
+			t.Errorf("since %s, %v, want %s", got, err, want)
+		}
+	}
+	since(start)
+	renew := func(id, actor string) {
+		t.Helper()
+		b.now = b.now.Add(time.Hour)
+		if _, err := b.s.Renew(ctx, id, password+"?", actor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew(b.id, "staff:"+b.id) // by herself
+	since(start)
+	renew(b.id, "staff:00000000-0000-7000-8000-000000000001")
+	since(b.now)
+	last := b.now.Add(time.Hour)
+	renew(strings.ToUpper(b.id), "staff:00000000-0000-7000-8000-000000000001") // however the address is written
+	since(last)
+	renew(b.id, "staff:"+b.id)
+	since(last)
+	for _, nobody := range []string{"system", "citizen:" + b.id, "staff:x", "staff:00000000-0000-7000-8000-00000000000f"} {
+		if _, err := staff.Since(ctx, b.pool, nobody); !errors.Is(err, staff.ErrNotFound) {
+			t.Errorf("%s: %v", nobody, err)
+		}
+	}
 }
 
 func TestLogin(t *testing.T) {

@@ -183,6 +183,56 @@ func TestLotteryByTwoAdministrators(t *testing.T) {
 	}
 }
 
+// One person with two accounts is not two: an account that was made or renewed
+// after the draw was committed has no say in it.
+func TestTwoAccountsOfOnePerson(t *testing.T) {
+	t.Parallel()
+	f := setupDraw(t, 1)
+	s := f.replicas[0]
+	f.pass(t, time.Minute)
+	committed := f.now()
+	f.plan(t, LotteryBeacon)
+	since := map[string]time.Time{anna: committed.Add(-time.Second), ben: committed.Add(5 * time.Minute)}
+	s.staffSince = func(_ context.Context, actor string) (time.Time, error) {
+		at, ok := since[actor]
+		if !ok {
+			return at, errors.New("no such account")
+		}
+		return at, nil
+	}
+	f.joins(t, 3)
+	f.shift.Add(int64(10 * time.Minute))
+	f.until(t, Drawing)
+	f.pass(t, lotteryWait+2*time.Hour)
+	f.value(t, anna, "1 2 3", saidFirst)
+	refused := func(by, key string) {
+		t.Helper()
+		_, err := s.sayValue(context.Background(), by, "admin", room, "1 2 3")
+		wantProblem(t, err, key)
+		_, err = s.sayFailed(context.Background(), by, "admin", room, LotteryBeacon, "Lotto", f.now().Add(time.Hour))
+		wantProblem(t, err, key)
+	}
+	refused(ben, "account")
+	since[anna] = f.now() // renewed by somebody else
+	refused(anna, "account")
+	if _, err := s.sayValue(context.Background(), "staff:nobody", "admin", room, "1 2 3"); err == nil {
+		t.Error("an account that there is not")
+	}
+
+	// A second attempt does not make younger accounts old enough.
+	s.staffSince = func(context.Context, string) (time.Time, error) { return committed.Add(-time.Hour), nil }
+	for _, by := range []string{anna, ben} {
+		if _, err := s.sayFailed(context.Background(), by, "admin", room, LotteryBeacon, "Lotto", f.now().Add(time.Hour).Truncate(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.pass(t, 4*time.Hour)
+	s.staffSince = func(context.Context, string) (time.Time, error) { return committed.Add(time.Minute), nil }
+	refused(ben, "account")
+	s.staffSince = nil
+	refused(ben, "account")
+}
+
 func TestLotteryDueIsSetBeforehand(t *testing.T) {
 	t.Parallel()
 	f := setupDraw(t, 1)

@@ -26,7 +26,8 @@ const MaxWord = 200
 
 // word is what an administrator says about a draw: the lottery's value, or, with
 // an empty value, that the beacon has failed and what is to be named instead.
-// Nothing happens before two different ones say the same.
+// Nothing happens before two different ones say the same; see [Service.own] for
+// whose word counts.
 type beaconWord struct {
 	by    string // "staff:<id>"
 	value string
@@ -133,8 +134,23 @@ func (s *Service) sayFailed(ctx context.Context, actor, role, roomID string, nex
 	})
 }
 
+// own reports whether the word of an administrator is their own: whose account,
+// or its credentials, somebody made after the draw was committed could be the
+// second voice of whoever made them. since is what Config.StaffSince told.
+func (s *Service) own(ctx context.Context, tx pgx.Tx, d drawRow, since time.Time) (bool, error) {
+	var first time.Time
+	err := tx.QueryRow(ctx, `SELECT min(committed_at) FROM waitingroom.draw WHERE room_id = $1 AND epoch = $2`, d.Room, d.Epoch).Scan(&first)
+	return s.staffSince != nil && s.toReal(since).Before(first), err
+}
+
 // say writes a word of an administrator, and does what two agreeing ones mean.
 func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconWord, allowed func(d drawRow) error) (result said, err error) {
+	var since time.Time
+	if s.staffSince != nil {
+		if since, err = s.staffSince(ctx, actor); err != nil {
+			return 0, err
+		}
+	}
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		r, err := lockRoom(ctx, tx, roomID)
 		if err != nil {
@@ -152,6 +168,11 @@ func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconW
 		}
 		if err := allowed(d); err != nil {
 			return err
+		}
+		if ok, err := s.own(ctx, tx, d, since); err != nil {
+			return err
+		} else if !ok {
+			return Problems{{Field: "value", Key: "waitingroom.draw.error.account"}}
 		}
 		w.at = s.realNow()
 		var due *time.Time

@@ -85,7 +85,8 @@ func setupDraw(t *testing.T, n int) *drawFixture {
 func (f *drawFixture) replica() *Service {
 	return New(Config{
 		Pool: f.pool, Redis: f.rdb, Now: f.now, Keys: NewSigner(testKeys...), Log: slog.New(slog.DiscardHandler),
-		Draws: DrawConfig{Real: f.now, Drand: Drand{URLs: append(f.down, f.drand.server.URL), Chain: f.drand.chain}},
+		StaffSince: func(context.Context, string) (time.Time, error) { return f.now().AddDate(-1, 0, 0), nil },
+		Draws:      DrawConfig{Real: f.now, Drand: Drand{URLs: append(f.down, f.drand.server.URL), Chain: f.drand.chain}},
 	})
 }
 

@@ -41,6 +41,10 @@ type Config struct {
 	// Left tells how many people could still get what a route group is for, of
 	// what the web may book; ok is false where that is no question. nil = nobody knows.
 	Left func(ctx context.Context, group string) (n int64, ok bool, err error)
+	// StaffSince tells since when an administrator ("staff:<id>") alone knows their
+	// credentials, in the time of Now: two accounts that one person has made must
+	// not agree on a draw's value. nil = no administrator's word counts.
+	StaffSince func(ctx context.Context, actor string) (time.Time, error)
 	// Draws is what the drawing of pre-queues needs.
 	Draws DrawConfig
 	// Notify and Vault send a message to those who want to be told before it is
@@ -64,6 +68,8 @@ type Service struct {
 	log     *slog.Logger
 	replica string
 	draws   *conductor
+	// staffSince is Config.StaffSince.
+	staffSince func(ctx context.Context, actor string) (time.Time, error)
 
 	rooms atomic.Pointer[roomSet]
 	admin administration
@@ -125,6 +131,7 @@ func New(c Config) *Service {
 	s.remind = reminding{c.Notify, c.Vault, c.BaseURL}
 	s.rooms.Store(&roomSet{})
 	s.draws = newConductor(c.Draws)
+	s.staffSince = c.StaffSince
 	return s
 }
 

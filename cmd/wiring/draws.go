@@ -1,12 +1,21 @@
 package wiring
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
+	"time"
 
+	"impfportal/internal/pg"
+	"impfportal/staff"
 	"impfportal/waitingroom"
 	"impfportal/waitingroom/draw"
 )
+
+// staffSince tells since when an administrator alone knows their credentials.
+func staffSince(q pg.Querier) func(ctx context.Context, actor string) (time.Time, error) {
+	return func(ctx context.Context, actor string) (time.Time, error) { return staff.Since(ctx, q, actor) }
+}
 
 // drawConfig is what drawing the order of a waiting room needs: the key that
 // signs how many take part, and the servers of drand.

@@ -98,8 +98,8 @@ func Build(env *Env) (_ *Slices, err error) {
 		return nil, err
 	}
 	s.Rooms = waitingroom.New(waitingroom.Config{
-		Draws: draws,
-		Pool:  pool, Redis: env.Redis, Now: now, Shift: env.Shift, Left: s.left, Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.Derive("waitingroom")}), Log: log,
+		Draws: draws, StaffSince: staffSince(pool),
+		Pool: pool, Redis: env.Redis, Now: now, Shift: env.Shift, Left: s.left, Keys: waitingroom.NewSigner(waitingroom.SignKey{ID: 1, Secret: v.Derive("waitingroom")}), Log: log,
 		Notify: s.Notify, Vault: v, BaseURL: base,
 		Defence: waitingroom.Defence{
 			Limits: defence.Limits{Soft: env.Cfg.RoomNetworkRate, SoftBurst: env.Cfg.RoomNetworkBurst, Hard: env.Cfg.RoomNetworkFactor},

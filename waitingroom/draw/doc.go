@@ -57,6 +57,12 @@
 //   - Two administrators can declare a beacon failed; see [LateRule]. That costs
 //     an hour, is published with the seed of the failed attempt, and again only
 //     rejects an order without choosing the next.
+//   - Two administrators means two accounts. The word of an account counts only if
+//     it was there, and nobody else has renewed its credentials, since before the
+//     draw was committed: a second account made to answer for a draw comes too
+//     late. One that was made in advance, or a commitment renewed by planning anew
+//     before the pre-queue begins, is not told from a second person; both stand in
+//     the audit log.
 //   - The signature shows that the portal's key made the statement. That the key
 //     is the portal's is known from where it is printed (imprint, press release),
 //     not from draw.json itself.
