@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"impfportal/internal/clock"
@@ -85,7 +86,9 @@ type conductor struct {
 	mu     sync.Mutex
 	asked  map[draw.Subject]time.Time // when this replica may ask for a value again
 	warned map[draw.Subject]time.Time
-	past   map[string]*drawnLine // draws of earlier lines, as they were read
+	past   map[lineID]pastLine // draws of earlier lines, as they were read
+
+	known atomic.Pointer[map[string][]int64] // lines with draws, ascending, of all rooms there are and were
 }
 
 func newConductor(c DrawConfig) *conductor {
@@ -97,7 +100,7 @@ func newConductor(c DrawConfig) *conductor {
 			Timeout:       drandTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		asked: map[draw.Subject]time.Time{}, warned: map[draw.Subject]time.Time{}, past: map[string]*drawnLine{},
+		asked: map[draw.Subject]time.Time{}, warned: map[draw.Subject]time.Time{}, past: map[lineID]pastLine{},
 	}
 }
 

@@ -151,8 +151,8 @@ func (v *view) drawing(epoch int64) *drawnLine {
 	return nil
 }
 
-// loadLots reads the draws of the present and the planned lines, and keeps the
-// lot of each room in step with them.
+// loadLots reads which draws there are, and those of the present and the planned
+// lines, and keeps the lot of each room in step with them.
 func (s *Service) loadLots(ctx context.Context) error {
 	epochs := map[string][]int64{}
 	rows, err := s.pool.Query(ctx, `SELECT room_id, array_agg(DISTINCT epoch ORDER BY epoch) FROM waitingroom.draw GROUP BY room_id`)
@@ -187,6 +187,7 @@ func (s *Service) loadLots(ctx context.Context) error {
 		}
 		byRoom[d.Room][d.Epoch] = append(byRoom[d.Room][d.Epoch], d)
 	}
+	s.draws.known.Store(&epochs)
 	for id, v := range s.rooms.Load().views {
 		set := &drawnSet{lines: map[int64]*drawnLine{}, epochs: epochs[id]}
 		for epoch, attempts := range byRoom[id] {

@@ -30,9 +30,26 @@ func (s *Service) drawRoutes() []web.Route {
 // maxPast bounds how many draws of earlier lines a replica keeps in memory.
 const maxPast = 32
 
+// pastFresh is how long a replica goes by a draw of an earlier line that was not
+// revealed.
+const pastFresh = 5 * time.Second
+
+// lineID names a line of a room, also of one that is gone.
+type lineID struct {
+	room  string
+	epoch int64
+}
+
+// pastLine is the draw of an earlier line.
+type pastLine struct {
+	*drawnLine
+	readAt time.Time
+}
+
 // drawFor finds what is published of a room's draw: of the line that was asked
 // for, else of the present line, the planned one, or the last there was. It
-// returns nil when there is none. Only earlier lines cost a query, once.
+// returns nil when there is none. Only earlier lines that were drawn cost a query,
+// once: anybody may ask for any room and any line, as often as they like.
 func (s *Service) drawFor(ctx context.Context, roomID, epochText string) (*drawnLine, error) {
 	if !validRoom(roomID) {
 		return nil, web.NotFound()
@@ -41,7 +58,11 @@ func (s *Service) drawFor(ctx context.Context, roomID, epochText string) (*drawn
 	var (
 		set     drawnSet
 		present int64
+		drawn   []int64
 	)
+	if known := s.draws.known.Load(); known != nil {
+		drawn = (*known)[roomID]
+	}
 	if v := s.rooms.Load().views[roomID]; v != nil {
 		present = v.known.Load().Epoch
 		if d := v.drawn.Load(); d != nil {
@@ -54,44 +75,45 @@ func (s *Service) drawFor(ctx context.Context, roomID, epochText string) (*drawn
 		return nil, web.NotFound()
 	case epochText == "" && set.lines[present] != nil:
 		epoch = present
-	case epochText == "" && len(set.epochs) > 0:
-		epoch = set.epochs[len(set.epochs)-1]
+	case epochText == "" && len(drawn) > 0:
+		epoch = drawn[len(drawn)-1]
 	case epochText == "":
 		return nil, nil //nolint:nilnil // nothing was drawn here
 	}
 	if l := set.lines[epoch]; l != nil {
 		return l, nil
 	}
-	if present > 0 && !slices.Contains(set.epochs, epoch) {
+	if !slices.Contains(drawn, epoch) {
 		return nil, nil //nolint:nilnil // no such draw
 	}
 	return s.pastDraw(ctx, roomID, epoch)
 }
 
-// pastDraw is drawnPast with a small memory: what is over does not change.
+// pastDraw is drawnPast with a small memory, for a line that was drawn: what is
+// over does not change. What is not there is never remembered.
 func (s *Service) pastDraw(ctx context.Context, roomID string, epoch int64) (*drawnLine, error) {
-	name := roomID + "/" + strconv.FormatInt(epoch, 10)
+	name := lineID{roomID, epoch}
 	c := s.draws
 	c.mu.Lock()
 	l, ok := c.past[name]
 	c.mu.Unlock()
-	if ok {
-		return l, nil
+	if ok && (l.now().revealedAt != nil || s.realNow().Sub(l.readAt).Abs() < pastFresh) {
+		return l.drawnLine, nil
 	}
-	l, err := s.drawnPast(ctx, s.pool, roomID, epoch)
-	if err != nil {
+	read, err := s.drawnPast(ctx, s.pool, roomID, epoch)
+	if err != nil || read == nil {
 		return nil, err
-	}
-	if l != nil && l.now().revealedAt == nil {
-		return l, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.past) >= maxPast {
-		clear(c.past)
+	for old := range c.past { // any one makes room
+		if len(c.past) < maxPast {
+			break
+		}
+		delete(c.past, old)
 	}
-	c.past[name] = l
-	return l, nil
+	c.past[name] = pastLine{read, s.realNow()}
+	return read, nil
 }
 
 // serveDraw is draw.json.
