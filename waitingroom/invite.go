@@ -19,7 +19,8 @@ import (
 // An admission code (Einlass-Code) is what the hotline gives to a caller who
 // cannot stand in the line: it makes a place of [CohortInvited], which waits for
 // nobody in the line and shares a part of the rate ([Room.Hotline]) with others
-// of its kind. It is good for one place, for a day. In a room that demands login
+// of its kind. It is good for one place and one stay, for a day, also when a new
+// line begins in that day. In a room that demands login
 // it is made out to one person and worth nothing to anybody else.
 //
 // A code has 70 random bits and two check characters, so a mistyped one is named
@@ -192,17 +193,27 @@ func (s *Service) redeem(ctx context.Context, v *view, typed string, key KeyHash
 	return Ticket{}, fmt.Errorf("%w: admission code: %w", ErrUnavailable, err)
 }
 
-// useCode marks a code as used and returns its place.
+// useCode marks a code as used and returns its place. The place of a code moves
+// with the line as long as nobody came in by it; whoever was in comes in again
+// only while that very stay lasts.
 func (s *Service) useCode(ctx context.Context, tx pgx.Tx, r Room, stored string, key KeyHash, personID string, now time.Time) (Ticket, error) {
 	var person *string
 	if personID != "" {
 		person = &personID
 	}
 	t := Ticket{Place: Place{Room: r.ID, Epoch: r.Epoch, Cohort: CohortInvited}, Key: key}
+	lines := make([]int64, 0, r.Epoch) // all so far, for the index of passes
+	for epoch := int64(1); epoch <= r.Epoch; epoch++ {
+		lines = append(lines, epoch)
+	}
 	err := tx.QueryRow(ctx, `
 		UPDATE waitingroom.invite SET used_at = coalesce(used_at, $4), used_by = $5
 		WHERE room_id = $1 AND code_hash = ANY($2) AND person_id IS NOT DISTINCT FROM $3 AND valid_until > $4 AND (used_at IS NULL OR used_by = $5) AND $6
-		RETURNING id, used_at`, r.ID, s.keys.inviteHashes(r.ID, stored), person, now, key[:], r.Hotline > 0).Scan(&t.Index, &t.Issued)
+			AND NOT EXISTS (
+				SELECT FROM waitingroom.pass p WHERE p.room_id = invite.room_id AND p.epoch = ANY($7) AND p.cohort = $8 AND p.ticket_index = invite.id
+					AND (p.epoch <> $9 OR p.released_at IS NOT NULL OR p.expires_at <= $4))
+		RETURNING id, used_at`, r.ID, s.keys.inviteHashes(r.ID, stored), person, now, key[:], r.Hotline > 0,
+		lines, CohortInvited, r.Epoch).Scan(&t.Index, &t.Issued)
 	if pg.NoRows(err) {
 		return Ticket{}, ErrCode
 	}

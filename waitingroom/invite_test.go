@@ -90,6 +90,67 @@ func TestCodeCountsOnce(t *testing.T) {
 	f.enter(t, s, wins[0], Used)
 }
 
+// A new line begins: who was in by a code is not let in by it again; a code that
+// let nobody in gets a place in the new line.
+func TestCodeOverANewLine(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 2)
+	ctx, s := context.Background(), f.replicas[0]
+	me := id.New()
+	redeem := func(roomID, typed string, key KeyHash, person string) (Ticket, error) {
+		return s.redeem(ctx, s.rooms.Load().views[roomID], typed, key, person)
+	}
+	codes := map[string]struct {
+		room, person string
+		key          KeyHash
+	}{"open": {room, "", browserHash()}, "login": {loginRoom, me, HashPerson(me)}}
+	spent, unused := map[string]string{}, f.invite(t, room, "").Code
+	waiting := browserHash()
+	if _, err := redeem(room, unused, waiting, ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range codes {
+		spent[name] = f.invite(t, c.room, c.person).Code
+		ticket, err := redeem(c.room, spent[name], c.key, c.person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.enter(t, s, ticket, Admitted)
+		// While the stay lasts, the same browser finds it again.
+		again, err := redeem(c.room, spent[name], c.key, c.person)
+		if err != nil || again.Place != ticket.Place {
+			t.Errorf("%s: inside: %+v, %v", name, again, err)
+		}
+		f.enter(t, s, again, Admitted)
+		if err := s.Release(ctx, ticket.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := redeem(c.room, spent[name], c.key, c.person); name == "open" && !errors.Is(err, ErrCode) {
+			t.Errorf("%s: after the stay: %v", name, err)
+		}
+	}
+	for range 2 { // lines
+		for _, roomID := range []string{room, loginRoom} {
+			for _, c := range []Change{{Phase: ptr(Closed)}, {NewLine: true}, {Phase: ptr(Open)}} {
+				if _, err := s.SetValve(ctx, "staff:test", "admin", roomID, c); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		f.refresh(t)
+		for name, c := range codes {
+			if ticket, err := redeem(c.room, spent[name], c.key, c.person); !errors.Is(err, ErrCode) {
+				t.Errorf("%s: in the new line: %+v, %v", name, ticket, err)
+			}
+		}
+	}
+	ticket, err := redeem(room, unused, waiting, "")
+	if err != nil || ticket.Epoch != 3 {
+		t.Fatalf("not in yet: %+v, %v", ticket, err)
+	}
+	f.enter(t, s, ticket, Admitted)
+}
+
 func TestCodesThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	f := setup(t, 1)
