@@ -60,18 +60,20 @@ func (s *Service) postReminder(c *web.Ctx) error {
 		return c.See(line)
 	}
 	to := contactOf(f, c.Lang)
+	var allowed contact
 	if f.OK() {
-		switch ok, err := s.mayRemind(c, to); {
+		var may bool
+		switch allowed, may, err = s.mayRemind(c, to); {
 		case err != nil:
 			return problem(errors.Join(ErrUnavailable, err))
-		case !ok:
+		case !may:
 			f.Fail("email", "waitingroom.reminder.error.often")
 		}
 	}
 	if !f.OK() {
 		return s.renderLine(c, v, f)
 	}
-	switch err := s.setReminder(c.Std(), t.Place, to); {
+	switch err := s.setReminder(c.Std(), t.Place, allowed); {
 	case errors.Is(err, errTold):
 		c.Flash("waitingroom.reminder.told")
 	case err != nil:
@@ -106,6 +108,13 @@ func contactOf(f *web.Form, lang string) (to contact) {
 // How many reminders may be asked for in a day: with one address, so that nobody
 // is flooded by others; from one browser; from one network, with room for a
 // hospital.
+//
+// Who comes from a browser or a network that has asked too often is told so. An
+// address that was used too often is nobody's business but its owner's, and the
+// wish of its owner must not be refused because of a stranger's: such a wish is
+// answered and stored like any other ([Service.mayRemind]), but its row does not
+// hold the address, so nothing is sent to it. The form says for everybody how
+// many messages an address gets.
 const (
 	remindersPerAddress = 3
 	remindersPerBrowser = 6
@@ -113,41 +122,64 @@ const (
 	remindersPerWide    = 1200 // an IPv6 /48
 )
 
-// mayRemind counts a wish against its limits. The counts lie in Redis, with
-// addresses as blind index, for a day.
-func (s *Service) mayRemind(c *web.Ctx, to contact) (bool, error) {
-	type limit struct {
-		key string
-		max int64
-	}
-	var limits []limit
-	for _, address := range []string{strings.ToLower(to.Email), to.Phone} {
-		if address != "" {
-			limits = append(limits, limit{"a:" + hex.EncodeToString(s.remind.vault.BlindIndex("waitingroom.reminder", address)), remindersPerAddress})
-		}
-	}
-	if h, ok := browserKey(c); ok {
-		limits = append(limits, limit{"b:" + hex.EncodeToString(h[:]), remindersPerBrowser})
-	}
+// mayRemind counts a wish against its limits. ok is false when browser or network
+// has had enough; nothing is counted of the addresses then. allowed is the wish
+// without the addresses that have had enough, maybe without any.
+//
+// The counts lie in Redis, with addresses as blind index, for a day.
+func (s *Service) mayRemind(c *web.Ctx, to contact) (allowed contact, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(c.Std(), 2*time.Second)
+	defer cancel()
 	for _, n := range defence.Networks(c.Address()) {
 		most := int64(remindersPerNetwork)
 		if n.Wide() {
 			most = remindersPerWide
 		}
-		limits = append(limits, limit{"n:" + n.String(), most})
-	}
-	ctx, cancel := context.WithTimeout(c.Std(), 2*time.Second)
-	defer cancel()
-	ok := true
-	for _, l := range limits {
-		key := "wr:remind:" + l.key
-		pipe := s.rdb.Pipeline()
-		n := pipe.Incr(ctx, key)
-		pipe.ExpireNX(ctx, key, 24*time.Hour)
-		if _, err := pipe.Exec(ctx); err != nil {
-			return false, err
+		if ok, err := s.countWish(ctx, "n:"+n.String(), most); err != nil || !ok {
+			return contact{}, false, err
 		}
-		ok = ok && n.Val() <= l.max
 	}
-	return ok, nil
+	if h, have := browserKey(c); have {
+		if ok, err := s.countWish(ctx, "b:"+hex.EncodeToString(h[:]), remindersPerBrowser); err != nil || !ok {
+			return contact{}, false, err
+		}
+	}
+	for _, address := range []*string{&to.Email, &to.Phone} {
+		if *address == "" {
+			continue
+		}
+		index := s.remind.vault.BlindIndex("waitingroom.reminder", mailbox(*address))
+		switch ok, err := s.countWish(ctx, "a:"+hex.EncodeToString(index), remindersPerAddress); {
+		case err != nil:
+			return contact{}, false, err
+		case !ok:
+			*address = ""
+		}
+	}
+	return to, true, nil
+}
+
+// countWish counts one more of a day and reports whether it is within most.
+func (s *Service) countWish(ctx context.Context, of string, most int64) (bool, error) {
+	key := "wr:remind:" + of
+	pipe := s.rdb.Pipeline()
+	n := pipe.Incr(ctx, key)
+	pipe.ExpireNX(ctx, key, 24*time.Hour)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, err
+	}
+	return n.Val() <= most, nil
+}
+
+// mailbox is what the messages to an address are counted by: "Erika+portal@..."
+// and "erika+2@..." reach the same person. It leaves phone numbers as they are.
+func mailbox(address string) string {
+	local, domain, mail := strings.Cut(strings.ToLower(address), "@")
+	if !mail {
+		return address
+	}
+	if name, _, tagged := strings.Cut(local, "+"); tagged && name != "" {
+		local = name
+	}
+	return local + "@" + domain
 }

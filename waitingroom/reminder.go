@@ -296,6 +296,9 @@ func (s *Service) tellOne(ctx context.Context, tx pgx.Tx, v *view, st State, p P
 	if err := key.UnsealJSON(p.sealContext(), d.sealed, &to); err != nil {
 		return err
 	}
+	if to.Email == "" && to.Phone == "" {
+		return nil // its addresses had enough of messages
+	}
 	say := func(key string, args ...any) string { return texts.Say(to.Lang, key, args...) }
 	how := s.turnOf(v, st, p)
 	wait := say("waitingroom.reminder.now")

@@ -31,7 +31,9 @@ func remindSite(t *testing.T, n int) *site {
 	}
 	f.refresh(t)
 	s := f.replicas[0]
-	return &site{f, s, webtest.New(t, webtest.Config{Pool: f.pool, Now: f.now, Bundles: []web.Bundle{Assets}, Routes: s.Routes()})}
+	return &site{f, s, webtest.New(t, webtest.Config{
+		Pool: f.pool, Now: f.now, Bundles: []web.Bundle{Assets}, Routes: s.Routes(), TrustedProxies: []string{"0.0.0.0"},
+	})}
 }
 
 // waiter is a browser that waits.
@@ -122,21 +124,55 @@ func TestReminderForm(t *testing.T) {
 	}
 }
 
+// An address that had enough is not told apart from any other, and nothing more
+// is sent to it.
 func TestReminderLimits(t *testing.T) {
 	t.Parallel()
 	w := remindSite(t, 1)
 	w.valve(t, Change{Phase: ptr(Paused)})
-	for range remindersPerAddress {
-		w.remind(t, w.waiter(t), "email", "victim@example.org")
+	const mobile = "0151 23456789"
+	var first *webtest.App
+	for i := range remindersPerAddress {
+		b := w.waiter(t)
+		w.remind(t, b, "email", fmt.Sprintf("Victim+%d@example.org", i))
+		if first == nil {
+			first = b
+		}
 	}
-	for _, address := range []string{"victim@example.org", "Victim@Example.ORG"} {
-		mustContain(t, w.waiter(t).PostForm(linePath0+"/reminder", "action", "store", "email", address), http.StatusUnprocessableEntity, "heute schon mehrere Nachrichten")
+	for _, address := range []string{"victim@example.org", "Victim@Example.ORG", "victim+7@example.org"} {
+		b := w.waiter(t)
+		w.remind(t, b, "email", address)
+		if a, c := first.Cookie(reminderCookie+room), b.Cookie(reminderCookie+room); !strings.HasPrefix(a, "email~") || !strings.HasPrefix(c, "email~") {
+			t.Errorf("%s: cookies %q and %q", address, a, c)
+		}
+		mustContain(t, b.Get(linePath0), http.StatusOK, "Wir schicken Ihnen kurz vorher eine E-Mail.", "Sie bekommen kurz vorher eine E-Mail")
 	}
+	// Nor does a place that had another address before keep that one.
+	changed := w.waiter(t)
+	w.remind(t, changed, "email", "before@example.org")
+	w.remind(t, changed, "email", "victim+8@example.org")
+	// The other one of two is used.
+	w.remind(t, w.waiter(t), "email", "victim+9@example.org", "mobile", mobile)
+	if n := w.count(t, `SELECT count(*) FROM waitingroom.reminder`); n != remindersPerAddress+5 {
+		t.Errorf("%d rows", n)
+	}
+
 	b := w.waiter(t)
 	for i := range remindersPerBrowser {
 		w.remind(t, b, "email", fmt.Sprintf("p%d@example.org", i))
 	}
+	counters := func() int {
+		keys, err := w.rdb.Keys(context.Background(), "wr:remind:a:*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(keys)
+	}
+	before := counters()
 	mustContain(t, b.PostForm(linePath0+"/reminder", "action", "store", "email", "p@example.org"), http.StatusUnprocessableEntity, "heute schon mehrere Nachrichten")
+	if n := counters(); n != before {
+		t.Errorf("%d addresses counted, %d before a wish that was refused", n, before)
+	}
 	keys, err := w.rdb.Keys(context.Background(), "wr:remind:*").Result()
 	if err != nil || len(keys) == 0 {
 		t.Fatalf("%v, %v", keys, err)
@@ -144,6 +180,38 @@ func TestReminderLimits(t *testing.T) {
 	for _, k := range keys {
 		if strings.Contains(k, "example") || w.rdb.TTL(context.Background(), k).Val() <= 0 {
 			t.Errorf("key %s", k)
+		}
+	}
+
+	// A network that had enough: nothing is counted of browser or address.
+	network := "wr:remind:n:203.0.113.0/24"
+	if err := w.rdb.Set(context.Background(), network, remindersPerNetwork, time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustContain(t, w.waiter(t).Do(http.MethodPost, linePath0+"/reminder", "application/x-www-form-urlencoded",
+		strings.NewReader("action=store&email=q@example.org"), map[string]string{"X-Real-Ip": "203.0.113.7"}), http.StatusUnprocessableEntity, "aus diesem Netz")
+	if more, err := w.rdb.Keys(context.Background(), "wr:remind:*").Result(); err != nil || len(more) != len(keys)+1 {
+		t.Errorf("%d counters, %d before, %v", len(more), len(keys), err)
+	}
+
+	w.valve(t, Change{Phase: ptr(Open), Rate: ptr(1000)})
+	w.due(t)
+	if n := w.messages(t); n != remindersPerAddress+2 { // one SMS, one of the browser
+		t.Errorf("%d messages, want %d", n, remindersPerAddress+2)
+	}
+	if n := w.count(t, `SELECT count(*) FROM waitingroom.reminder WHERE told_at IS NULL`); n != 0 {
+		t.Errorf("%d rows are not told", n)
+	}
+}
+
+func TestMailbox(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"Erika@Example.org": "erika@example.org", "erika+1@example.org": "erika@example.org", "erika+a+b@example.org": "erika@example.org",
+		"+a@example.org": "+a@example.org", "+4915123456789": "+4915123456789",
+	} {
+		if got := mailbox(address); got != want {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
 		}
 	}
 }
