@@ -243,6 +243,9 @@ func (s *Service) apiDelete(c *web.Ctx, _ struct{}) (struct{}, error) {
 	if err := s.Delete(c.Std(), c.User.ID, c.Actor(), string(web.RoleCitizen)); err != nil {
 		return struct{}{}, problem(err)
 	}
+	if s.Leave != nil {
+		s.Leave(c)
+	}
 	return struct{}{}, c.Logout()
 }
 

@@ -252,6 +252,9 @@ func (s *Service) postDelete(c *web.Ctx) error {
 	if err != nil {
 		return problem(err)
 	}
+	if s.Leave != nil {
+		s.Leave(c) // while it is known who it was
+	}
 	if err := c.Logout(); err != nil {
 		return err
 	}

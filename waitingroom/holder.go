@@ -285,13 +285,51 @@ func (s *Service) placeHeld(ctx context.Context, t Ticket, personID string) (_ T
 	return h.ticket(personID), nil
 }
 
-// Forget deletes whose place is whose, and whose code, of people whose
-// registration ends. What they were let in by stays: it names nobody.
-func Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
-	b := &pgx.Batch{}
-	b.Queue(`DELETE FROM waitingroom.holder WHERE person_id = ANY($1::text[]::uuid[])`, personIDs)
-	b.Queue(`DELETE FROM waitingroom.invite WHERE person_id = ANY($1::text[]::uuid[])`, personIDs)
-	return tx.SendBatch(ctx, b).Close()
+// Forget deletes whose place is whose, whose code, and where they wanted to be
+// told, of people whose registration ends. What they were let in by stays: it
+// names nobody. Who is inside gives back the seat once tx is committed.
+func (s *Service) Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
+	rows, err := tx.Query(ctx, `
+		WITH gone AS (
+			DELETE FROM waitingroom.holder WHERE person_id = ANY($1::text[]::uuid[]) RETURNING room_id, epoch, cohort, ticket_index
+		)
+		SELECT g.room_id, g.epoch, g.cohort, g.ticket_index, EXISTS (
+			SELECT FROM waitingroom.pass p WHERE p.room_id = g.room_id AND p.epoch = g.epoch AND p.cohort = g.cohort AND p.ticket_index = g.ticket_index
+				AND p.released_at IS NULL AND p.expires_at > $2)
+		FROM gone g`, personIDs, s.roomNow())
+	if err != nil {
+		return err
+	}
+	var (
+		p      Place
+		inside bool
+		all    []Place
+		seats  vacatedPayload
+	)
+	_, err = pgx.ForEachRow(rows, []any{&p.Room, &p.Epoch, &p.Cohort, &p.Index, &inside}, func() error {
+		all = append(all, p)
+		if inside {
+			seats.Passes = append(seats.Passes, p.ID())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.remind.offered() {
+		for _, p := range all {
+			if _, err := s.deleteReminders(ctx, tx, `room_id = $1 AND epoch = $2 AND cohort = $3 AND ticket_index = $4`, p.Room, p.Epoch, p.Cohort, p.Index); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM waitingroom.invite WHERE person_id = ANY($1::text[]::uuid[])`, personIDs); err != nil {
+		return err
+	}
+	if len(seats.Passes) == 0 {
+		return nil
+	}
+	return vacated.Enqueue(ctx, tx, seats)
 }
 
 // citizenOf returns the id of the person who is logged in; "" = nobody, or staff.

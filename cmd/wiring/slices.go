@@ -110,7 +110,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Citizen = citizen.New(citizen.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
 		Bookings: booking.Standing, CancelBookings: booking.CancelStanding, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
-		Leave: s.Rooms.ReleaseRequest, Forget: waitingroom.Forget,
+		Leave: s.Rooms.ReleaseRequest, Forget: s.Rooms.Forget,
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},

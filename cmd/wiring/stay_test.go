@@ -122,6 +122,56 @@ func TestLeavingFreesTheSeat(t *testing.T) {
 	}
 }
 
+// Whoever ends the registration while inside gives the seat back, also where no
+// cookie tells which it is.
+func TestDeletingTheRegistrationFreesTheSeat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, citizen.Registration{
+		ProgrammeID: "covid-19", GroupCode: "s2-age", ProofReady: true, FamilyName: "Schmidt", GivenName: "Erika",
+		Birth: citizen.PartialDate{Year: 1939, Month: 7, Day: 2}, Sex: citizen.SexFemale, Email: "schmidt@example.org", Lang: "de",
+	})
+	for name, end := range map[string]func(b *webtest.App, p citizen.Person){
+		"Seite": func(b *webtest.App, _ citizen.Person) {
+			if a := b.PostForm("/my-data/delete", "sure", "yes"); a.Status != http.StatusOK {
+				t.Errorf("the page: %d %s", a.Status, a.Body)
+			}
+		},
+		"Programm": func(b *webtest.App, _ citizen.Person) {
+			if a := b.JSON(http.MethodDelete, "/api/v1/me", nil, nil); a.Status >= 300 {
+				t.Errorf("the API: %d %s", a.Status, a.Body)
+			}
+		},
+		"Telefon": func(_ *webtest.App, p citizen.Person) {
+			w.ok(w.Citizen.Delete(w.ctx, p.ID, "staff:test", "agent"))
+			w.settle()
+		},
+	} {
+		b, p := w.somebody(name)
+		if a := b.Get("/appointments/at/leipzig"); a.Status != http.StatusOK {
+			t.Fatalf("%s: the times: %d", name, a.Status)
+		}
+		seats := func() (rows, seats int64) {
+			t.Helper()
+			w.ok(w.env.Pool.QueryRow(w.ctx, `SELECT count(*) FROM waitingroom.pass WHERE room_id = 'appointments' AND released_at IS NULL AND expires_at > $1`,
+				w.env.Now()).Scan(&rows))
+			seats, err := w.env.Redis.ZCard(w.ctx, "wr:{appointments}:act").Result()
+			w.ok(err)
+			return rows, seats
+		}
+		if rows, inside := seats(); rows != 1 || inside != 1 {
+			t.Errorf("%s: %d passes, %d inside", name, rows, inside)
+		}
+		end(b, p)
+		if rows, inside := seats(); rows != 0 || inside != 0 {
+			t.Errorf("%s: %d passes, %d inside after the registration", name, rows, inside)
+		}
+		w.settle() // what the worker does of it once more changes nothing
+		if rows, inside := seats(); rows != 0 || inside != 0 {
+			t.Errorf("%s: %d passes, %d inside in the end", name, rows, inside)
+		}
+	}
+}
+
 // What is left behind the room of booking is what the web has to offer.
 func TestRoomTellsWhatIsLeft(t *testing.T) {
 	t.Parallel()
