@@ -21,7 +21,7 @@ const (
 
 // rebuiltWithin is how long a replica that finds the room rebuilt in Postgres
 // waits for the other one to put it into Redis, too.
-const rebuiltWithin = 300 * time.Millisecond
+const rebuiltWithin = 1500 * time.Millisecond
 
 // restorePatience is how long a request waits for a rebuild.
 const restorePatience = 3 * time.Second

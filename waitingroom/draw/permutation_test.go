@@ -231,7 +231,7 @@ func worst(place placer, n uint64, draws int) (z float64) {
 // far beyond.
 func TestDrawsShowNoBias(t *testing.T) {
 	t.Parallel()
-	const limit, draws = 4.5, 10_000
+	const limit, draws = 4.5, 3_000
 	for _, n := range []uint64{1, 2, 3, 4, 5, 100, 10007} {
 		if z := worst(swapOrNot(rounds), n, draws); z > limit {
 			t.Errorf("%d tickets: %.1f deviations", n, z)
