@@ -190,7 +190,8 @@ func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconW
 		}
 		err = audit.Write(ctx, tx, s.now(), audit.Entry{
 			Actor: actor, Role: role, Action: "waitingroom.draw.word", Subject: "room:" + roomID,
-			After: map[string]any{"epoch": d.Epoch, "attempt": d.Attempt, "value": w.value, "failed": w.failure(), "next": w.next.beacon, "next_name": w.next.name},
+			// Without the value: whoever has to enter it too reads this record.
+			After: map[string]any{"epoch": d.Epoch, "attempt": d.Attempt, "failed": w.failure(), "next": w.next.beacon, "next_name": w.next.name},
 		})
 		if err != nil {
 			return err
@@ -210,6 +211,9 @@ func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconW
 		if result != saidDone {
 			return nil
 		}
+		if err := s.auditWords(ctx, tx, actor, role, d, all); err != nil {
+			return err
+		}
 		if w.failure() {
 			return s.replaceBeacon(ctx, tx, actor, role, d, w)
 		}
@@ -222,6 +226,22 @@ func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconW
 		s.log.Warn("said, but the line does not answer yet", "room", roomID, "err", err)
 	}
 	return result, nil
+}
+
+// auditWords writes who said what, once nobody can copy it any more.
+func (s *Service) auditWords(ctx context.Context, tx pgx.Tx, actor, role string, d drawRow, all []beaconWord) error {
+	type entry struct {
+		By    string `json:"by"`
+		Value string `json:"value"` // "" = that the beacon has failed
+	}
+	var entries []entry
+	for _, w := range all {
+		entries = append(entries, entry{w.by, w.value})
+	}
+	return audit.Write(ctx, tx, s.now(), audit.Entry{
+		Actor: actor, Role: role, Action: "waitingroom.draw.words", Subject: "room:" + d.Room,
+		After: map[string]any{"epoch": d.Epoch, "attempt": d.Attempt, "words": entries},
+	})
 }
 
 // replaceBeacon gives an attempt up and names another value for the same tickets.

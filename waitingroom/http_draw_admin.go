@@ -72,13 +72,13 @@ type adminDrawPage struct {
 	MayDue   bool // it can still be said when the lottery draws
 	May      bool // the viewer is an administrator
 	Next     []web.Option
-	Conflict bool // two have said different things
+	Conflict bool // another one has said something else than the viewer
 }
 
 // wordView is what one administrator said.
 type wordView struct {
 	Mine    bool
-	Value   string
+	Value   string // "" = hidden: whoever has to enter it independently cannot copy it
 	Failure bool
 	Next    string
 	At      time.Time
@@ -108,15 +108,24 @@ func (s *Service) adminDrawPage(c *web.Ctx, v *view) (adminDrawPage, error) {
 		p.Next = append(p.Next, web.Option{Value: string(DrandBeacon), Label: c.T("waitingroom.draw.next.drand")})
 	}
 	p.Next = append(p.Next, web.Option{Value: string(LotteryBeacon), Label: c.T("waitingroom.draw.next.lottery")})
-	if !waits {
+	if !d.closed() {
 		return p, nil
 	}
 	said, err := words(c.Std(), s.pool, d.Subject)
 	if err != nil {
 		return p, err
 	}
-	for i, w := range said {
-		view := wordView{Mine: w.by == c.Actor(), Value: w.value, Failure: w.failure(), At: s.toRoom(w.at)}
+	var own *beaconWord
+	for i := range said {
+		if said[i].by == c.Actor() {
+			own = &said[i]
+		}
+	}
+	for _, w := range said {
+		view := wordView{Mine: w.by == c.Actor(), Failure: w.failure(), At: s.toRoom(w.at)}
+		if view.Mine || d.value != nil {
+			view.Value = w.value
+		}
 		if w.next.beacon != "" {
 			view.Next = c.T("waitingroom.draw.next." + string(w.next.beacon))
 			if w.next.name != "" {
@@ -124,7 +133,7 @@ func (s *Service) adminDrawPage(c *web.Ctx, v *view) (adminDrawPage, error) {
 			}
 		}
 		p.Words = append(p.Words, view)
-		p.Conflict = p.Conflict || i > 0 && !w.agrees(said[i-1])
+		p.Conflict = p.Conflict || waits && own != nil && w.by != own.by && !w.agrees(*own)
 	}
 	return p, nil
 }
