@@ -19,6 +19,7 @@ import (
 // story_before.mjs and story_day.mjs tell what is done and seen; between them
 // the portal is stopped and started again on another day.
 func TestStory(t *testing.T) {
+	t.Parallel() // after those that measure
 	dataDir, folder := t.TempDir(), t.TempDir()
 
 	p := startPortal(t, dataDir, "PORTAL_CLOCK=2021-01-11T13:00")
