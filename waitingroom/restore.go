@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,22 +50,31 @@ func (s *Service) restore(ctx context.Context, v *view, generation int64) error 
 	if err := s.load(ctx); err != nil {
 		return err
 	}
-	for until := time.Now().Add(rebuiltWithin); v.known.Load().Generation > generation && time.Now().Before(until); {
-		r, known := v.knownAndSeen()
-		if done, err := s.standing(ctx, v, r.Generation, known); err != nil || done {
+	for {
+		for until := time.Now().Add(rebuiltWithin); v.known.Load().Generation > generation && time.Now().Before(until); {
+			r, known := v.knownAndSeen()
+			if done, err := s.standing(ctx, v, r.Generation, known); err != nil || done {
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := s.rebuild(ctx, v, v.known.Load().Generation); !errors.Is(err, errRebuilt) || ctx.Err() != nil {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return s.rebuild(ctx, v)
 }
 
-// rebuild does it.
+// errRebuilt says that another replica has rebuilt the line in Postgres while
+// this one waited for the row, and is about to put it into Redis.
+var errRebuilt = errors.New("waitingroom: rebuilt elsewhere")
+
+// rebuild does it, for a state of generation that is missing or behind. It
+// returns errRebuilt when Postgres knows a later one.
 //
 // The update of the line's row waits for every admission that is just being
 // written under the old generation, and none can be written under it
 // afterwards; so the passes read here are all there are.
-func (s *Service) rebuild(ctx context.Context, v *view) error {
+func (s *Service) rebuild(ctx context.Context, v *view, generation int64) error {
 	var (
 		r                     Room
 		known                 seen
@@ -88,6 +98,9 @@ func (s *Service) rebuild(ctx context.Context, v *view) error {
 			return err
 		}
 		v.learn(r)
+		if r.Generation > generation {
+			return errRebuilt
+		}
 		_, known = v.knownAndSeen()
 		if done, err = s.standing(ctx, v, r.Generation, known); err != nil || done {
 			return err

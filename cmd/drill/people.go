@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"impfportal/waitingroom"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -229,6 +230,7 @@ func crowd(ctx context.Context, p *portal, n int, do func(context.Context, *brow
 	defer client.CloseIdleConnections()
 	err := together(ctx, n, 32, func(ctx context.Context, i int) error {
 		b := newBrowser(p.addr, client)
+		b.jar[keyCookie] = waitingroom.NewKey() // as whoever has seen the waiting page
 		err := do(ctx, b)
 		out[i] = b.cookies()
 		return err
