@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"impfportal/waitingroom"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"impfportal/waitingroom"
 
 	"impfportal/citizen"
 	"impfportal/internal/web"
