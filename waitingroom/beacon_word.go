@@ -152,7 +152,7 @@ func (s *Service) say(ctx context.Context, actor, role, roomID string, w beaconW
 		}
 	}
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		r, err := lockRoom(ctx, tx, roomID)
+		r, err := readRoom(ctx, tx, roomID, lockBoth)
 		if err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func (s *Service) replaceBeacon(ctx context.Context, tx pgx.Tx, actor, role stri
 // rooms' time. It returns Problems for what cannot be.
 func (s *Service) setDue(ctx context.Context, actor, role, roomID string, at time.Time) error {
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		r, err := lockRoom(ctx, tx, roomID)
+		r, err := readRoom(ctx, tx, roomID, lockBoth)
 		if err != nil {
 			return err
 		}

@@ -125,10 +125,9 @@ func forget(c *web.Ctx, roomID string) {
 }
 
 // Gate refuses a request of a guarded group that brings no valid pass: 403 with
-// the way back to the line. A request with neither a signed pass nor a session
-// costs no Redis command and no database work; a signed pass costs one Redis
-// command, and where it belongs to a person the look at the session, which every
-// page with a login costs.
+// the way back to the line, and without a signed pass no Redis command and no
+// database work. A signed pass costs one Redis command, and where it belongs to a
+// person the look at the session, which every page with a login costs.
 //
 // Nobody shall press through a waiting page on which nobody waits. So a citizen
 // who is logged in and opens a page behind a room that demands login is let in
@@ -137,7 +136,8 @@ func forget(c *web.Ctx, roomID string) {
 // refused as ever.
 //
 // Staff need no pass. Their routes are not guarded; what they may call of the
-// citizens' has no login, so only there a session is looked at for their sake.
+// citizens' has no login, so only there a session is looked at, one that was
+// given out to staff.
 func (s *Service) Gate(c *web.Ctx, group string) error {
 	if c.User != nil && c.User.Kind == "staff" {
 		return nil
@@ -153,7 +153,7 @@ func (s *Service) Gate(c *web.Ctx, group string) error {
 	}
 	login := v.known.Load().Login
 	if p, ok := s.signedPass(c, v); ok {
-		if _, err := c.Who(); err != nil && login {
+		if _, err := c.Who("citizen"); err != nil && login {
 			return problem(fmt.Errorf("%w: %w", ErrUnavailable, err))
 		}
 		if mine(c, p.Key) {
@@ -170,7 +170,7 @@ func (s *Service) Gate(c *web.Ctx, group string) error {
 		if s.letIn(c, v) {
 			return nil
 		}
-	} else if u, err := c.Who(); err == nil && u != nil && u.Kind == "staff" {
+	} else if u, err := c.Who("staff"); err == nil && u != nil {
 		return nil
 	}
 	return s.refuse(c, v, group)

@@ -143,7 +143,7 @@ func (s *Service) conduct(ctx context.Context, v *view) error {
 // commitBelated commits to a draw when its pre-queue has begun without one.
 func (s *Service) commitBelated(ctx context.Context, v *view) error {
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		r, err := lockRoom(ctx, tx, v.id)
+		r, err := readRoom(ctx, tx, v.id, lockBoth)
 		if err != nil {
 			return err
 		}
@@ -204,12 +204,7 @@ func (s *Service) awaitClose(ctx context.Context, v *view) (*drawRow, error) {
 // line's is not: rebuilding a lost state in Redis needs it.
 func (s *Service) closePreQueue(ctx context.Context, v *view) error {
 	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
-			FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF r`, v.id)
-		if err != nil {
-			return err
-		}
-		r, err := pgx.CollectExactlyOneRow(rows, scanRoom)
+		r, err := readRoom(ctx, tx, v.id, lockSetting)
 		if err != nil {
 			return err
 		}
@@ -318,7 +313,7 @@ func (s *Service) reveal(ctx context.Context, v *view) error {
 	}
 	var opened *Room
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		r, err := lockRoom(ctx, tx, v.id)
+		r, err := readRoom(ctx, tx, v.id, lockBoth)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -257,6 +258,30 @@ func TestWaitingCostsNoRedisCommand(t *testing.T) {
 	}
 	if n := count.n.Load(); n != 0 {
 		t.Errorf("%d Redis commands", n)
+	}
+}
+
+// A hundred thousand who are not in turn, or who invent a session, must not reach
+// Postgres: the door is shut without it.
+func TestWithoutAPassTheDoorAsksNoDatabase(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	citizen, clerk := w.app.Another(), w.app.Another()
+	citizen.LoginAs(web.User{Kind: "citizen", ID: "00000000-0000-7000-8000-000000000001", Roles: []web.Role{web.RoleCitizen}})
+	clerk.LoginAs(web.User{Kind: "staff", ID: "00000000-0000-7000-8000-000000000002", Roles: []web.Role{web.RoleAgent}})
+	mustContain(t, clerk.Get("/register"), http.StatusOK, "inside")
+	altered := clerk.Cookie("sid")
+	altered = strings.Repeat("A", 8) + altered[8:]
+
+	w.pool.Close()
+	for name, sid := range map[string]string{"none": "", "random": base64.RawURLEncoding.EncodeToString(make([]byte, 49)), "altered": altered, "a citizen's": citizen.Cookie("sid")} {
+		b := w.app.Another()
+		if sid != "" {
+			b.SetCookie("sid", sid)
+		}
+		if a := b.Get("/register"); a.Status != http.StatusForbidden {
+			t.Errorf("session %s: %d", name, a.Status)
+		}
 	}
 }
 

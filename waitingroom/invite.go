@@ -85,13 +85,8 @@ func (s *Service) Invite(ctx context.Context, actor, role, roomID, personID stri
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('waitingroom.invite:' || $1, 0))`, actor); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT `+roomColumns+` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1`, roomID)
-		if err != nil {
-			return err
-		}
-		if out.Room, err = pgx.CollectExactlyOneRow(rows, scanRoom); pg.NoRows(err) {
-			return ErrNoRoom
-		} else if err != nil {
+		var err error
+		if out.Room, err = readRoom(ctx, tx, roomID, lockNothing); err != nil {
 			return err
 		}
 		switch r := out.Room; {
@@ -168,8 +163,7 @@ func (s *Service) redeem(ctx context.Context, v *view, typed string, key KeyHash
 	defer cancel()
 	defer func() { s.notePostgres(err) }()
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		// The share lock keeps a new line from beginning meanwhile.
-		r, err := shareRoom(ctx, tx, v.id)
+		r, err := readRoom(ctx, tx, v.id, lockNewLines)
 		if err != nil {
 			return err
 		}
@@ -245,18 +239,4 @@ func (s *Service) holdInvited(ctx context.Context, tx pgx.Tx, t *Ticket, personI
 	}
 	*t = h.ticket(personID)
 	return err
-}
-
-// shareRoom reads a room and keeps a new line from beginning until tx ends, while
-// others may read it so, too. It returns ErrNoRoom.
-func shareRoom(ctx context.Context, tx pgx.Tx, roomID string) (Room, error) {
-	rows, err := tx.Query(ctx, `SELECT `+roomColumns+` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR SHARE OF l`, roomID)
-	if err != nil {
-		return Room{}, err
-	}
-	r, err := pgx.CollectExactlyOneRow(rows, scanRoom)
-	if pg.NoRows(err) {
-		return Room{}, ErrNoRoom
-	}
-	return r, err
 }

@@ -89,12 +89,8 @@ func (s *Service) rebuild(ctx context.Context, v *view, generation int64) error 
 		inside                []any // member, end, member, end ...
 	)
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
-			FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF l`, v.id)
-		if err != nil {
-			return err
-		}
-		if r, err = pgx.CollectExactlyOneRow(rows, scanRoom); err != nil {
+		var err error
+		if r, err = readRoom(ctx, tx, v.id, lockLine); err != nil {
 			return err
 		}
 		v.learn(r)

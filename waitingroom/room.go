@@ -143,6 +143,31 @@ func Rooms(ctx context.Context, q pg.Querier) ([]Room, error) {
 	return pgx.CollectRows(rows, scanRoom)
 }
 
+// roomLock is what a transaction keeps from changing until it ends while it works
+// with a room: the two rows of the room, its setting and its line.
+type roomLock string
+
+const (
+	lockNothing  roomLock = ""
+	lockSetting  roomLock = "FOR UPDATE OF r" // phase, rate, plan ...; the line may be rebuilt meanwhile
+	lockLine     roomLock = "FOR UPDATE OF l"
+	lockBoth     roomLock = "FOR UPDATE OF r, l"
+	lockNewLines roomLock = "FOR SHARE OF l" // no new line begins; many may hold it at once
+)
+
+// readRoom reads a room in a transaction. It returns ErrNoRoom.
+func readRoom(ctx context.Context, tx pgx.Tx, roomID string, lock roomLock) (Room, error) {
+	rows, err := tx.Query(ctx, `SELECT `+roomColumns+` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 `+string(lock), roomID)
+	if err != nil {
+		return Room{}, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scanRoom)
+	if pg.NoRows(err) {
+		return Room{}, ErrNoRoom
+	}
+	return r, err
+}
+
 // Change is what one use of the valve sets; nil leaves as it is.
 type Change struct {
 	Phase   *Phase `json:"phase,omitempty"`

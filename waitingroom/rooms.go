@@ -126,7 +126,7 @@ func (s *Service) insertRoom(ctx context.Context, tx pgx.Tx, d deed, r *Room) er
 // tickets are void. It returns ErrNoRoom or Problems.
 func (s *Service) DeleteRoom(ctx context.Context, actor, role, roomID, typed string) error {
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		r, err := lockRoom(ctx, tx, roomID)
+		r, err := readRoom(ctx, tx, roomID, lockBoth)
 		if err != nil {
 			return err
 		}

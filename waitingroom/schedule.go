@@ -110,7 +110,7 @@ func (s *Service) followPlans(ctx context.Context) error {
 func (s *Service) catchUp(ctx context.Context, v *view, now time.Time) error {
 	var r Room
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		if r, err = lockRoom(ctx, tx, v.id); err != nil {
+		if r, err = readRoom(ctx, tx, v.id, lockBoth); err != nil {
 			return err
 		}
 		for {
@@ -160,7 +160,7 @@ func (s *Service) nextPlanned(now time.Time) time.Time {
 func (s *Service) alter(ctx context.Context, d deed, roomID string, fn func(tx pgx.Tx, r Room) (Room, error)) (Room, error) {
 	var after Room
 	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		before, err := lockRoom(ctx, tx, roomID)
+		before, err := readRoom(ctx, tx, roomID, lockBoth)
 		if err != nil {
 			return err
 		}
@@ -177,21 +177,6 @@ func (s *Service) alter(ctx context.Context, d deed, roomID string, fn func(tx p
 		s.log.Warn("set, but the line does not answer yet", "room", roomID, "err", err)
 	}
 	return after, nil
-}
-
-// lockRoom reads a room and keeps everybody else from changing it until the
-// transaction ends. It returns ErrNoRoom.
-func lockRoom(ctx context.Context, tx pgx.Tx, roomID string) (Room, error) {
-	rows, err := tx.Query(ctx, `SELECT `+roomColumns+`
-		FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 FOR UPDATE OF r, l`, roomID)
-	if err != nil {
-		return Room{}, err
-	}
-	r, err := pgx.CollectExactlyOneRow(rows, scanRoom)
-	if pg.NoRows(err) {
-		return Room{}, ErrNoRoom
-	}
-	return r, err
 }
 
 // save writes what has changed of a locked room as its next version, a new line

@@ -145,7 +145,7 @@ func ownOpening(ctx context.Context, p *portal) (*opening, error) {
 	o := newOpening(p.fleet.spread)
 	o.p, o.early = p, o.n/2
 	p.log.Set(quiet) // the citizens count their errors
-	token, err := web.NewSession(ctx, p.env.Pool, p.env.Now(), web.User{Kind: "staff", ID: id.New(), Name: "Drill", Roles: []web.Role{web.RoleAdmin}}, time.Hour)
+	token, err := p.env.NewSession(ctx, web.User{Kind: "staff", ID: id.New(), Name: "Drill", Roles: []web.Role{web.RoleAdmin}}, time.Hour)
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (b *browser) register(ctx context.Context, p *portal) error {
 		return err
 	}
 	user := web.User{Kind: citizen.SessionKind, ID: personID, Roles: []web.Role{web.RoleCitizen}}
-	b.jar["sid"], err = web.NewSession(ctx, p.env.Pool, now, user, citizen.SessionTTL)
+	b.jar["sid"], err = p.env.NewSession(ctx, user, citizen.SessionTTL)
 	return err
 }
 

@@ -72,7 +72,7 @@ func newSite(ctx context.Context, p *portal) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := web.NewSession(ctx, p.env.Pool, now, web.User{Kind: "staff", ID: id.New(), Name: "Drill", Roles: []web.Role{web.RoleSite}}, 12*time.Hour)
+	token, err := p.env.NewSession(ctx, web.User{Kind: "staff", ID: id.New(), Name: "Drill", Roles: []web.Role{web.RoleSite}}, 12*time.Hour)
 	s.cookie = token
 	return s, err
 }

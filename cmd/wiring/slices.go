@@ -253,7 +253,7 @@ func (s *Slices) App() (*web.App, error) {
 	cfg, routes := s.env.Cfg, s.Routes()
 	s.Rooms.SetGroups(web.Gates(routes))
 	return web.New(web.Config{
-		Pool: s.env.Pool, Now: s.env.Now, Log: s.env.Log, Secret: s.env.Vault.Derive("web"), Local: cfg.Local(), Origin: cfg.PublicURL,
+		Pool: s.env.Pool, Now: s.env.Now, Log: s.env.Log, Secret: s.env.webSecret(), Local: cfg.Local(), Origin: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, Bundles: Bundles(), Routes: routes, Gate: s.Rooms.Gate, Ready: s.env.Ready,
 		Fast: s.mountFast, Metrics: s.env.Metrics, StaffLogin: "/staff/login", CitizenLogin: "/login",
 	})

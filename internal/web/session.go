@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -19,7 +20,7 @@ const sessionCookie = "sid"
 // Login starts a session for u: a new row, and a cookie. The token may also be
 // sent as 'Authorization: Bearer'. Only its hash is stored.
 func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token string, err error) {
-	token, err = NewSession(ctx, c.app.pool, c.Now, u, ttl)
+	token, err = NewSession(ctx, c.app.pool, c.app.secret, c.Now, u, ttl)
 	if err != nil {
 		return "", err
 	}
@@ -32,13 +33,10 @@ func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token strin
 	return token, nil
 }
 
-// NewSession stores a session and returns its token.
-func NewSession(ctx context.Context, q pg.Querier, now time.Time, u User, ttl time.Duration) (token string, err error) {
-	raw := make([]byte, 32)
-	if _, err := rand.Read(raw); err != nil {
-		return "", err
-	}
-	token = base64.RawURLEncoding.EncodeToString(raw)
+// NewSession stores a session and returns its token, which is signed with the
+// app's secret.
+func NewSession(ctx context.Context, q pg.Querier, secret []byte, now time.Time, u User, ttl time.Duration) (token string, err error) {
+	token = newToken(secret, u.Kind)
 	roles := make([]string, len(u.Roles))
 	for i, r := range u.Roles {
 		roles[i] = string(r)
@@ -77,6 +75,38 @@ func EndSessions(ctx context.Context, q pg.Querier, kind, subject string) error 
 	return err
 }
 
+// A token is the first letter of the user's kind, 32 random bytes, and the first
+// 16 of an HMAC-SHA-256 over both. So a token that nobody gave out costs no look
+// into the database, and what concerns staff alone none for citizens.
+const (
+	tokenRandom = 32
+	tokenMAC    = 16
+)
+
+func newToken(secret []byte, kind string) string {
+	b := append(make([]byte, 0, 1+tokenRandom+tokenMAC), kind[0])
+	b = b[:1+tokenRandom]
+	_, _ = rand.Read(b[1:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(append(b, signToken(secret, b)...))
+}
+
+func signToken(secret, b []byte) []byte {
+	m := hmac.New(sha256.New, secret)
+	m.Write([]byte("session\x00"))
+	m.Write(b)
+	return m.Sum(nil)[:tokenMAC]
+}
+
+// isToken reports whether a token was given out to a user of that kind; "" =
+// any. No I/O; whether its session stands only the database knows.
+func isToken(secret []byte, token, kind string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) != 1+tokenRandom+tokenMAC || kind != "" && b[0] != kind[0] {
+		return false
+	}
+	return hmac.Equal(signToken(secret, b[:1+tokenRandom]), b[1+tokenRandom:])
+}
+
 func tokenHash(token string) []byte {
 	h := sha256.Sum256([]byte(token))
 	return h[:]
@@ -96,9 +126,19 @@ func (c *Ctx) bearer() bool {
 	return strings.HasPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
 }
 
-// Who returns who is logged in; nil = nobody. It is for what runs before the
-// guard has set User, as a gate does. Without a token it asks nobody.
-func (c *Ctx) Who() (*User, error) { return c.loadUser() }
+// Who returns the user of that kind who is logged in; nil = nobody. It is for
+// what runs before the guard has set User, as a gate does. Without a token that
+// was given out to such a user it asks nobody.
+func (c *Ctx) Who(kind string) (*User, error) {
+	if !c.userLoaded && !isToken(c.app.secret, c.token(), kind) {
+		return nil, nil
+	}
+	u, err := c.loadUser()
+	if err != nil || u == nil || u.Kind != kind {
+		return nil, err
+	}
+	return u, nil
+}
 
 // loadUser looks the session up, once per request and only when there is a token.
 func (c *Ctx) loadUser() (*User, error) {
@@ -106,7 +146,7 @@ func (c *Ctx) loadUser() (*User, error) {
 		return c.user, nil
 	}
 	token := c.token()
-	if token == "" || len(token) > 100 {
+	if !isToken(c.app.secret, token, "") {
 		c.userLoaded = true
 		return nil, nil
 	}

@@ -258,6 +258,13 @@ func TestSessionsEnd(t *testing.T) {
 		t.Fatalf("%d %s", ans.Status, ans.Body)
 	}
 	stolen := app.Cookie("sid")
+	for i := range stolen { // one letter of it is another
+		app.SetCookie("sid", stolen[:i]+string(rune('A'+(stolen[i]-'A'+1)%26))+stolen[i+1:])
+		if ans := app.Get("/me"); ans.Status == 200 {
+			t.Fatalf("letter %d altered: %d", i, ans.Status)
+		}
+	}
+	app.SetCookie("sid", stolen)
 	app.PostForm("/out")
 	app.SetCookie("sid", stolen)
 	if ans := app.Get("/me"); ans.Status != 401 && ans.Status != 303 {

@@ -61,7 +61,7 @@ func New(t testing.TB, cfg Config) *App {
 	}
 	app, err := web.New(web.Config{
 		Pool: cfg.Pool, Now: cfg.Now, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
-		Secret: []byte("webtest webtest webtest webtest!"), Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast, TrustedProxies: cfg.TrustedProxies,
+		Secret: secret, Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast, TrustedProxies: cfg.TrustedProxies,
 		StaffLogin: "/staff/login", CitizenLogin: "/login",
 	})
 	if err != nil {
@@ -236,10 +236,13 @@ func (a *App) checkAnswer(method, path string, ans Answer) {
 	}
 }
 
+// secret is that of every app of a test.
+var secret = []byte("webtest webtest webtest webtest!")
+
 // LoginAs starts a session for u in this browser.
 func (a *App) LoginAs(u web.User) {
 	a.t.Helper()
-	token, err := web.NewSession(context.Background(), a.pool, a.now(), u, time.Hour)
+	token, err := web.NewSession(context.Background(), a.pool, secret, a.now(), u, time.Hour)
 	if err != nil {
 		a.t.Fatal(err)
 	}
