@@ -79,7 +79,7 @@ func TestEveryKindOfRedis(t *testing.T) {
 			if got := ready(); got != http.StatusOK {
 				t.Errorf("ready: %d", got)
 			}
-			visitor := webtest.Wrap(t, app, env.Pool, env.Now)
+			visitor := webtest.Wrap(t, app)
 			for _, step := range []string{"join", "enter"} {
 				if a := visitor.Do(http.MethodPost, "/api/v1/rooms/registration/"+step, "application/json", strings.NewReader("{}"), nil); a.Status != http.StatusOK {
 					t.Errorf("%s: %d %s", step, a.Status, a.Body)

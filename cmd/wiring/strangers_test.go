@@ -66,7 +66,7 @@ func newWorld(t *testing.T, first citizen.Registration) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Slices, w.app = s, webtest.Wrap(t, app, env.Pool, env.Now)
+	w.Slices, w.app = s, webtest.Wrap(t, app)
 	w.worker = jobs.NewWorker(env.Pool, env.Redis, s.mux, nil, env.Now, slog.New(slog.DiscardHandler), 2)
 	w.ok(s.Prepare(w.ctx))
 	w.ok(s.Seed(w.ctx))

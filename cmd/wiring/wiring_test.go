@@ -49,7 +49,7 @@ func testApp(t *testing.T) (*Slices, *webtest.App) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, webtest.Wrap(t, app, env.Pool, env.Now)
+	return s, webtest.Wrap(t, app)
 }
 
 // path fills the parameters of a route with ids that name nothing.

@@ -33,6 +33,11 @@ func (c *Ctx) Login(ctx context.Context, u User, ttl time.Duration) (token strin
 	return token, nil
 }
 
+// NewSession logs somebody in without a page. It returns the session's token.
+func (a *App) NewSession(ctx context.Context, u User, ttl time.Duration) (token string, err error) {
+	return NewSession(ctx, a.pool, a.secret, a.now(), u, ttl)
+}
+
 // NewSession stores a session and returns its token, which is signed with the
 // app's secret.
 func NewSession(ctx context.Context, q pg.Querier, secret []byte, now time.Time, u User, ttl time.Duration) (token string, err error) {

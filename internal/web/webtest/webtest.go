@@ -45,8 +45,6 @@ type Config struct {
 type App struct {
 	t      testing.TB
 	web    *web.App
-	pool   *pgxpool.Pool
-	now    clock.Clock
 	jar    map[string]string
 	bearer string
 	Lang   string // Accept-Language; "de" unless set
@@ -61,18 +59,18 @@ func New(t testing.TB, cfg Config) *App {
 	}
 	app, err := web.New(web.Config{
 		Pool: cfg.Pool, Now: cfg.Now, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
-		Secret: secret, Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast, TrustedProxies: cfg.TrustedProxies,
+		Secret: []byte("webtest webtest webtest webtest!"), Local: true, Routes: cfg.Routes, Bundles: cfg.Bundles, Gate: cfg.Gate, Fast: cfg.Fast, TrustedProxies: cfg.TrustedProxies,
 		StaffLogin: "/staff/login", CitizenLogin: "/login",
 	})
 	if err != nil {
 		t.Fatalf("wire application: %v", err)
 	}
-	return Wrap(t, app, cfg.Pool, cfg.Now)
+	return Wrap(t, app)
 }
 
 // Wrap takes an application that is wired already.
-func Wrap(t testing.TB, app *web.App, pool *pgxpool.Pool, now clock.Clock) *App {
-	return &App{t: t, web: app, pool: pool, now: now, jar: map[string]string{}, Lang: "de"}
+func Wrap(t testing.TB, app *web.App) *App {
+	return &App{t: t, web: app, jar: map[string]string{}, Lang: "de"}
 }
 
 type testWriter struct{ t testing.TB }
@@ -236,13 +234,10 @@ func (a *App) checkAnswer(method, path string, ans Answer) {
 	}
 }
 
-// secret is that of every app of a test.
-var secret = []byte("webtest webtest webtest webtest!")
-
 // LoginAs starts a session for u in this browser.
 func (a *App) LoginAs(u web.User) {
 	a.t.Helper()
-	token, err := web.NewSession(context.Background(), a.pool, secret, a.now(), u, time.Hour)
+	token, err := a.web.NewSession(context.Background(), u, time.Hour)
 	if err != nil {
 		a.t.Fatal(err)
 	}
