@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// joinWindow is how long a replica collects joins before it numbers them in one
-// command. Only within it may the order of two arrivals differ between replicas.
+// joinWindow is how long a replica collects joins, in a rush, before it numbers
+// them in one command; who comes after a quiet moment is numbered at once. Only
+// within it may the order of two arrivals differ between replicas.
 const joinWindow = 2 * time.Millisecond
 
 // joinPatience bounds how long a batch is tried, from its first join on.
@@ -21,6 +22,7 @@ type joiner struct {
 	next *joinBatch // collecting; nil = nobody waits
 	send sync.Mutex // one batch at a time, so that the script needs to remember only the last
 	seq  int64      // under send
+	sent time.Time  // under send: when the last batch went off
 }
 
 // joinBatch is numbered by one command. Whoever comes is its n-th.
@@ -105,18 +107,19 @@ func (s *Service) take(ctx context.Context, v *view, lane Lane, n int64) (Place,
 	}
 }
 
-// sendBatch closes b after the window and numbers it. It outlives the request
+// sendBatch closes b when the window of the batch before is over, and numbers it. It outlives the request
 // that began it, because others wait for it too.
 func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
 	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
 	defer cancel()
-	time.Sleep(joinWindow)
 	j.send.Lock() // while the batch before is under way, this one goes on collecting
 	defer j.send.Unlock()
+	time.Sleep(joinWindow - time.Since(j.sent))
 	j.mu.Lock()
 	j.next = nil
 	n := b.n
 	j.mu.Unlock()
+	j.sent = time.Now()
 
 	j.seq++
 	for {

@@ -178,12 +178,9 @@ func (a *App) around(fc *fiber.Ctx) error {
 	defer cancel()
 	fc.SetUserContext(ctx)
 	h := &fc.Response().Header
-	h.Set(fiber.HeaderContentSecurityPolicy, contentSecurityPolicy)
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	h.Set(fiber.HeaderReferrerPolicy, "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set(fiber.HeaderPermissionsPolicy, "camera=(self), geolocation=(), microphone=(), payment=(), usb=()")
+	for _, line := range securityHeaders {
+		h.SetCanonical(line[0], line[1])
+	}
 	if !a.local {
 		h.Set(fiber.HeaderStrictTransportSecurity, "max-age=63072000; includeSubDomains")
 	}
@@ -201,6 +198,17 @@ func (a *App) around(fc *fiber.Ctx) error {
 // design system's icons are data.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
+
+// securityHeaders are those of every answer, name and value; the names are in
+// canonical form.
+var securityHeaders = [][2][]byte{
+	{[]byte(fiber.HeaderContentSecurityPolicy), []byte(contentSecurityPolicy)},
+	{[]byte(fiber.HeaderXContentTypeOptions), []byte("nosniff")},
+	{[]byte(fiber.HeaderReferrerPolicy), []byte("same-origin")},
+	{[]byte("Cross-Origin-Opener-Policy"), []byte("same-origin")},
+	{[]byte("Cross-Origin-Resource-Policy"), []byte("same-origin")},
+	{[]byte(fiber.HeaderPermissionsPolicy), []byte("camera=(self), geolocation=(), microphone=(), payment=(), usb=()")},
+}
 
 func (a *App) mount(r *Route) error {
 	if r.API != nil {

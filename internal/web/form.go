@@ -30,6 +30,9 @@ func (c *Ctx) Form() *Form {
 		return c.form
 	}
 	f := &Form{values: map[string][]string{}}
+	if c.form = f; len(c.Request().Body()) == 0 {
+		return f
+	}
 	for k, v := range c.Ctx.Request().PostArgs().All() {
 		f.values[string(k)] = append(f.values[string(k)], CleanText(string(v)))
 	}
@@ -40,7 +43,6 @@ func (c *Ctx) Form() *Form {
 			}
 		}
 	}
-	c.form = f
 	return f
 }
 

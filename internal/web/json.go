@@ -38,9 +38,10 @@ func JSON[In, Out any](summary string, fn func(c *Ctx, in In) (Out, error)) *Op 
 	if op.out == reflect.TypeFor[struct{}]() {
 		op.status = http.StatusNoContent
 	}
+	from := sourcesOf(op.in)
 	op.handle = func(c *Ctx) error {
 		var in In
-		if err := decode(c, &in); err != nil {
+		if err := from.decode(c, &in); err != nil {
 			return err
 		}
 		out, err := fn(c, in)
@@ -69,9 +70,31 @@ func malformed(field, key string, args ...any) error {
 	return &Problem{Status: http.StatusBadRequest, Key: "web.error.malformed", Fields: []FieldError{{Field: field, Key: key, Args: args}}}
 }
 
-func decode(c *Ctx, in any) error {
+// sources says where the fields of an In come from.
+type sources struct {
+	body, optional bool
+	address        []addressField
+}
+
+type addressField struct {
+	index       int
+	path, query string // one of both
+}
+
+func sourcesOf(in reflect.Type) sources {
+	out := sources{body: hasBody(in), optional: optionalBody(in)}
+	for i := range in.NumField() {
+		f := addressField{i, in.Field(i).Tag.Get("path"), in.Field(i).Tag.Get("query")}
+		if f.path != "" || f.query != "" {
+			out.address = append(out.address, f)
+		}
+	}
+	return out
+}
+
+func (from sources) decode(c *Ctx, in any) error {
 	v := reflect.ValueOf(in).Elem()
-	if unsafeMethod(c.Method()) && hasBody(v.Type()) && (len(c.Body()) > 0 || !optionalBody(v.Type())) {
+	if from.body && unsafeMethod(c.Method()) && (len(c.Body()) > 0 || !from.optional) {
 		d := json.NewDecoder(bytes.NewReader(c.Body()))
 		d.DisallowUnknownFields()
 		if err := d.Decode(in); err != nil {
@@ -82,18 +105,16 @@ func decode(c *Ctx, in any) error {
 		}
 		cleanStrings(v)
 	}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if name := f.Tag.Get("path"); name != "" {
-			if err := setField(v.Field(i), name, c.Params(name)); err != nil {
+	for _, f := range from.address {
+		if f.path != "" {
+			if err := setField(v.Field(f.index), f.path, c.Params(f.path)); err != nil {
 				return NotFound()
 			}
+			continue
 		}
-		if name := f.Tag.Get("query"); name != "" {
-			if s := c.Query(name); s != "" {
-				if err := setField(v.Field(i), name, s); err != nil {
-					return err
-				}
+		if s := c.Query(f.query); s != "" {
+			if err := setField(v.Field(f.index), f.query, s); err != nil {
+				return err
 			}
 		}
 	}

@@ -27,11 +27,15 @@
 // within a few minutes ([DefaultLimits]).
 //
 // A replica decides from what Redis told at the last exchange and from what it
-// has let through itself since then. The worst case follows from that: in one
-// second before they know of each other, R replicas may together let through R
-// bursts of a network. It does not add up: the exchange charges everything that
-// was let through, as debt if need be (of up to 15 minutes of the rate), so that
-// over any longer time T a network gets at most R*burst + rate*T.
+// has let through itself since then. It tells Redis of a network once an eighth
+// of its burst has come ([untold]): of the many networks that bring one person or
+// two, nobody but this replica ever knows, and Redis has nothing to keep. The
+// worst case follows from that: in one second before they know of each other, R
+// replicas may together let through R bursts of a network. It does not add up:
+// the exchange charges everything that was let through, from the time it came, as
+// debt if need be (of up to 15 minutes of the rate), so that over any longer time
+// T a network gets at most R*(burst + burst/8) + rate*T. Only what trickles so
+// slowly that no replica sees an eighth of a burst within a minute is not charged.
 //
 // # Judgement
 //

@@ -175,8 +175,11 @@ func TestFetchesAndWrongSolutionsAreLimited(t *testing.T) {
 		t.Errorf("standing %v", st)
 	}
 	exchange(t, midday.Add(time.Second), ws...)
-	ws[1].Fetch(midday.Add(time.Second), nets) // now it asks for this network
-	ws[1].Wrong(midday.Add(time.Second), nets)
+	for range 120 / untold { // now it asks for this network
+		if ws[1].Wrong(midday.Add(time.Second), nets) > 0 {
+			t.Error("refused before it can know")
+		}
+	}
 	exchange(t, midday.Add(2*time.Second), ws...)
 	if ws[1].Wrong(midday.Add(2*time.Second), nets) <= 0 {
 		t.Error("the other replica does not know of the wrong solutions")
@@ -211,6 +214,47 @@ func TestMemoryIsBounded(t *testing.T) {
 	w.take(midday.Add(time.Hour))
 	if len(w.nets) != 0 {
 		t.Errorf("%d networks are remembered for ever", len(w.nets))
+	}
+}
+
+// Of a broad rush Redis is told sums only; and of a network that comes to an
+// eighth of its burst, all that came, from the time it came.
+func TestSmallNetworksStayWithTheReplica(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	ws := watches(t, rdb, 2, Limits{})
+	for i := range 20_000 {
+		ws[i%2].Join(midday, Networks(v4(uint32(i)<<8)), true)
+	}
+	now := midday.Add(time.Second)
+	seen := exchange(t, now, ws...)
+	if n := seen.Signals.Networks; n < 19_000 || n > 21_000 {
+		t.Errorf("%d distinct networks", n)
+	}
+	if keys := rdb.Keys(ctx, "*:l:*").Val(); len(keys) != 0 {
+		t.Errorf("%d networks have buckets", len(keys))
+	}
+	// One join in two seconds, at each replica: never above the rate.
+	for s := range 240 {
+		now = now.Add(time.Second)
+		if st, _ := ws[s%2].Join(now, Networks(hospital), true); st != Free {
+			t.Fatalf("second %d: %v", s, st)
+		}
+		exchange(t, now, ws...)
+	}
+	// Two in a second at each of them are four times the rate.
+	proven := 0
+	for range 240 {
+		now = now.Add(time.Second)
+		for _, w := range append(ws, ws...) {
+			if st, _ := w.Join(now, Networks(hospital), true); st != Free {
+				proven++
+			}
+		}
+		exchange(t, now, ws...)
+	}
+	if free := 4*240 - proven; free > 2*(240+120+120/untold) {
+		t.Errorf("%d of %d were asked for nothing; the limit is one a second at each replica, and the bursts", free, 4*240)
 	}
 }
 
@@ -267,7 +311,7 @@ func TestLostAnswersCountOnce(t *testing.T) {
 	rdb := redistest.New(t)
 	lost := 0
 	rdb.AddHook(lossy{func() bool { lost++; return lost%2 == 1 && lost < 12 }})
-	w := NewWatch(rdb, "wr:{test}:", "r", Limits{Soft: 60, SoftBurst: 100_000})
+	w := NewWatch(rdb, "wr:{test}:", "r", Limits{Soft: 1, SoftBurst: untold}) // every join is told
 	for i := range 1000 {
 		w.Join(midday, Networks(v4(uint32(i)<<8)), true)
 	}
@@ -291,7 +335,7 @@ func TestLostAnswersCountOnce(t *testing.T) {
 		t.Errorf("%d distinct networks", n)
 	}
 	tat, err := rdb.HGet(ctx, "wr:{test}:d:l:198.51.100.0/24", "0").Int64()
-	if left := time.UnixMicro(tat).Sub(midday); err != nil || left > 10*time.Second {
+	if left := time.UnixMicro(tat).Sub(midday); err != nil || left > 2*time.Minute {
 		t.Errorf("one join fills the bucket for %v (%v)", left, err)
 	}
 }

@@ -16,6 +16,15 @@ const (
 	reported    = 32  // biggest networks of a replica's second
 )
 
+// What a replica keeps to itself. Most networks of a rush bring one person or
+// two: telling Redis of each would cost more than the places themselves.
+const (
+	// untold is the part of a burst that may come before Redis is told: 1/untold.
+	untold = 8
+	// untoldFor is how long what was not told is remembered.
+	untoldFor = time.Minute
+)
+
 // Standing is what a newcomer of a network has to do.
 type Standing int
 
@@ -30,6 +39,23 @@ const (
 type bucket struct {
 	tat     [bucketKinds]int64 // unix microseconds at which the bucket is empty again
 	pending [eventKinds]int64  // not yet told to Redis, but already in tat
+	since   int64              // unix microseconds at which the first of pending came
+	shared  bool               // Redis knows of it, so other replicas may have filled its buckets
+	joins   int64              // since the last report
+	seen    int64              // bucket of time in which it was told of as one of the distinct networks
+}
+
+// empty reports whether nothing of the network counts any more.
+func (b *bucket) empty(now int64) bool { return slices.Max(b.tat[:]) <= now }
+
+// worthTelling reports whether enough is pending that other replicas should know.
+func (b *bucket) worthTelling(rules *[bucketKinds]rule) bool {
+	for kind, e := range eventOf {
+		if n := b.pending[e]; n > 0 && n*rules[kind].cost >= rules[kind].size/untold {
+			return true
+		}
+	}
+	return false
 }
 
 // Meter counts the arrivals at one room in one replica. Its zero value works,
@@ -99,7 +125,13 @@ func (m *Meter) fill(now int64, nets []Network, event int) {
 		if b == nil {
 			continue
 		}
+		if b.pending == [eventKinds]int64{} {
+			b.since = now
+		}
 		b.pending[event]++
+		if event == eventJoin {
+			b.joins++
+		}
 		rules := m.rulesOf(n)
 		for kind, e := range eventOf {
 			if e == event {
@@ -187,72 +219,83 @@ func (m *Meter) Behind() { m.mu.Lock(); m.sums.behind++; m.mu.Unlock() }
 
 // report is what a replica tells Redis of one second.
 type report struct {
-	sums  sums
-	slots []slotCount
-	top   []Share
-	nets  []netReport
+	sums     sums
+	slots    []slotCount
+	top      []Share
+	distinct []any       // names of networks for the HLL, where the bucket of time has not seen them yet
+	nets     []netReport // what their buckets are charged with
 }
 
 type slotCount struct{ slot, joins int64 }
 
-// netReport is what happened for one network.
+// netReport is what happened for one network; since: unix microseconds at which
+// the first of it did.
 type netReport struct {
 	net    Network
 	events [eventKinds]int64
+	since  int64
+}
+
+// netJoins is how many joins of a network came since the last report.
+type netJoins struct {
+	net   Network
+	joins int64
 }
 
 // take returns what was counted since the last call, and forgets networks whose
 // buckets are empty.
 func (m *Meter) take(now time.Time) report {
-	r := m.collect(now.UnixMicro())
-	r.top = biggestOf(r.nets) // outside the lock: joins are waiting for it
+	r, joined := m.collect(now)
+	r.top = biggestOf(joined) // outside the lock: joins are waiting for it
 	return r
 }
 
-func (m *Meter) collect(us int64) report {
+func (m *Meter) collect(now time.Time) (r report, joined []netJoins) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.init()
-	r := report{sums: m.sums, nets: make([]netReport, 0, len(m.nets))}
+	r.sums = m.sums
 	m.sums = sums{}
 	for slot, n := range m.slots {
 		r.slots = append(r.slots, slotCount{slot, n})
 	}
 	clear(m.slots)
+	us, period := now.UnixMicro(), bucketAt(now)
+	crowded := len(m.nets) > maxNetworks/2 // then room for newcomers is worth more than what is small and over
 	for n, b := range m.nets {
+		if b.joins > 0 && n.bits != 64 { // a /64 is told of in its /48
+			if b.seen != period {
+				b.seen = period
+				r.distinct = append(r.distinct, n.raw())
+			}
+			joined = append(joined, netJoins{n, b.joins})
+		}
+		b.joins = 0
 		switch {
-		case b.pending != [eventKinds]int64{}, slices.Max(b.tat[:]) > us:
+		case b.worthTelling(m.rulesOf(n)), b.shared && (!b.empty(us) || b.pending != [eventKinds]int64{}):
 			// Also what had no arrivals here: other replicas may have had some.
-			r.nets = append(r.nets, netReport{n, b.pending})
+			r.nets = append(r.nets, netReport{n, b.pending, b.since})
 			b.pending = [eventKinds]int64{}
-		default:
+			b.shared = true
+		case b.empty(us) && (crowded || us-b.since > untoldFor.Microseconds()):
 			delete(m.nets, n)
 		}
 	}
-	return r
+	return r, joined
 }
 
 // biggestOf returns the networks with the most joins. It leaves out those of a
 // single one when there are many: they are not big.
-func biggestOf(nets []netReport) []Share {
-	big := make([]netReport, 0, len(nets))
-	for _, n := range nets {
-		if n.net.bits != 64 && n.events[eventJoin] > 0 {
-			big = append(big, n)
-		}
+func biggestOf(joined []netJoins) []Share {
+	if len(joined) > reported {
+		joined = slices.DeleteFunc(joined, func(n netJoins) bool { return n.joins == 1 })
 	}
-	slices.SortFunc(big, func(a, b netReport) int {
-		return cmp.Or(cmp.Compare(b.events[eventJoin], a.events[eventJoin]), cmp.Compare(a.net.top, b.net.top))
+	slices.SortFunc(joined, func(a, b netJoins) int {
+		return cmp.Or(cmp.Compare(b.joins, a.joins), cmp.Compare(a.net.top, b.net.top))
 	})
-	if len(big) > reported {
-		big = big[:reported]
-		for len(big) > 0 && big[len(big)-1].events[eventJoin] == 1 {
-			big = big[:len(big)-1]
-		}
-	}
-	top := make([]Share, len(big))
-	for i, n := range big {
-		top[i] = Share{n.net.String(), n.events[eventJoin]}
+	top := make([]Share, min(len(joined), reported))
+	for i := range top {
+		top[i] = Share{joined[i].net.String(), joined[i].joins}
 	}
 	return top
 }
@@ -267,6 +310,7 @@ func (m *Meter) learn(n Network, tat [bucketKinds]int64, now int64) {
 		return
 	}
 	rules := m.rulesOf(n)
+	b.shared = slices.Max(tat[:]) > now
 	for kind, t := range tat {
 		if p := b.pending[eventOf[kind]]; p > 0 {
 			t = rules[kind].fill(t, now, p)

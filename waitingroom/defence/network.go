@@ -33,6 +33,9 @@ func Networks(addr netip.Addr) []Network {
 // Wide reports whether n holds many of the narrow networks.
 func (n Network) Wide() bool { return n.bits == 48 }
 
+// raw is the network in nine bytes.
+func (n Network) raw() []byte { return append(binary.BigEndian.AppendUint64(nil, n.top), n.bits) }
+
 // String is the network as "203.0.113.0/24" or "2001:db8:1::/48"; "" for nobody's.
 func (n Network) String() string {
 	switch n.bits {

@@ -60,7 +60,7 @@ type message struct {
 	seq  int64
 	at   time.Time
 	nets []netReport // of a chunk; nil = the sums
-	sums report
+	sums report      // without its nets
 }
 
 // NewWatch makes the watch of a room. prefix begins its keys ("wr:{room}:");
@@ -94,6 +94,7 @@ func (w *Watch) Exchange(ctx context.Context, now time.Time) (Seen, error) {
 	for part := range slices.Chunk(r.nets, chunk) {
 		w.unsent = append(w.unsent, message{seq: w.next(), at: now, nets: part})
 	}
+	r.nets = nil
 	w.unsent = append(w.unsent, message{seq: w.next(), at: now, sums: r})
 	return w.send(ctx, now)
 }
@@ -118,58 +119,47 @@ func (w *Watch) next() int64 { w.seq++; return w.seq }
 
 // networksLua charges the buckets of networks with what happened.
 //
-//	KEYS[1] last message of this replica, [2] HLL, [3...] one hash for each network
-//	ARGV[1] number of the message, [2] now in microseconds, [3] seconds to keep the HLL,
-//	  then for each network: name to count in the HLL or "", and for each of the four buckets
-//	  n * cost, deepest debt (microseconds)
+//	KEYS[1] last message of this replica, [2...] one hash for each network
+//	ARGV[1] number of the message, [2] now in microseconds, then for each network: the time from which
+//	  the buckets fill, and for each of the four n * cost, deepest debt (all microseconds)
 //	result for each network the four points in time when its buckets are empty (microseconds)
 var networksScript = redis.NewScript(`
 local now = tonumber(ARGV[2])
 local again = tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1])
 local out = {}
-for i = 3, #KEYS do
-  local a = 4 + (i - 3) * 9
+for i = 2, #KEYS do
+  local a = 3 + (i - 2) * 9
+  local since = math.min(tonumber(ARGV[a]), now)
   local old = redis.call('HMGET', KEYS[i], '0', '1', '2', '3')
   local tat, last = {}, now
   for k = 1, 4 do
     tat[k] = tonumber(old[k] or '0') or 0
     local cost = tonumber(ARGV[a + 2*k - 1])
     if not again and cost > 0 then
-      tat[k] = math.min(math.max(tat[k], now) + cost, now + tonumber(ARGV[a + 2*k]))
+      tat[k] = math.min(math.max(tat[k], since) + cost, now + tonumber(ARGV[a + 2*k]))
     end
     last = math.max(last, tat[k])
     out[#out+1] = tat[k]
   end
-  if not again then
-    if last > now then
-      redis.call('HSET', KEYS[i], '0', string.format('%.0f', tat[1]), '1', string.format('%.0f', tat[2]),
-        '2', string.format('%.0f', tat[3]), '3', string.format('%.0f', tat[4]))
-      redis.call('PEXPIRE', KEYS[i], math.ceil((last - now) / 1000))
-    end
-    if ARGV[a] ~= '' then redis.call('PFADD', KEYS[2], ARGV[a]) end
+  if not again and last > now then
+    redis.call('HSET', KEYS[i], '0', string.format('%.0f', tat[1]), '1', string.format('%.0f', tat[2]),
+      '2', string.format('%.0f', tat[3]), '3', string.format('%.0f', tat[4]))
+    redis.call('PEXPIRE', KEYS[i], math.ceil((last - now) / 1000))
   end
 end
-if not again then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', 600000)
-  if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('EXPIRE', KEYS[2], ARGV[3]) end
-end
+if not again then redis.call('SET', KEYS[1], ARGV[1], 'PX', 600000) end
 return out
 `)
 
 func (w *Watch) sendNetworks(ctx context.Context, m message, now time.Time) error {
-	bucket := strconv.FormatInt(bucketAt(m.at), 10)
-	keys := make([]string, 0, len(m.nets)+2)
-	keys = append(keys, w.key("r", w.replica), w.key("h", bucket))
-	args := make([]any, 0, 3+len(m.nets)*9)
-	args = append(args, m.seq, now.UnixMicro(), int64(bucketKeep.Seconds()))
+	keys := make([]string, 0, len(m.nets)+1)
+	keys = append(keys, w.key("r", w.replica))
+	args := make([]any, 0, 2+len(m.nets)*9)
+	args = append(args, m.seq, now.UnixMicro())
 	for _, n := range m.nets {
-		name, rules := n.net.String(), w.rulesOf(n.net)
-		keys = append(keys, w.key("l", name))
-		if n.net.bits == 64 || n.events[eventJoin] == 0 {
-			name = "" // counted once, in its /48
-		}
-		args = append(args, name)
-		for kind, rule := range rules {
+		keys = append(keys, w.key("l", n.net.String()))
+		args = append(args, n.since)
+		for kind, rule := range w.rulesOf(n.net) {
 			args = append(args, n.events[eventOf[kind]]*rule.cost, rule.most)
 		}
 	}
@@ -182,6 +172,22 @@ func (w *Watch) sendNetworks(ctx context.Context, m message, now time.Time) erro
 	}
 	for i, n := range m.nets {
 		w.learn(n.net, [bucketKinds]int64(tats[i*bucketKinds:]), now.UnixMicro())
+	}
+	return nil
+}
+
+// sendDistinct counts networks as seen in a bucket of time; once or twice is the same.
+func (w *Watch) sendDistinct(ctx context.Context, m message) error {
+	key := w.key("h", strconv.FormatInt(bucketAt(m.at), 10))
+	_, err := w.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for part := range slices.Chunk(m.sums.distinct, 1000) {
+			p.PFAdd(ctx, key, part...)
+		}
+		p.Expire(ctx, key, bucketKeep)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("exchange distinct networks: %w", err)
 	}
 	return nil
 }
@@ -235,6 +241,11 @@ func (s *sums) fields() map[string]*int64 {
 }
 
 func (w *Watch) sendSums(ctx context.Context, m message, now time.Time) (Seen, error) {
+	if len(m.sums.distinct) > 0 {
+		if err := w.sendDistinct(ctx, m); err != nil {
+			return Seen{}, err
+		}
+	}
 	own := strconv.FormatInt(bucketAt(m.at), 10)
 	keys := []string{w.key("r", w.replica), w.key("v"), w.key("s", own), w.key("t", own)}
 	for i := range int64(bucketCount) {
