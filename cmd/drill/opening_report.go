@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"impfportal/waitingroom"
@@ -107,6 +110,17 @@ func (o *opening) reportPlaces(r *Report) {
 	}
 	p99 := percentile(waits, 0.99)
 	r.add(Figure{Name: o.figure("join_p99_ms"), Value: millis(p99), Unit: "ms"})
+	slow := map[int]int{} // second -> joins slower than p99
+	for _, j := range joins {
+		if j.got-j.asked > p99 {
+			slow[int(j.asked/time.Second)]++
+		}
+	}
+	var when []string
+	for _, second := range slices.Sorted(maps.Keys(slow)) {
+		when = append(when, fmt.Sprintf("%d (%d)", second, slow[second]))
+	}
+	r.note("half of the places took less than %.1f ms; second in which the slowest hundredth asked, and how many: %s", millis(percentile(waits, 0.5)), strings.Join(when, ", "))
 	if o.faults == nil {
 		r.promise(p99 < 250*time.Millisecond, "a place took %v (p99), more than 250 ms", p99)
 	}
