@@ -1,7 +1,6 @@
 package waitingroom
 
 import (
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -53,13 +52,13 @@ type linePage struct {
 	Refresh int  // seconds until a browser without JavaScript asks again; 0 = not
 	Quiet   bool // such a browser wants to be left alone
 	Flip    int64
-	Now     int64  // milliseconds since 1970, by the room's clock
-	Snap    string // the snapshot that this page was made from
-	Texts   string // of the script, as JSON
-	Prove   bool   // newcomers must prove work
-	Login   string // where to log in, which comes before a place here; "" = nowhere
-	Again   bool   // had a place on this device, and has to log in again
-	Code    bool   // the hotline gives out codes for this room
+	Now     int64             // milliseconds since 1970, by the room's clock
+	Snap    string            // the snapshot that this page was made from
+	Texts   template.HTMLAttr // of the script: data-texts
+	Prove   bool              // newcomers must prove work
+	Login   string            // where to log in, which comes before a place here; "" = nowhere
+	Again   bool              // had a place on this device, and has to log in again
+	Code    bool              // the hotline gives out codes for this room
 }
 
 // lineEnds is what will end a place, in words; "" = nothing of that kind.
@@ -171,14 +170,14 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 		}
 		if in {
 			p.Pass, p.View = pass, viewInside
-			return c.Page("waitingroom/line", p)
+			return c.Page("waitingroom/line", &p)
 		}
 	}
-	texts, err := json.Marshal(say.script())
+	texts, err := s.pageTexts(say)
 	if err != nil {
 		return err
 	}
-	p.Texts = string(texts)
+	p.Texts = texts
 	if have == goodTicket {
 		p.Live, p.Ticket, p.Turn = true, ticket, s.turnOf(v, st, ticket.Place)
 	}
@@ -204,9 +203,9 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 	p.Refresh = p.refresh(now)
 	if sent != nil {
 		p.Refresh = 0
-		return c.PageForm("waitingroom/line", sent, p)
+		return c.PageForm("waitingroom/line", sent, &p)
 	}
-	return c.Page("waitingroom/line", p)
+	return c.Page("waitingroom/line", &p)
 }
 
 // tellOpening says when the room opens, or what its draw waits for.
@@ -308,7 +307,7 @@ func endsOf(p linePage, say tongue, now time.Time) (e lineEnds) {
 }
 
 // Hide is the attribute of what does not belong to the present view.
-func (p linePage) Hide(views string) template.HTMLAttr {
+func (p *linePage) Hide(views string) template.HTMLAttr {
 	if slices.Contains(strings.Fields(views), p.View) {
 		return ""
 	}
@@ -316,7 +315,7 @@ func (p linePage) Hide(views string) template.HTMLAttr {
 }
 
 // HideUnless is the attribute of what does not hold at present.
-func (p linePage) HideUnless(holds bool) template.HTMLAttr {
+func (p *linePage) HideUnless(holds bool) template.HTMLAttr {
 	if holds {
 		return ""
 	}
@@ -324,30 +323,30 @@ func (p linePage) HideUnless(holds bool) template.HTMLAttr {
 }
 
 // Has reports whether the place belongs to a cohort.
-func (p linePage) Has(cohort int64) bool { return p.Live && p.Ticket.Cohort == cohort }
+func (p *linePage) Has(cohort int64) bool { return p.Live && p.Ticket.Cohort == cohort }
 
 // Drawn reports whether the order of this room's pre-queue is drawn.
-func (p linePage) Drawn() bool { return p.Room.Draw && p.State.Draw != nil || p.Has(CohortDrawn) }
+func (p *linePage) Drawn() bool { return p.Room.Draw && p.State.Draw != nil || p.Has(CohortDrawn) }
 
 // Example is how an admission code looks.
-func (p linePage) Example() string { return CodeExample }
+func (p *linePage) Example() string { return CodeExample }
 
 // Books reports whether booking alone is behind this room, not registering.
-func (p linePage) Books() bool {
+func (p *linePage) Books() bool {
 	return slices.Contains(p.Room.Groups, groupHold) && !slices.Contains(p.Room.Groups, groupRegister)
 }
 
 // DrawPath is the page that checks the draw of this ticket.
-func (p linePage) DrawPath() string {
+func (p *linePage) DrawPath() string {
 	return fmt.Sprintf("/rooms/%s/draw?epoch=%d&index=%d", p.Room.ID, p.Ticket.Epoch, p.Ticket.Index)
 }
 
 // DrawKind is the beacon of the draw.
-func (p linePage) DrawKind() string { return string(p.Room.Beacon) }
+func (p *linePage) DrawKind() string { return string(p.Room.Beacon) }
 
 // QuietPath is this page for a browser without JavaScript that does not want to
 // be loaded again.
-func (p linePage) QuietPath() string {
+func (p *linePage) QuietPath() string {
 	sep := "?"
 	if strings.Contains(p.Here, "?") {
 		sep = "&"
@@ -356,7 +355,7 @@ func (p linePage) QuietPath() string {
 }
 
 // tab is the title of the browser's tab.
-func (p linePage) tab(say tongue) string {
+func (p *linePage) tab(say tongue) string {
 	switch {
 	case !p.Live:
 		return say.t("waitingroom.title")
@@ -372,7 +371,7 @@ func (p linePage) tab(say tongue) string {
 
 // refresh is after how many seconds a browser without JavaScript loads the page
 // again: as the script would look, but not so often that reading aloud is cut off.
-func (p linePage) refresh(now time.Time) int {
+func (p *linePage) refresh(now time.Time) int {
 	switch {
 	case p.Quiet:
 		return 0

@@ -1,6 +1,8 @@
 package waitingroom
 
 import (
+	"encoding/json"
+	"html/template"
 	"math"
 	"strconv"
 	"time"
@@ -150,4 +152,18 @@ func (w tongue) script() map[string]string {
 		out[key+".other"] = w.t("waitingroom."+key, "Count", 2, "N", "{n}")
 	}
 	return out
+}
+
+// pageTexts returns them as the attribute data-texts, made once per language.
+func (s *Service) pageTexts(say tongue) (template.HTMLAttr, error) {
+	if made, ok := s.texts.Load(say.lang); ok {
+		return made.(template.HTMLAttr), nil
+	}
+	texts, err := json.Marshal(say.script())
+	if err != nil {
+		return "", err
+	}
+	attr := template.HTMLAttr(`data-texts="` + template.HTMLEscapeString(string(texts)) + `"`) //nolint:gosec // escaped
+	s.texts.Store(say.lang, attr)
+	return attr, nil
 }

@@ -76,6 +76,7 @@ type Service struct {
 
 	defend defending
 	remind reminding
+	texts  sync.Map // language -> texts of the waiting page's script, as template.HTMLAttr
 
 	postgresLost atomic.Bool // it did not answer when it was asked last
 	probing      sync.Mutex

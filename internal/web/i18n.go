@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -27,16 +28,17 @@ type Bundle struct {
 
 type catalogue struct {
 	localizers map[string]*i18n.Localizer
-	keys       map[string]map[string]bool // language -> key
+	keys       map[string]map[string]bool   // language -> key
+	fixed      map[string]map[string]string // language -> key -> text, of those with nothing to fill in
 	matcher    language.Matcher
 }
 
 func loadCatalogue(bundles []Bundle) (*catalogue, error) {
-	cat := &catalogue{localizers: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, matcher: language.NewMatcher([]language.Tag{language.German, language.English})}
+	cat := &catalogue{localizers: map[string]*i18n.Localizer{}, keys: map[string]map[string]bool{}, fixed: map[string]map[string]string{}, matcher: language.NewMatcher([]language.Tag{language.German, language.English})}
 	b := i18n.NewBundle(language.German)
 	b.RegisterUnmarshalFunc("json", json.Unmarshal)
 	for _, lang := range Languages {
-		cat.keys[lang] = map[string]bool{}
+		cat.keys[lang], cat.fixed[lang] = map[string]bool{}, map[string]string{}
 		for _, s := range bundles {
 			name := "i18n/" + lang + ".json"
 			raw, err := fs.ReadFile(s.FS, name)
@@ -52,6 +54,9 @@ func loadCatalogue(bundles []Bundle) (*catalogue, error) {
 					return nil, fmt.Errorf("texts of %s: key %q stands twice", s.Name, m.ID)
 				}
 				cat.keys[lang][m.ID] = true
+				if m.One == "" && !strings.Contains(m.Other, "{{") {
+					cat.fixed[lang][m.ID] = m.Other
+				}
 			}
 		}
 		cat.localizers[lang] = i18n.NewLocalizer(b, lang)
@@ -80,6 +85,9 @@ func (cat *catalogue) missing() []string {
 func (cat *catalogue) text(lang, key string, args ...any) string {
 	if key == "" {
 		return ""
+	}
+	if s, ok := cat.fixed[lang][key]; ok {
+		return s
 	}
 	data := make(map[string]any, len(args)/2)
 	cfg := &i18n.LocalizeConfig{MessageID: key}

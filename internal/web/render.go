@@ -142,6 +142,7 @@ func (a *App) loadPages(bundles []Bundle) (map[string]*pageSet, error) {
 				return nil, err
 			}
 		}
+		set.foldTexts(a.cat, lang)
 		out[lang] = set
 	}
 	return out, nil
@@ -187,6 +188,22 @@ func (set *pageSet) add(base *template.Template, b Bundle) error {
 		set.pages[b.Name+"/"+name] = t
 	}
 	return nil
+}
+
+// foldTexts says the texts of all pages once and for all.
+func (set *pageSet) foldTexts(cat *catalogue, lang string) {
+	for _, pages := range []map[string]*template.Template{set.pages, set.partials} {
+		for _, page := range pages {
+			for _, t := range page.Templates() {
+				if t.Tree != nil {
+					foldTexts(cat, lang, t.Tree.Root)
+				}
+			}
+		}
+	}
+	for _, page := range set.pages {
+		foldEscaped(page)
+	}
 }
 
 // Option is one choice of a select or radio group.
