@@ -40,6 +40,8 @@ const (
 	// maxConns is how many connections a replica gets at most: enough for all
 	// requests that a stopped Redis holds up.
 	maxConns = 4000
+	// fresh is how long a connection that was used is taken to be open.
+	fresh = 20 * time.Millisecond
 	// downFor is how long a replica that refused is not asked again.
 	downFor = time.Second
 )
@@ -99,7 +101,7 @@ func (u *upstream) take(ctx context.Context) (*caller, error) {
 		if c == nil {
 			break
 		}
-		if c.alive() {
+		if time.Since(c.used) < fresh || c.alive() {
 			return c, nil
 		}
 		c.conn.Close()
@@ -114,6 +116,7 @@ func (u *upstream) take(ctx context.Context) (*caller, error) {
 }
 
 func (u *upstream) put(c *caller) {
+	c.used = time.Now()
 	u.mu.Lock()
 	u.idle = append(u.idle, c)
 	u.mu.Unlock()

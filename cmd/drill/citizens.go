@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -163,6 +164,9 @@ type doorAnswer struct {
 
 // run lets all of them live through the day. It returns when the last has left.
 func (cs *citizens) run(ctx context.Context) error {
+	// A hundred thousand stacks take long to look through, on cores that belong
+	// to the portals as well: what the crowd leaves behind may lie a while.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	cs.pool.New = func() any { return &exchange{accept: "application/json"} }
 	cs.people = make([]person, cs.n)
 	order := make([]int, cs.n)

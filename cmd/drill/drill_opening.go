@@ -149,6 +149,11 @@ func ownOpening(ctx context.Context, p *portal) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The plans have just been made: as in the night before, Postgres tidies up
+	// after that now and not in the rush.
+	if _, err := p.env.Pool.Exec(ctx, `VACUUM (ANALYZE)`); err != nil {
+		return nil, err
+	}
 	o.start = time.Now()
 	o.preQueue = 2 * time.Second
 	o.opens = o.preQueue + o.arrive

@@ -28,6 +28,7 @@ type caller struct {
 	conn net.Conn
 	r    *bufio.Reader
 	buf  []byte
+	used time.Time // when it was last used, as far as somebody asks
 }
 
 func dial(addr string) (*caller, error) {

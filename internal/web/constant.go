@@ -55,7 +55,7 @@ var escapers = map[string]bool{"_html_template_htmlescaper": true, "_html_templa
 // page, as soon as html/template has found out how to escape them, which it does
 // when the page is first executed.
 func foldEscaped(page *template.Template) {
-	_ = page.ExecuteTemplate(io.Discard, "layout", nil) // fails for want of data, after that
+	_ = page.ExecuteTemplate(nowhere{}, "layout", nil) // ends at the first word, after that
 	for _, t := range page.Templates() {
 		if t.Tree != nil {
 			foldText(t.Tree.Root)
@@ -85,6 +85,11 @@ func foldText(n *parse.ListNode) {
 		}
 	}
 }
+
+// nowhere takes nothing.
+type nowhere struct{}
+
+func (nowhere) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // escapedText returns what '"text" | escaper' writes.
 func escapedText(p *parse.PipeNode) (string, bool) {
