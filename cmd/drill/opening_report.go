@@ -150,7 +150,8 @@ func (o *opening) knocks() (out []knocked) {
 
 // reportPolls holds the polls against the advice.
 func (o *opening) reportPolls(r *Report, day []second) {
-	var peak, at, over, worst int
+	var peak, at, worst int
+	var over []string
 	total := 0.0
 	for i, s := range day {
 		total += s.polls
@@ -159,7 +160,7 @@ func (o *opening) reportPolls(r *Report, day []second) {
 		}
 		// The advice bounds the average; chance makes a second a little fuller.
 		if s.polls > s.allowed+4*math.Sqrt(s.allowed)+10 {
-			over++
+			over = append(over, fmt.Sprintf("%d (%.0f, %.0f advised)", i, s.polls, s.allowed))
 			worst = max(worst, int(s.polls-s.allowed))
 		}
 	}
@@ -168,7 +169,7 @@ func (o *opening) reportPolls(r *Report, day []second) {
 	}
 	r.note("%.0f polls; the fullest second (%d) had %d, the advice of that moment allows %.0f", total, at, peak, day[at].allowed)
 	r.add(Figure{Name: o.figure("polls_peak"), Value: float64(peak), Unit: "polls/s", Yardstick: day[at].allowed, Ratio: float64(peak) / max(1, day[at].allowed)})
-	r.promise(over == 0, "in %d seconds there were more polls than advised, %d more in the worst", over, worst)
+	r.promise(len(over) == 0, "there were more polls than advised, %d more in the worst second, in these: %s", worst, strings.Join(over, ", "))
 }
 
 // reportPeople says how the citizens fared.
