@@ -57,6 +57,12 @@
 // expiry (delivery plus 180 days) are marked as assumed until somebody reads
 // the label and corrects the expiry.
 //
+// UseReported books what a report says was given on a day: vials come from the
+// central store, the lot that expires first goes first, whole vials are opened and
+// what is left in them is waste. It goes as far as the stock reaches and tells how
+// many doses nothing explains. 'drill replay' feeds the reports of a state through
+// it, day by day.
+//
 // Everything that changes the usable stock of a centre, or the doses that it
 // gives, sends StockChanged through the outbox.
 package inventory

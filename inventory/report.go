@@ -217,6 +217,7 @@ var reportNames = map[string]string{
 	"Vaxzevria":          "vaxzevria",
 	"Johnson & Johnson":  "janssen",
 	"Janssen":            "janssen",
+	"Jcovden":            "janssen",
 	"Novavax":            "nuvaxovid",
 	"Nuvaxovid":          "nuvaxovid",
 }

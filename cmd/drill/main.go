@@ -28,6 +28,7 @@ type cli struct {
 	Bench benchCmd `cmd:"" help:"Print the figures: name value unit ratio."`
 	Run   runCmd   `cmd:"" help:"Load and fault drills; exits non-zero when a promise broke."`
 
+	Replay     replayCmd     `cmd:"" help:"Feed reported deliveries and vaccinations through ledger, rules and plan, day by day."`
 	VerifyDraw verifyDrawCmd `cmd:"" help:"Recompute the draw of a waiting room from its draw.json; exits non-zero when anything does not hold."`
 }
 
