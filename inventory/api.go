@@ -21,6 +21,9 @@ func (s *Service) apiRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/stock/transfers", Roles: admin, API: web.JSON("Move stock between two places", s.apiTransfer)},
 		{Method: http.MethodPost, Path: "/api/v1/stock/waste", Roles: admin, API: web.JSON("Book vaccine that was thrown away", s.apiWaste)},
 		{Method: http.MethodPost, Path: "/api/v1/stock/equal-shares", Roles: admin, API: web.JSON("Give the central store's vials to all active centres in equal shares", s.apiShares)},
+		{Method: http.MethodGet, Path: "/api/v1/stock/lots/:id", Roles: admin, API: web.JSON("Show a lot: whether it is blocked, where it lies, where it was given", s.apiLot)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/block", Roles: admin, API: web.JSON("Block a lot: nothing of it is given or sent out any more", s.apiBlock)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/release", Roles: admin, API: web.JSON("Release a blocked lot", s.apiRelease)},
 		{Method: http.MethodGet, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("List deliveries", s.apiDeliveries)},
 		{Method: http.MethodPost, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("Plan a delivery", s.apiPlan)},
 		{Method: http.MethodPost, Path: "/api/v1/deliveries/import", Roles: admin, API: web.JSON("Import the ministry's delivery report", s.apiImport)},
@@ -57,7 +60,8 @@ type holdingOut struct {
 	Assumed   bool   `json:"assumed" doc:"number and expiry were not in the imported report"`
 	Vials     int    `json:"vials"`
 	OpenDoses int    `json:"open_doses"`
-	Doses     int    `json:"doses" doc:"by the rule of the day; 0 when expired"`
+	Doses     int    `json:"doses" doc:"by the rule of the day; 0 when expired or blocked"`
+	Blocked   bool   `json:"blocked"`
 }
 
 type stockOut struct {
@@ -78,9 +82,13 @@ func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
 	}
 	out := stockOut{Stock: []holdingOut{}}
 	for _, h := range hs {
-		out.Stock = append(out.Stock, holdingOut{string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses})
+		out.Stock = append(out.Stock, asHoldingOut(h))
 	}
 	return out, nil
+}
+
+func asHoldingOut(h Holding) holdingOut {
+	return holdingOut{string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked}
 }
 
 type movementsIn struct {

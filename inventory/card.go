@@ -8,7 +8,7 @@ import (
 // figures are what is left of a product.
 type figures struct {
 	Product                   string
-	Central, Centres, TeamBox int // doses, by the rule of today, of lots that have not expired
+	Central, Centres, TeamBox int // doses, by the rule of today, of lots that may be given
 }
 
 // AdminCard shows the doses left on the administration's overview.
@@ -22,7 +22,7 @@ func (s *Service) AdminCard() web.Card {
 			), held AS (
 				SELECT l.product_id, b.place, b.vials * coalesce(r.doses, 0) + b.doses AS doses
 				FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id LEFT JOIN rule r ON r.product_id = l.product_id
-				WHERE l.expiry >= $1
+				WHERE l.expiry >= $1 AND l.blocked_at IS NULL
 			)
 			SELECT p.name, coalesce(sum(h.doses) FILTER (WHERE h.place = 'central'), 0)::int,
 			       coalesce(sum(h.doses) FILTER (WHERE h.place LIKE 'centre:%'), 0)::int,

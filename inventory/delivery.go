@@ -19,6 +19,7 @@ import (
 const (
 	maxVials     = 1_000_000
 	maxLotNumber = 40
+	maxWhy       = 200 // characters of a reason
 	maxNote      = 500
 )
 

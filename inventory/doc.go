@@ -36,6 +36,16 @@
 // open dose of that lot at that place. Remainders of several vials are never
 // pooled: what a vial gave less than the rule says is waste.
 //
+// # Blocked lots
+//
+// A lot can be blocked (Chargensperre, Rückruf) and released, with a reason. From
+// the commit on nothing of it is given, shared out or sent to a centre, and no plan
+// counts on it; it may go back or be thrown away. That holds by the order of locks:
+// who takes from a balance holds it and looks at the lot after that. The lot's page
+// shows where it lies, where and when it was given and, by a card of vaccination,
+// the records that it concerns; the appointments that lose their vaccine stand in
+// the shortfall. No appointment is cancelled.
+//
 // # Deliveries
 //
 //	planned --receive--> received

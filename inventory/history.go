@@ -24,7 +24,8 @@ type Holding struct {
 	Assumed   bool      `json:"assumed"`
 	Vials     int       `json:"vials"`
 	OpenDoses int       `json:"open_doses"`
-	Doses     int       `json:"doses"` // by the rule of the day that was asked for; 0 when expired
+	Doses     int       `json:"doses"` // by the rule of the day that was asked for; 0 when expired or blocked
+	Blocked   bool      `json:"blocked"`
 }
 
 // Holdings returns what lies where, expired lots too. place and productID may
@@ -32,7 +33,7 @@ type Holding struct {
 func (s *Service) Holdings(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) ([]Holding, error) {
 	rows, err := q.Query(ctx, `
 		SELECT b.place, l.product_id, l.id::text, l.number, l.expiry, l.assumed, b.vials, b.doses,
-		       CASE WHEN l.expiry >= $3 THEN b.vials * coalesce(r.doses, 0) + b.doses ELSE 0 END
+		       CASE WHEN l.expiry >= $3 AND l.blocked_at IS NULL THEN b.vials * coalesce(r.doses, 0) + b.doses ELSE 0 END, l.blocked_at IS NOT NULL
 		FROM inventory.balance b
 		JOIN inventory.lot l ON l.id = b.lot_id
 		JOIN programme.product p ON p.id = l.product_id

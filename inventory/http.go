@@ -37,6 +37,9 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotForm},
 		{Method: http.MethodGet, Path: "/admin/stock/movements/:id", Roles: admin, Handle: s.movementPage},
 		{Method: http.MethodPost, Path: "/admin/stock/movements/:id/correct", Roles: admin, Handle: s.correctForm},
+		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
+		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
+		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
 		{Method: http.MethodGet, Path: "/admin/doses-per-vial", Roles: admin, Nav: "inventory.nav.vials", NavGroup: "web.nav.vaccine", Handle: s.vialsPage},
 		{Method: http.MethodPost, Path: "/admin/doses-per-vial", Roles: admin, Handle: s.vialsForm},
 	}, s.apiRoutes()...)
@@ -61,6 +64,8 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.not_enough")
 	case errors.Is(err, ErrLotExpired):
 		return web.Fail(http.StatusConflict, "inventory.error.expired")
+	case errors.Is(err, ErrLotBlocked):
+		return web.Fail(http.StatusConflict, "inventory.error.blocked")
 	case errors.Is(err, ErrNoRule):
 		return web.Fail(http.StatusConflict, "inventory.error.no_rule")
 	case errors.Is(err, ErrAlreadyGiven):

@@ -168,7 +168,7 @@ func amounts(f *web.Form, prefix string, h Holding) (vials, doses int) {
 
 func reasonText(f *web.Form, field string) string {
 	why := f.Get(field)
-	if n := len([]rune(why)); n == 0 || n > 200 {
+	if n := len([]rune(why)); n == 0 || n > maxWhy {
 		f.Fail(field, "inventory.error.why")
 	}
 	return why

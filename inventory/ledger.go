@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/centre"
-	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 )
@@ -105,26 +104,30 @@ func (s *Service) post(ctx context.Context, tx pgx.Tx, m movement) (movementID s
 
 // GiveDose books one dose into an arm. When no dose of the lot is open at the
 // place it opens a vial first, by the doses-per-vial rule of the day of g.At.
-// ErrLotExpired, ErrLotEmpty, ErrNoRule, ErrAlreadyGiven (the record has its
-// dose already). Concurrent doses of one lot at one place queue on its balance.
+// ErrLotExpired, ErrLotBlocked, ErrLotEmpty, ErrNoRule, ErrAlreadyGiven (the
+// record has its dose already). Concurrent doses of one lot at one place queue on its balance.
 func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	if g.Ref == "" || !g.Place.Holds() || g.Place == Central {
 		return fmt.Errorf("%w: a dose needs a record and a place where people are vaccinated", ErrInvalid)
 	}
+	if !id.Valid(g.LotID) {
+		return fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	var vials, open int
+	err := tx.QueryRow(ctx, `SELECT vials, doses FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, g.Place, g.LotID).Scan(&vials, &open)
+	if err != nil && !pg.NoRows(err) {
+		return fmt.Errorf("balance of lot: %w", err)
+	}
+	// After the balance is locked: a block that was before this dose is seen.
 	lot, err := LotByID(ctx, tx, g.LotID)
 	if err != nil {
 		return err
 	}
-	if clock.Day(g.At).After(lot.Expiry) {
-		return ErrLotExpired
+	if err := lot.usable(g.At); err != nil {
+		return err
 	}
-	err = tx.QueryRow(ctx, `SELECT vials, doses FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, g.Place, g.LotID).
-		Scan(&lot.Vials, &lot.OpenDoses)
-	if pg.NoRows(err) || (err == nil && lot.Vials == 0 && lot.OpenDoses == 0) {
+	if lot.Vials, lot.OpenDoses = vials, open; vials == 0 && open == 0 {
 		return ErrLotEmpty
-	}
-	if err != nil {
-		return fmt.Errorf("balance of lot: %w", err)
 	}
 	if lot.OpenDoses == 0 {
 		n, err := DosesPerVial(ctx, tx, lot.ProductID, g.At)
@@ -153,8 +156,8 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	return s.changed(ctx, tx, lot.ProductID, g.Place)
 }
 
-// Transfer moves stock between two places that hold stock. Expired lots may
-// only go back to the central store.
+// Transfer moves stock between two places that hold stock. Expired and blocked
+// lots may only go back to the central store: ErrLotExpired, ErrLotBlocked.
 func (s *Service) Transfer(ctx context.Context, tx pgx.Tx, t Transfer) error {
 	if t.Vials < 0 || t.Doses < 0 || t.Vials+t.Doses == 0 || t.From == t.To || !t.From.Holds() || !t.To.Holds() {
 		return fmt.Errorf("%w: transfer", ErrInvalid)
@@ -167,17 +170,21 @@ func (s *Service) Transfer(ctx context.Context, tx pgx.Tx, t Transfer) error {
 			return err
 		}
 	}
-	lot, err := LotByID(ctx, tx, t.LotID)
-	if err != nil {
+	if _, err := LotByID(ctx, tx, t.LotID); err != nil {
 		return err
-	}
-	if t.To != Central && clock.Day(t.At).After(lot.Expiry) {
-		return ErrLotExpired
 	}
 	if _, err := s.post(ctx, tx, movement{
 		kind: "transfer", lotID: t.LotID, at: t.At, actor: t.Actor, why: t.Why,
 		entries: []entry{{t.From, -t.Vials, -t.Doses}, {t.To, t.Vials, t.Doses}},
 	}); err != nil {
+		return err
+	}
+	// Looked at once the balances are locked, see setBlock.
+	lot, err := LotByID(ctx, tx, t.LotID)
+	if err != nil {
+		return err
+	}
+	if err := lot.usable(t.At); err != nil && t.To != Central {
 		return err
 	}
 	return s.changed(ctx, tx, lot.ProductID, t.From, t.To)

@@ -22,6 +22,8 @@ var (
 	ErrNotFound = errors.New("inventory: not found")
 	// ErrLotEmpty: nothing of the lot is left at the place.
 	ErrLotEmpty = errors.New("inventory: nothing of the lot is left here")
+	// ErrLotBlocked: nothing of the lot may be given or sent out.
+	ErrLotBlocked = errors.New("inventory: the lot is blocked")
 	// ErrLotExpired: the lot's last day has passed.
 	ErrLotExpired = errors.New("inventory: the lot has expired")
 	// ErrNotEnough: the place holds less than should leave it.
@@ -55,6 +57,8 @@ type Service struct {
 	// TeamNames says what mobile teams are called, by their id; nil = pages show
 	// the end of the id. Set before the first request.
 	TeamNames func(ctx context.Context, q pg.Querier) (map[string]string, error)
+	// LotCards show on a lot's page what other slices know of it.
+	LotCards []LotCard
 
 	pool       *pgxpool.Pool
 	now        clock.Clock

@@ -67,14 +67,17 @@ func (s *Service) EqualShares(ctx context.Context, tx pgx.Tx, productID, why str
 	return sh, audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.equal-shares", Subject: "product:" + productID, After: sh})
 }
 
-// lockCentral returns the unexpired lots of the central store and keeps others
+// lockCentral returns the lots of the central store that may be sent out and keeps others
 // from moving them until tx ends.
 func (s *Service) lockCentral(ctx context.Context, tx pgx.Tx, productID string, now time.Time) ([]Lot, error) {
+	if err := lockStock(ctx, tx, Central, productID); err != nil {
+		return nil, err
+	}
 	rows, err := tx.Query(ctx, `
-		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses
+		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses, l.blocked_at
 		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = 'central' AND l.product_id = $1 AND l.expiry >= $2 AND b.vials > 0
-		ORDER BY l.expiry, l.number FOR UPDATE OF b`, productID, clock.Day(now))
+		WHERE b.place = 'central' AND l.product_id = $1 AND l.expiry >= $2 AND l.blocked_at IS NULL AND b.vials > 0
+		ORDER BY l.expiry, l.number`, productID, clock.Day(now))
 	if err != nil {
 		return nil, err
 	}

@@ -29,17 +29,19 @@ type Lot struct {
 	Assumed   bool      `json:"assumed"` // number and expiry come from an import without lots
 	Vials     int       `json:"vials"`
 	OpenDoses int       `json:"open_doses"`
+
+	Blocked *time.Time `json:"blocked_at,omitempty"` // nil = it may be given
 }
 
 // Doses returns what place can give of a product on the day of on: the present
-// balance without the lots that have expired by then, counted by the
+// balance without the lots that are blocked or have expired by then, counted by the
 // doses-per-vial rule of that day.
 func (s *Service) Doses(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) (Stock, error) {
 	var st Stock
 	err := q.QueryRow(ctx, `
 		SELECT coalesce(sum(b.vials), 0), coalesce(sum(b.doses), 0)
 		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3`, place, productID, clock.Day(on)).Scan(&st.Vials, &st.OpenDoses)
+		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND l.blocked_at IS NULL`, place, productID, clock.Day(on)).Scan(&st.Vials, &st.OpenDoses)
 	if err != nil {
 		return st, err
 	}
@@ -64,13 +66,13 @@ func DosesPerVial(ctx context.Context, q pg.Querier, productID string, on time.T
 }
 
 // Lots returns the lots of a product that place holds and that may be given on
-// the day of on, those with open doses first, then by expiry: the first one is
+// the day of on, none that is blocked, those with open doses first, then by expiry: the first one is
 // the one to use.
 func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) ([]Lot, error) {
 	rows, err := q.Query(ctx, `
-		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses
+		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses, l.blocked_at
 		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND (b.vials > 0 OR b.doses > 0)
+		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND l.blocked_at IS NULL AND (b.vials > 0 OR b.doses > 0)
 		ORDER BY b.doses > 0 DESC, l.expiry, l.number`, place, productID, clock.Day(on))
 	if err != nil {
 		return nil, err
@@ -84,8 +86,8 @@ func LotByID(ctx context.Context, q pg.Querier, lotID string) (Lot, error) {
 	if !id.Valid(lotID) {
 		return l, fmt.Errorf("%w: lot", ErrNotFound)
 	}
-	err := q.QueryRow(ctx, `SELECT id::text, number, product_id, expiry, assumed FROM inventory.lot WHERE id = $1`, lotID).
-		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed)
+	err := q.QueryRow(ctx, `SELECT id::text, number, product_id, expiry, assumed, blocked_at FROM inventory.lot WHERE id = $1`, lotID).
+		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed, &l.Blocked)
 	if pg.NoRows(err) {
 		return l, fmt.Errorf("%w: lot", ErrNotFound)
 	}
@@ -97,9 +99,9 @@ func LotByID(ctx context.Context, q pg.Querier, lotID string) (Lot, error) {
 func LotByNumber(ctx context.Context, q pg.Querier, productID, number string) (Lot, error) {
 	var l Lot
 	err := q.QueryRow(ctx, `
-		SELECT id::text, number, product_id, expiry, assumed FROM inventory.lot
+		SELECT id::text, number, product_id, expiry, assumed, blocked_at FROM inventory.lot
 		WHERE product_id = $1 AND number = $2`, productID, normaliseLot(number)).
-		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed)
+		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed, &l.Blocked)
 	if pg.NoRows(err) {
 		return l, fmt.Errorf("%w: lot", ErrNotFound)
 	}

@@ -85,11 +85,14 @@ func (s *Service) UseReported(ctx context.Context, tx pgx.Tx, u Use) (Used, erro
 // lockForUse returns the lots of the central store that may have been used on a
 // day, the one that expires first first, and keeps others from moving them.
 func lockForUse(ctx context.Context, tx pgx.Tx, productID string, day time.Time) ([]Lot, error) {
+	if err := lockStock(ctx, tx, Central, productID); err != nil {
+		return nil, err
+	}
 	rows, err := tx.Query(ctx, `
-		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses
+		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses, l.blocked_at
 		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = 'central' AND l.product_id = $1 AND (l.assumed OR l.expiry >= $2) AND b.vials > 0
-		ORDER BY l.expiry, l.number FOR UPDATE OF b`, productID, clock.Day(day))
+		WHERE b.place = 'central' AND l.product_id = $1 AND (l.assumed OR l.expiry >= $2) AND l.blocked_at IS NULL AND b.vials > 0
+		ORDER BY l.expiry, l.number`, productID, clock.Day(day))
 	if err != nil {
 		return nil, err
 	}

@@ -133,6 +133,8 @@ func Problem(err error) error {
 		return field("lot", "vaccination.error.lot_wrong")
 	case errors.Is(err, ErrLotExpired):
 		return field("lot", "vaccination.error.lot_expired")
+	case errors.Is(err, ErrLotBlocked):
+		return field("lot", "vaccination.error.lot_blocked")
 	case errors.Is(err, ErrLotEmpty):
 		return field("lot", "vaccination.error.lot_empty")
 	case errors.Is(err, ErrNoConsent):

@@ -75,6 +75,7 @@ var (
 	ErrNotFound     = errors.New("vaccination: no such record")
 	ErrWrongLot     = errors.New("vaccination: lot is not of this product or not at this place")
 	ErrLotExpired   = errors.New("vaccination: lot expired")
+	ErrLotBlocked   = errors.New("vaccination: lot blocked")
 	ErrLotEmpty     = errors.New("vaccination: no dose of this lot left at this place")
 	ErrNoConsent    = errors.New("vaccination: consent is not confirmed")
 	ErrForms        = errors.New("vaccination: unknown version of the forms")

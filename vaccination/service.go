@@ -393,6 +393,8 @@ func (s *Service) effects(ctx context.Context, tx pgx.Tx, in RecordDose, d dose,
 		return ErrLotEmpty
 	case errors.Is(err, inventory.ErrLotExpired):
 		return ErrLotExpired
+	case errors.Is(err, inventory.ErrLotBlocked):
+		return ErrLotBlocked
 	case err != nil:
 		return fmt.Errorf("take the dose: %w", err)
 	}
