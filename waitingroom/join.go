@@ -13,7 +13,7 @@ import (
 // within it may the order of two arrivals differ between replicas.
 const joinWindow = 2 * time.Millisecond
 
-// joinPatience bounds how long a batch is tried, from its first join on.
+// joinPatience bounds how long a batch is tried once it is its turn.
 const joinPatience = 3 * time.Second
 
 // joiner collects the joins of one room in this replica.
@@ -110,10 +110,10 @@ func (s *Service) take(ctx context.Context, v *view, lane Lane, n int64) (Place,
 // sendBatch closes b when the window of the batch before is over, and numbers it. It outlives the request
 // that began it, because others wait for it too.
 func (s *Service) sendBatch(v *view, j *joiner, lane Lane, b *joinBatch) {
-	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
-	defer cancel()
 	j.send.Lock() // while the batch before is under way, this one goes on collecting
 	defer j.send.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), joinPatience)
+	defer cancel()
 	time.Sleep(joinWindow - time.Since(j.sent))
 	j.mu.Lock()
 	j.next = nil

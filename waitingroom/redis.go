@@ -260,6 +260,8 @@ func (s *Service) setGaps(ctx context.Context, v *view, gaps []Gap) error {
 // under a batch number that makes the command safe to send again. The deadline
 // of ctx goes with the command.
 func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64) (first int64, r Room, err error) {
+	// Of one generation: after a rebuild the numbers that a lost answer told lie in
+	// a gap, and who asks again gets fresh ones.
 	last := "j:"
 	if lane == Behind {
 		last = "jb:"
@@ -268,7 +270,7 @@ func (s *Service) numbers(ctx context.Context, v *view, lane Lane, seq, n int64)
 		answer, r, err := s.eval(ctx, v, call{
 			script: joinScript,
 			keys: func(r Room) []string {
-				return v.stateKeys(v.key(last + strconv.FormatInt(r.Epoch, 10) + ":" + s.replica))
+				return v.stateKeys(v.key(last + strconv.FormatInt(r.Generation, 10) + ":" + s.replica))
 			},
 			args: func(Room) []any { return []any{seq, n, string(lane), s.roomDeadline(ctx)} },
 			// Nobody gets a number while it is not fixed who takes part in the draw.

@@ -157,7 +157,14 @@ const (
 
 // readRoom reads a room in a transaction. It returns ErrNoRoom.
 func readRoom(ctx context.Context, tx pgx.Tx, roomID string, lock roomLock) (Room, error) {
-	rows, err := tx.Query(ctx, `SELECT `+roomColumns+` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 `+string(lock), roomID)
+	const from = ` FROM waitingroom.room r JOIN waitingroom.line l ON l.room_id = r.id WHERE r.id = $1 `
+	if lock != lockNothing {
+		// First: a statement that had to wait for one row reads the other as it was before.
+		if _, err := tx.Exec(ctx, `SELECT 1`+from+string(lock), roomID); err != nil {
+			return Room{}, err
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT `+roomColumns+from, roomID)
 	if err != nil {
 		return Room{}, err
 	}

@@ -11,7 +11,7 @@ import "github.com/redis/go-redis/v9"
 //	wr:{room}:door       zset    who was invited lately and found no seat, score until when it counts
 //	wr:{room}:old        zset    invitations that are over and within their grace: "from|upto|at", score upto
 //	wr:{room}:used:EPOCH bitmap  indexes that came in (Postgres is the truth, this spares it); one more for each lane beside the line
-//	wr:{room}:j:EPOCH:REPLICA string the last numbered batch of joins of a replica in a line: "seq:first"; jb: for places behind
+//	wr:{room}:j:GENERATION:REPLICA string the last numbered batch of joins of a replica: "seq:first"; jb: for places behind
 //
 // The state has the fields
 //

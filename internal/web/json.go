@@ -164,6 +164,13 @@ func cleanStrings(v reflect.Value) {
 		for i := range v.Len() {
 			cleanStrings(v.Index(i))
 		}
+	case reflect.Map: // its values cannot be set in place
+		for _, key := range v.MapKeys() {
+			value := reflect.New(v.Type().Elem()).Elem()
+			value.Set(v.MapIndex(key))
+			cleanStrings(value)
+			v.SetMapIndex(key, value)
+		}
 	}
 }
 

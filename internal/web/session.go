@@ -88,6 +88,8 @@ const (
 	tokenMAC    = 16
 )
 
+var tokenLength = base64.RawURLEncoding.EncodedLen(1 + tokenRandom + tokenMAC)
+
 func newToken(secret []byte, kind string) string {
 	b := append(make([]byte, 0, 1+tokenRandom+tokenMAC), kind[0])
 	b = b[:1+tokenRandom]
@@ -105,6 +107,9 @@ func signToken(secret, b []byte) []byte {
 // isToken reports whether a token was given out to a user of that kind; "" =
 // any. No I/O; whether its session stands only the database knows.
 func isToken(secret []byte, token, kind string) bool {
+	if len(token) != tokenLength {
+		return false
+	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(b) != 1+tokenRandom+tokenMAC || kind != "" && b[0] != kind[0] {
 		return false

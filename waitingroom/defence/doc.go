@@ -34,8 +34,12 @@
 // replicas may together let through R bursts of a network. It does not add up:
 // the exchange charges everything that was let through, from the time it came, as
 // debt if need be (of up to 15 minutes of the rate), so that over any longer time
-// T a network gets at most R*(burst + burst/8) + rate*T. Only what trickles so
-// slowly that no replica sees an eighth of a burst within a minute is not charged.
+// T a network gets at most R*(burst + burst/8) + rate*T, with the soft limit for
+// places without proof and with the hard one for all. Only what trickles so slowly
+// that no replica sees an eighth of a burst within a minute is not charged: from R
+// replicas at most R*burst/8 a minute, up to four times that while so many networks
+// come that small ones are forgotten sooner. After a clock that went back, what was
+// counted ahead of it is forgotten.
 //
 // # Judgement
 //

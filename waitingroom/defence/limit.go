@@ -31,8 +31,8 @@ func (l Limits) orDefault() Limits {
 
 // The buckets of a network.
 const (
-	softJoins = iota
-	hardJoins
+	softJoins = iota // places that were had without proof
+	hardJoins        // places, however they were had
 	fetches // challenges asked for
 	wrongs  // solutions that were wrong
 	bucketKinds
@@ -41,13 +41,14 @@ const (
 // What counts into them.
 const (
 	eventJoin = iota
+	eventFree // a join that was asked for nothing
 	eventFetch
 	eventWrong
 	eventKinds
 )
 
 // eventOf says which event fills a bucket.
-var eventOf = [bucketKinds]int{softJoins: eventJoin, hardJoins: eventJoin, fetches: eventFetch, wrongs: eventWrong}
+var eventOf = [bucketKinds]int{softJoins: eventFree, hardJoins: eventJoin, fetches: eventFetch, wrongs: eventWrong}
 
 // keepLimit bounds how long anything about a network is kept.
 const keepLimit = 15 * time.Minute
@@ -65,10 +66,8 @@ func (l Limits) rules() [bucketKinds]rule {
 		cost := max(1, time.Minute.Microseconds()/int64(rate))
 		return rule{cost, min(cost*int64(burst), keepLimit.Microseconds()), keepLimit.Microseconds()}
 	}
-	soft := bucket(l.Soft, l.SoftBurst)
-	soft.most = soft.size // no debt: what was proven shall not be held against those who come later
 	return [bucketKinds]rule{
-		softJoins: soft,
+		softJoins: bucket(l.Soft, l.SoftBurst),
 		hardJoins: bucket(l.Soft*l.Hard, l.SoftBurst*l.Hard),
 		fetches:   bucket(2*l.Soft*l.Hard, 2*l.SoftBurst*l.Hard),
 		wrongs:    bucket(l.Soft, l.SoftBurst),
@@ -84,10 +83,19 @@ func (r rule) wide(factor int) rule {
 // full tells for how long a bucket that is filled up to the time tat takes
 // nothing more; <= 0 = it takes one more now.
 func (r rule) full(tat, now int64) time.Duration {
-	return time.Duration(max(tat, now)+r.cost-now-r.size) * time.Microsecond
+	return time.Duration(max(r.sane(tat, now), now)+r.cost-now-r.size) * time.Microsecond
 }
 
-// fill puts n events in.
-func (r rule) fill(tat, now, n int64) int64 {
-	return min(max(tat, now)+n*r.cost, now+r.most)
+// fill puts n events in that came from the time since on, at most now.
+func (r rule) fill(tat, since, now, n int64) int64 {
+	return min(max(r.sane(tat, now), min(since, now))+n*r.cost, now+r.most)
+}
+
+// sane is tat, or 0 = empty when no rule could have filled a bucket that far: the
+// clock has gone back since.
+func (r rule) sane(tat, now int64) int64 {
+	if tat > now+r.most {
+		return 0
+	}
+	return tat
 }

@@ -377,3 +377,76 @@ func TestVerdictIsSharedAndHeld(t *testing.T) {
 		t.Errorf("%+v, %v", held, err)
 	}
 }
+
+// However the places without proof are spread over the replicas, and whenever
+// they are taken, together they are not more than what doc.go says.
+func TestPlacesWithoutProofOverReplicas(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	for _, n := range []int{1, 2, 4, 8} {
+		ws := make([]*Watch, n)
+		for i := range ws {
+			ws[i] = NewWatch(rdb, fmt.Sprintf("wr:{%d}:", n), fmt.Sprint(i), Limits{})
+		}
+		now, free, minutes := midday, 0, 4
+		for s := range 60 * minutes {
+			for _, w := range ws { // every ten seconds all that every replica gives
+				for s%10 == 9 && w.Peek(now, Networks(hospital)) == Free {
+					w.Join(now, Networks(hospital), true)
+					free++
+				}
+			}
+			now = now.Add(time.Second)
+			exchange(t, now, ws...)
+		}
+		if most := n*(120+120/untold) + 60*minutes; free > most {
+			t.Errorf("%d replicas gave %d places without proof in %d minutes, at most %d", n, free, minutes, most)
+		}
+	}
+}
+
+// A few who came long before a burst do not make it look old.
+func TestOldArrivalsDoNotHideABurst(t *testing.T) {
+	t.Parallel()
+	w := watches(t, redistest.New(t), 1, Limits{})[0]
+	now := midday
+	free := func() (n int) {
+		for w.Peek(now, Networks(hospital)) == Free {
+			w.Join(now, Networks(hospital), true)
+			n++
+		}
+		return n
+	}
+	w.Join(now, Networks(hospital), true)
+	for range 58 {
+		now = now.Add(time.Second)
+		exchange(t, now, w)
+	}
+	first := free()
+	now = now.Add(time.Second)
+	exchange(t, now, w)
+	if again := free(); first != 120 || again > 1 {
+		t.Errorf("%d at once, and %d a second later", first, again)
+	}
+}
+
+// When the room's clock goes back nobody is refused for what lies in its future.
+func TestClockGoesBack(t *testing.T) {
+	t.Parallel()
+	for _, joins := range []int{1, 100, 3000} { // kept here, told to Redis, above the hard limit
+		rdb := redistest.New(t)
+		w := NewWatch(rdb, "wr:{test}:", "r", Limits{})
+		for range joins {
+			w.Join(midday, Networks(hospital), true)
+		}
+		exchange(t, midday.Add(time.Second), w)
+		back := midday.Add(-time.Hour)
+		if st, wait := w.Join(back, Networks(hospital), true); st != Free {
+			t.Errorf("after %d joins and an hour back: %v, %v", joins, st, wait)
+		}
+		exchange(t, back.Add(time.Second), w)
+		if st, wait := w.Join(back.Add(2*time.Second), Networks(hospital), true); st != Free {
+			t.Errorf("after %d joins, once Redis was asked: %v, %v", joins, st, wait)
+		}
+	}
+}

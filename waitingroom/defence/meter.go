@@ -39,14 +39,22 @@ const (
 type bucket struct {
 	tat     [bucketKinds]int64 // unix microseconds at which the bucket is empty again
 	pending [eventKinds]int64  // not yet told to Redis, but already in tat
-	since   int64              // unix microseconds at which the first of pending came
+	since   [bucketKinds]int64 // unix microseconds from which pending fills a bucket that was empty
 	shared  bool               // Redis knows of it, so other replicas may have filled its buckets
 	joins   int64              // since the last report
 	seen    int64              // bucket of time in which it was told of as one of the distinct networks
 }
 
-// empty reports whether nothing of the network counts any more.
-func (b *bucket) empty(now int64) bool { return slices.Max(b.tat[:]) <= now }
+// empty reports whether nothing of the network counts any more. What lies further
+// ahead than any debt reaches comes from a clock that has gone back.
+func (b *bucket) empty(now int64) bool {
+	for _, tat := range b.tat {
+		if tat > now && tat <= now+keepLimit.Microseconds() {
+			return false
+		}
+	}
+	return true
+}
 
 // worthTelling reports whether enough is pending that other replicas should know.
 func (b *bucket) worthTelling(rules *[bucketKinds]rule) bool {
@@ -125,19 +133,19 @@ func (m *Meter) fill(now int64, nets []Network, event int) {
 		if b == nil {
 			continue
 		}
-		if b.pending == [eventKinds]int64{} {
-			b.since = now
-		}
-		b.pending[event]++
 		if event == eventJoin {
 			b.joins++
 		}
 		rules := m.rulesOf(n)
 		for kind, e := range eventOf {
-			if e == event {
-				b.tat[kind] = rules[kind].fill(b.tat[kind], now, 1)
+			if e != event {
+				continue
 			}
+			// What came before has run out in the meantime, as far as it has.
+			b.since[kind] = max(min(b.since[kind], now), now-b.pending[e]*rules[kind].cost)
+			b.tat[kind] = rules[kind].fill(b.tat[kind], now, now, 1)
 		}
+		b.pending[event]++
 	}
 }
 
@@ -166,6 +174,9 @@ func (m *Meter) Join(now time.Time, nets []Network, hasKey bool) (st Standing, w
 		st = Prove
 	}
 	m.fill(us, nets, eventJoin)
+	if st == Free {
+		m.fill(us, nets, eventFree)
+	}
 	return st, 0
 }
 
@@ -228,12 +239,12 @@ type report struct {
 
 type slotCount struct{ slot, joins int64 }
 
-// netReport is what happened for one network; since: unix microseconds at which
-// the first of it did.
+// netReport is what happened for one network, and from when on it fills each of
+// its buckets (unix microseconds).
 type netReport struct {
 	net    Network
 	events [eventKinds]int64
-	since  int64
+	since  [bucketKinds]int64
 }
 
 // netJoins is how many joins of a network came since the last report.
@@ -277,7 +288,7 @@ func (m *Meter) collect(now time.Time) (r report, joined []netJoins) {
 			r.nets = append(r.nets, netReport{n, b.pending, b.since})
 			b.pending = [eventKinds]int64{}
 			b.shared = true
-		case b.empty(us) && (crowded || us-b.since > untoldFor.Microseconds()):
+		case b.empty(us) && (crowded || us-slices.Max(b.since[:]) > untoldFor.Microseconds()):
 			delete(m.nets, n)
 		}
 	}
@@ -313,8 +324,8 @@ func (m *Meter) learn(n Network, tat [bucketKinds]int64, now int64) {
 	b.shared = slices.Max(tat[:]) > now
 	for kind, t := range tat {
 		if p := b.pending[eventOf[kind]]; p > 0 {
-			t = rules[kind].fill(t, now, p)
+			t = rules[kind].fill(t, b.since[kind], now, p)
 		}
-		b.tat[kind] = t
+		b.tat[kind] = rules[kind].sane(t, now)
 	}
 }

@@ -120,23 +120,23 @@ func (w *Watch) next() int64 { w.seq++; return w.seq }
 // networksLua charges the buckets of networks with what happened.
 //
 //	KEYS[1] last message of this replica, [2...] one hash for each network
-//	ARGV[1] number of the message, [2] now in microseconds, then for each network: the time from which
-//	  the buckets fill, and for each of the four n * cost, deepest debt (all microseconds)
+//	ARGV[1] number of the message, [2] now in microseconds, then for each network and each of its four
+//	  buckets the time from which it fills, n * cost, deepest debt (all microseconds)
 //	result for each network the four points in time when its buckets are empty (microseconds)
 var networksScript = redis.NewScript(`
 local now = tonumber(ARGV[2])
 local again = tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1])
 local out = {}
 for i = 2, #KEYS do
-  local a = 3 + (i - 2) * 9
-  local since = math.min(tonumber(ARGV[a]), now)
+  local a = 3 + (i - 2) * 12
   local old = redis.call('HMGET', KEYS[i], '0', '1', '2', '3')
   local tat, last = {}, now
   for k = 1, 4 do
     tat[k] = tonumber(old[k] or '0') or 0
-    local cost = tonumber(ARGV[a + 2*k - 1])
+    local since, cost, most = tonumber(ARGV[a + 3*k - 3]), tonumber(ARGV[a + 3*k - 2]), tonumber(ARGV[a + 3*k - 1])
+    if tat[k] > now + most then tat[k] = 0 end -- the clock has gone back
     if not again and cost > 0 then
-      tat[k] = math.min(math.max(tat[k], since) + cost, now + tonumber(ARGV[a + 2*k]))
+      tat[k] = math.min(math.max(tat[k], math.min(since, now)) + cost, now + most)
     end
     last = math.max(last, tat[k])
     out[#out+1] = tat[k]
@@ -154,13 +154,12 @@ return out
 func (w *Watch) sendNetworks(ctx context.Context, m message, now time.Time) error {
 	keys := make([]string, 0, len(m.nets)+1)
 	keys = append(keys, w.key("r", w.replica))
-	args := make([]any, 0, 2+len(m.nets)*9)
+	args := make([]any, 0, 2+len(m.nets)*3*bucketKinds)
 	args = append(args, m.seq, now.UnixMicro())
 	for _, n := range m.nets {
 		keys = append(keys, w.key("l", n.net.String()))
-		args = append(args, n.since)
 		for kind, rule := range w.rulesOf(n.net) {
-			args = append(args, n.events[eventOf[kind]]*rule.cost, rule.most)
+			args = append(args, n.since[kind], n.events[eventOf[kind]]*rule.cost, rule.most)
 		}
 	}
 	tats, err := networksScript.Run(ctx, w.rdb, keys, args...).Int64Slice()
