@@ -216,6 +216,22 @@ func TestJSONIsStrict(t *testing.T) {
 	}
 }
 
+func TestTextsInMapsAreCleaned(t *testing.T) {
+	t.Parallel()
+	app := webtest.New(t, webtest.Config{Pool: pgtest.New(t), Bundles: []web.Bundle{testBundle()}, Routes: []web.Route{
+		{Method: "POST", Path: "/api/v1/names", API: web.JSON("Names", func(_ *web.Ctx, in struct {
+			Names map[string]string   `json:"names"`
+			Lists map[string][]string `json:"lists"`
+		}) (map[string]any, error) {
+			return map[string]any{"names": in.Names, "lists": in.Lists}, nil
+		})},
+	}})
+	a := app.Do("POST", "/api/v1/names", "application/json", strings.NewReader(`{"names": {"de": " a\u0000b "}, "lists": {"x": ["c\u0000"]}}`), nil)
+	if want := `{"lists":{"x":["c"]},"names":{"de":"ab"}}`; a.Body != want {
+		t.Errorf("%d %s, want %s", a.Status, a.Body, want)
+	}
+}
+
 func TestOwnPath(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
