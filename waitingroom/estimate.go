@@ -83,12 +83,15 @@ func (m *paceMeter) note(at time.Time, serving, inside int64, moving bool) {
 // A room that fills up will be slower when it is full: then as many come in as
 // leave, at least turnover a minute. So the slow end goes by those who leave,
 // and before anything is measured by turnover: an estimate rather begins too
-// wide than jumps.
+// wide than jumps. While the valve lets people in, it does not vanish either:
+// where nobody has moved, the range is what it is before anything is measured,
+// and its slow end never falls below that.
 func (m *paceMeter) pace(rate int64, turnover float64) Pace {
 	limit := float64(rate)
+	least := min(limit/2, turnover)
 	n := len(m.samples)
-	if n < 2 || m.samples[n-1].at.Sub(m.samples[0].at) < paceNeeds {
-		return Pace{Slow: tidy(min(limit/2, turnover)), Fast: limit}
+	if n < 2 || m.samples[n-1].at.Sub(m.samples[0].at) < paceNeeds || m.samples[n-1].serving == m.samples[0].serving {
+		return Pace{Slow: tidy(least), Fast: limit}
 	}
 	first, last := m.samples[0], m.samples[n-1]
 	long := perMinute(first, last)
@@ -105,7 +108,8 @@ func (m *paceMeter) pace(rate int64, turnover float64) Pace {
 	if filling := float64(last.inside-first.inside) / last.at.Sub(first.at).Minutes(); filling > long/10 {
 		slow = min(slow, max(turnover, 0.75*(long-filling)))
 	}
-	return Pace{Slow: tidy(slow), Fast: tidy(min(limit, 1.1*max(long, short)))}
+	slow = max(slow, least)
+	return Pace{Slow: tidy(slow), Fast: tidy(min(limit, max(slow, 1.1*max(long, short))))}
 }
 
 func perMinute(a, b paceSample) float64 {

@@ -29,6 +29,12 @@ func TestPace(t *testing.T) {
 		"unmeasured, long stays": {&paceMeter{}, 40, Pace{40, 600}},
 		"two a second":           {steady, 5, Pace{90, 130}},
 		"after a pause":          {stopped, 500, Pace{300, 600}},
+		// Nobody has come in since the opening: a wide range rather than none.
+		"nobody yet":               {run(func(int64) int64 { return 5 }, still), 5, Pace{5, 600}},
+		"nobody yet, long stays":   {run(func(int64) int64 { return 0 }, still), 0.5, Pace{0.5, 600}},
+		"stands since a minute":    {run(func(s int64) int64 { return min(s, 60) }, still), 5, Pace{5, 33}},
+		"slower than it must be":   {run(func(s int64) int64 { return s / 60 }, still), 5, Pace{5, 5}},
+		"moves, and stands lately": {run(func(s int64) int64 { return 2 * min(s, 80) }, still), 5, Pace{5, 89}},
 		// Ten a second come in, one a second leaves: when it is full, one a second will come in.
 		"filling up":             {run(func(s int64) int64 { return 10 * s }, func(s int64) int64 { return 9 * s }), 5, Pace{45, 600}},
 		"filling up, none leave": {run(func(s int64) int64 { return 10 * s }, func(s int64) int64 { return 10 * s }), 20, Pace{20, 600}},
