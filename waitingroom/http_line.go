@@ -23,10 +23,12 @@ type linePage struct {
 	Name    string // of the room
 	To      string
 	Here    string // this page, without the door's answer
+	Reload  string // this page, with it while it holds
 	View    string // see viewOf
 	Live    bool   // has a place: the script follows the line
 	Answer  string // what the door said last
 	Message string
+	Spoken  string // the language that the message is in
 	Title   string // of the browser's tab
 
 	Ticket   Ticket
@@ -34,6 +36,7 @@ type linePage struct {
 	Wait     waitText
 	Rises    bool // the estimate was lower when the browser without JavaScript asked last
 	Late     bool // was invited longer ago than the grace lasts
+	Called   bool // was in turn before the line stood still
 	Places   string
 	People   int64  // who are here, as far as known
 	Opens    string // when the room opens, in words; "" = not planned
@@ -151,10 +154,11 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 	c.Set("Cache-Control", "no-store")
 	ensureKey(c)
 	p := linePage{
-		Room: *r, State: st, To: target(c), Message: st.Message.In(c.Lang), Answer: knownAnswer(c.Query("answer")), Name: r.Name.In(c.Lang),
+		Room: *r, State: st, To: target(c), Answer: knownAnswer(c.Query("answer")), Name: r.Name.In(c.Lang),
 		PassFor: duration(c.T, int(r.PassLength.Minutes())), Grace: duration(c.T, int(math.Ceil(r.Grace.Minutes()))),
 		Now: now.UnixMilli(), Quiet: c.Query("quiet") == "1", Snap: string(snap.body),
 	}
+	p.Message, p.Spoken = notice(st.Message, c.Lang)
 	p.Here = linePath(v.id, p.To)
 	ticket, have := s.placeOf(c, v)
 	switch {
@@ -200,6 +204,10 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 	p.Code = r.Hotline > 0 && st.Phase.TakesPlaces() && p.Login == "" && !(p.Live && ticket.Cohort == CohortInvited)
 	p.Ends = endsOf(p, say, now)
 	p.Title = p.tab(say)
+	p.Reload = p.Here
+	if p.View == viewTurn && (p.Answer == "full" || p.Answer == "busy") {
+		p.Reload = withQuery(p.Here, "answer="+p.Answer)
+	}
 	p.Refresh = p.refresh(now)
 	if sent != nil {
 		p.Refresh = 0
@@ -261,13 +269,10 @@ func tellPlace(p *linePage, say tongue, now time.Time, was string) {
 		p.Rises = true
 	}
 	if e.High > 0 {
-		sep := "?"
-		if strings.Contains(p.Here, "?") {
-			sep = "&"
-		}
-		p.Here += sep + "was=" + strconv.Itoa(e.High)
+		p.Here = withQuery(p.Here, "was="+strconv.Itoa(e.High))
 	}
 	p.Late = p.Turn.Now && p.Ticket.Cohort <= CohortDrawn && isLate(st, p.Turn.Position, p.Room.Grace)
+	p.Called = called(st, p.Turn, p.Ticket.Place)
 	p.People = st.Issued
 	if p.Ticket.Cohort <= CohortDrawn {
 		p.People = max(p.People, p.Ticket.Index) // the snapshot is up to a second old
@@ -279,6 +284,35 @@ func tellPlace(p *linePage, say tongue, now time.Time, was string) {
 // the fastest pace.
 func isLate(st State, pos int64, grace time.Duration) bool {
 	return st.Pace.Fast > stuckPace && float64(st.Serving-pos)/st.Pace.Fast > grace.Minutes()
+}
+
+// called reports whether a place was in turn already in a line that stands still.
+func called(st State, t turn, p Place) bool {
+	if !t.Known || t.Now || p.Cohort == CohortInvited {
+		return false
+	}
+	if p.Cohort == CohortBehind {
+		return p.Index <= st.BehindServing
+	}
+	return t.Position <= st.Serving
+}
+
+// notice is the administration's message, in lang where it was written in that,
+// and the language that it is in.
+func notice(m Text, lang string) (text, in string) {
+	for _, l := range []string{lang, "de", "en"} {
+		if m[l] != "" {
+			return m[l], l
+		}
+	}
+	return "", lang
+}
+
+func withQuery(path, query string) string {
+	if strings.Contains(path, "?") {
+		return path + "&" + query
+	}
+	return path + "?" + query
 }
 
 // endsOf says what will end the line, or this place in it.
@@ -347,24 +381,29 @@ func (p *linePage) DrawKind() string { return string(p.Room.Beacon) }
 // QuietPath is this page for a browser without JavaScript that does not want to
 // be loaded again.
 func (p *linePage) QuietPath() string {
-	sep := "?"
-	if strings.Contains(p.Here, "?") {
-		sep = "&"
-	}
-	return p.Here + sep + "quiet=1"
+	return withQuery(p.Reload, "quiet=1")
 }
+
+// Moves reports whether the line goes on at present.
+func (p *linePage) Moves() bool { return p.State.Phase == Open && !p.State.Trouble }
 
 // tab is the title of the browser's tab.
 func (p *linePage) tab(say tongue) string {
 	switch {
+	case !p.Live && p.Answer == "void" && p.State.Phase.TakesPlaces():
+		return say.t("waitingroom.tab.void")
 	case !p.Live:
 		return say.t("waitingroom.title")
 	case p.View == viewWaiting && p.State.Phase == Paused:
 		return say.t("waitingroom.tab.paused")
 	case p.View == viewWaiting && p.Turn.Ahead > 0:
 		return say.t("waitingroom.tab.waiting", "N", web.FormatNumber(say.lang, p.Turn.Ahead))
-	case p.View == viewWaiting:
+	case p.View == viewWaiting && p.Moves():
 		return say.t("waitingroom.tab.next")
+	case p.View == viewWaiting && p.State.Trouble:
+		return say.t("waitingroom.tab.trouble")
+	case p.View == viewWaiting:
+		return say.t("waitingroom.tab.drawing")
 	}
 	return say.t("waitingroom.tab." + p.View)
 }

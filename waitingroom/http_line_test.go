@@ -212,7 +212,7 @@ func TestTheDoorAnswers(t *testing.T) {
 	if a := b.PostForm(linePath0 + "/enter"); a.Location != linePath0+"?answer=full" {
 		t.Fatalf("full: %s", a.Location)
 	}
-	mustContain(t, b.Get(linePath0+"?answer=full"), http.StatusOK, "Drinnen ist gerade alles besetzt", "wr-knock")
+	mustContain(t, b.Get(linePath0+"?answer=full"), http.StatusOK, "Drinnen ist gerade kein Platz frei", "wr-knock", "url=/rooms/registration?answer=full")
 	var out EnterOut
 	a := b.Do(http.MethodPost, linePath0+"/enter", "application/x-www-form-urlencoded", strings.NewReader("to=/register"), map[string]string{"Accept": "application/json"})
 	if err := json.Unmarshal([]byte(a.Body), &out); err != nil || out.Verdict != Full || out.AskAgain < 1 || out.AskAgain > 10 {

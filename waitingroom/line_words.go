@@ -125,6 +125,7 @@ func (w tongue) places(st State, view string, ahead, here int64) string {
 // scriptTexts are the texts of the page's script; {x} is filled in there.
 var scriptTexts = map[string][]any{
 	"tab.waiting": {"N", "{n}"}, "tab.next": nil, "tab.turn": nil, "tab.pre-queue": nil, "tab.drawing": nil, "tab.shut": nil, "tab.paused": nil,
+	"tab.trouble": nil, "tab.void": nil, "next.called": nil, "next.called_trouble": nil,
 	"wait.range": {"Low", "{low}", "High", "{high}"}, "wait.one": {"Low", "{low}"}, "wait.least": {"Low", "{low}"}, "wait.unknown": nil,
 	"unit.minute": nil, "unit.minutes": nil, "unit.hour": nil, "unit.hours": nil, "unit.day": nil, "unit.days": nil,
 	"when.today": {"Clock", "{clock}"}, "when.tomorrow": {"Clock", "{clock}"}, "when.day": {"Date", "{date}", "Clock", "{clock}"},
@@ -134,12 +135,12 @@ var scriptTexts = map[string][]any{
 	"ends.line": {"When", "{when}"}, "ends.closes": {"When", "{when}"},
 	"places.none": nil, "places.enough": nil, "places.fewer": nil, "places.enough_all": nil, "places.fewer_all": nil,
 	"say": {"Ahead", "{ahead}", "Wait", "{wait}"}, "say.turn": nil, "say.drawing": nil, "say.drawn": {"Ahead", "{ahead}", "Wait", "{wait}"},
-	"say.paused": nil, "say.resumed": nil, "say.shut": nil, "say.knock": nil, "say.new": nil,
+	"say.paused": nil, "say.resumed": nil, "say.shut": nil, "say.knock.full": nil, "say.knock.busy": nil, "say.new": nil,
 	"knock.full": nil, "knock.busy": nil, "knock.tired": nil,
 }
 
 // scriptCounts are those with a number of things.
-var scriptCounts = []string{"places.free", "places.ahead", "places.here", "here"}
+var scriptCounts = []string{"places.free", "places.ahead", "places.here", "here", "people"}
 
 // script returns the texts of the page's script.
 func (w tongue) script() map[string]string {

@@ -21,6 +21,7 @@ type State struct {
 	Serving int64      `json:"serving" doc:"tickets up to this index are invited"`
 	Issued  int64      `json:"issued" doc:"the last index given out"`
 	Waiting int64      `json:"waiting" doc:"places not yet invited"`
+	Full    bool       `json:"full,omitempty" doc:"nobody who comes now finds room inside, even if nobody waits"`
 	Gaps    [][2]int64 `json:"gaps" doc:"indexes that nobody holds, first and last"`
 	Pace    Pace       `json:"pace" doc:"places per minute, at worst and at best"`
 	Poll    PollAdvice `json:"poll" doc:"seconds after which to ask again"`
@@ -82,6 +83,7 @@ func (s *Service) publish(v *view, fig *Figures) {
 				st.Gaps = append(st.Gaps, [2]int64{g.First, g.Last})
 			}
 		}
+		st.Full = r.Phase == Open && (fig.Inside >= int64(r.Bound) || fig.Knocking > 0)
 	case old != nil && old.state.Epoch == r.Epoch:
 		st.Trouble, st.BehindServing = true, old.state.BehindServing
 		st.Serving, st.Issued, st.Waiting, st.Gaps, st.Pace = old.state.Serving, old.state.Issued, old.state.Waiting, old.state.Gaps, old.state.Pace
@@ -146,7 +148,7 @@ func (st State) gaps() []Gap {
 }
 
 // NoLine reports whether somebody who comes now may go straight in.
-func (st State) NoLine() bool { return st.Phase == Open && !st.Trouble && st.Waiting == 0 }
+func (st State) NoLine() bool { return st.Phase == Open && !st.Trouble && !st.Full && st.Waiting == 0 }
 
 // MountFast registers the snapshot's address straight on the app. Called before
 // the app's middleware is set up, a poll costs no more than a constant answer:

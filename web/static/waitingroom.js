@@ -73,7 +73,13 @@ globalThis.impfLine = (() => {
   // late reports whether a place was invited longer ago than grace (seconds).
   const late = (s, position, grace) => s.pace.fast > STUCK && (s.serving - position) / s.pace.fast > grace / 60;
 
-  return { estimate, ahead, turn, view, pollIn, late, time, LIVE, DRAWN, BEHIND, INVITED };
+  // called reports whether a place was in turn already in a line that stands still.
+  const called = (s, t, cohort, index) => {
+    if (!t.known || t.now || cohort === INVITED) return false;
+    return cohort === BEHIND ? index <= (s.behind_serving || 0) : t.position <= s.serving;
+  };
+
+  return { estimate, ahead, turn, view, called, pollIn, late, time, LIVE, DRAWN, BEHIND, INVITED };
 })();
 
 if (typeof document !== "undefined") (() => {
@@ -99,7 +105,7 @@ if (typeof document !== "undefined") (() => {
     const plan = (x) => [x.prequeue_from, x.opens_at].join();
     const epoch = s.epoch, phase = s.phase, planned = plan(s);
     let shown = d.view, wasPhase = phase, opensAt = s.opens_at, timer = 0, next = 0, flip = 0, failures = 0, polled = Date.now();
-    let lowest = Infinity, said = 0, saidAhead = -1, pending = "", knocking = false;
+    let lowest = Infinity, said = 0, saidAhead = -1, pending = null, spoken = null, knocking = false, knocked = "";
 
     // --- words, as line_words.go ---
     const fill = (key, values = {}) => texts[key].replace(/\{(\w+)\}/g, (all, name) => (name in values ? values[name] : all));
@@ -145,16 +151,19 @@ if (typeof document !== "undefined") (() => {
     };
 
     // --- read aloud: what matters, at most once a minute; one's turn at once ---
+    // text is a function where it tells numbers: what is said late is true then, and
+    // what is no longer true is taken away.
     const say = (text, now) => {
       const wait = said + 60000 - Date.now();
       if (wait > 0 && !now) {
-        if (!pending) setTimeout(() => { const t = pending; pending = ""; if (t) say(t, true); }, wait);
+        if (!pending) setTimeout(() => { const t = pending; pending = null; if (t) say(t, true); }, wait);
         pending = text; // the latest counts
         return;
       }
-      pending = "";
+      pending = null;
       said = Date.now();
-      put("wr-say", text);
+      spoken = typeof text === "function" ? text : null;
+      put("wr-say", spoken ? spoken() : text);
     };
 
     const tab = (text) => { document.title = text + site; };
@@ -179,7 +188,7 @@ if (typeof document !== "undefined") (() => {
       if (shown === "new") return;
       shown = "new";
       views("new");
-      tab(byId("wr-new-title").textContent);
+      tab(live ? texts["tab.void"] : byId("wr-new-title").textContent);
       say(texts["say.new"], true);
     }
 
@@ -187,8 +196,9 @@ if (typeof document !== "undefined") (() => {
     function draw() {
       if (shown === "new") return;
       const now = clock(), t = line.turn(s, cohort, index, place), v = line.view(s, t, now);
-      const message = (s.message && (s.message[lang] || s.message.de)) || "";
+      const m = s.message || {}, spokenIn = [lang, "de", "en"].find((l) => m[l]), message = spokenIn ? m[spokenIn] : "";
       put("wr-message-text", message);
+      byId("wr-message-text").lang = spokenIn || lang;
       show("wr-message", message !== "");
       show("wr-trouble", s.trouble || failures > 1);
       show("wr-paused", s.phase === "paused");
@@ -198,8 +208,17 @@ if (typeof document !== "undefined") (() => {
       const e = still ? { low: 0, high: 0 } : line.estimate(t.ahead, s.pace), text = wait(e), ahead = number.format(t.ahead);
       put("wr-ahead", ahead);
       put("wr-estimate", text);
-      if (t.position) put("wr-place", number.format(t.position));
-      show("wr-next", t.ahead === 0);
+      if (t.position) {
+        put("wr-place", number.format(t.position));
+        put("wr-kept-place", number.format(t.position));
+      }
+      show("wr-kept-box", t.position > 0);
+      const moves = s.phase === "open" && !s.trouble, called = line.called(s, t, cohort, index);
+      show("wr-next", moves && t.ahead === 0);
+      if (called) put("wr-called", texts[s.phase === "paused" ? "next.called" : "next.called_trouble"]);
+      show("wr-called", called);
+      show("wr-ahead-box", !called);
+      show("wr-estimate-box", !called);
       show("wr-after", s.phase === "drawing");
       show("wr-rises", e.high > lowest);
       if (e.high) lowest = Math.min(lowest, e.high);
@@ -223,19 +242,31 @@ if (typeof document !== "undefined") (() => {
         if (v === "turn") say(texts["say.turn"], true);
         else if (v === "drawing") say(texts["say.drawing"]);
         else if (v === "shut") say(texts["say.shut"]);
-        else if (v === "waiting" && (before === "drawing" || before === "pre-queue")) { say(fill("say.drawn", { ahead, wait: text })); saidAhead = t.ahead; }
+        else if (v === "waiting" && (before === "drawing" || before === "pre-queue")) { say(numbers("say.drawn")); saidAhead = t.ahead; }
       } else if (s.phase !== wasPhase && v === "waiting") {
-        if (s.phase === "paused") say(texts["say.paused"]);
+        if (s.phase === "paused") say(called ? `${texts["say.paused"]} ${texts["next.called"]}` : texts["say.paused"]);
         else if (wasPhase === "paused") say(texts["say.resumed"]);
       } else if (v === "waiting" && s.phase === "open" && Date.now() - said > 60000 && (saidAhead < 0 || Math.abs(saidAhead - t.ahead) >= saidAhead / 10)) {
-        if (saidAhead >= 0) say(fill("say", { ahead, wait: text }));
+        if (saidAhead >= 0) say(numbers("say"));
         saidAhead = t.ahead;
       }
       wasPhase = s.phase;
+      if (spoken && byId("wr-say").textContent !== spoken()) {
+        spoken = null;
+        put("wr-say", "");
+      }
       if (v !== "waiting") tab(texts[`tab.${v}`]);
-      else tab(s.phase === "paused" ? texts["tab.paused"] : t.ahead ? fill("tab.waiting", { n: ahead }) : texts["tab.next"]);
+      else tab(s.phase === "paused" ? texts["tab.paused"] : t.ahead ? fill("tab.waiting", { n: ahead }) : texts[moves ? "tab.next" : s.trouble ? "tab.trouble" : "tab.drawing"]);
       return t;
     }
+
+    // numbers tells how the place stands at the moment of saying it; "" when it does
+    // not wait any more.
+    const numbers = (key) => () => {
+      const t = line.turn(s, cohort, index, place);
+      if (shown !== "waiting" || line.view(s, t, clock()) !== "waiting" || s.phase !== "open" || s.trouble) return "";
+      return fill(key, { ahead: count("people", t.ahead), wait: wait(line.estimate(t.ahead, s.pace)) });
+    };
 
     function ends(v, e, ahead, now) {
       const newLine = line.time(s.prequeue_from), closes = s.phase === "open" || s.phase === "paused" ? line.time(s.closes_at) : 0;
@@ -325,7 +356,9 @@ if (typeof document !== "undefined") (() => {
       }
       const tired = Date.now() - began > 15 * 60000; // nobody may be there any more
       if (out.verdict) put("wr-knock", texts[tired ? "knock.tired" : `knock.${out.verdict}`]);
-      if (byId("wr-knock").hidden && out.verdict) say(texts["say.knock"], true);
+      const first = byId("wr-knock").hidden;
+      if (out.verdict && (first || out.verdict !== knocked)) say(texts[`say.knock.${out.verdict}`], first);
+      knocked = out.verdict || knocked;
       show("wr-knock", byId("wr-knock").textContent !== "");
       if (tired) { knocking = false; return; }
       setTimeout(() => knock(form, began), out.ask_again_seconds * 1000 * (0.8 + 0.4 * Math.random()));
