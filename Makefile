@@ -61,7 +61,7 @@ drill:
 .PHONY: build
 build:
 	@scripts/setup.sh run
-	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/portal ./cmd/worker
+	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/portal ./cmd/worker ./cmd/drill
 
 ## clean: remove what was built; ./data stays
 .PHONY: clean

@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +149,7 @@ type drawPage struct {
 	Room    string
 	Name    string
 	JSON    string // address of draw.json
+	Base    string // of the portal, before JSON; may be empty
 	There   bool   // there is a draw
 	State   draw.State
 	Trust   draw.Trust
@@ -162,6 +164,49 @@ type drawPage struct {
 	Mine    int64 // the browser's own number
 	Live    bool  // it came after the close: its place is its number
 	Tickets int64
+}
+
+// Number is what the command to recompute the draw asks for; 0 = no number.
+func (p drawPage) Number() int64 {
+	switch {
+	case p.Asked:
+		return p.Index
+	case p.Live:
+		return 0
+	}
+	return p.Mine
+}
+
+// groupedIndex is a number with one of the thousands separators that the portal
+// prints or that people write, always the same.
+var groupedIndex = func() *regexp.Regexp {
+	var groups []string
+	for _, sep := range []string{".", ",", "'", " ", "\u2019", "\u00a0", "\u2009", "\u202f"} {
+		groups = append(groups, "(?:"+regexp.QuoteMeta(sep)+"[0-9]{3})+")
+	}
+	return regexp.MustCompile("^[0-9]{1,3}(?:" + strings.Join(groups, "|") + ")$")
+}()
+
+// plainIndex is a number without separators, as long as a script is exact.
+var plainIndex = regexp.MustCompile("^[0-9]{1,15}$")
+
+// parseIndex reads a number as people copy it from the portal. draw.js takes the
+// same inputs.
+func parseIndex(text string) (index int64, ok bool) {
+	text = strings.Trim(text, " \t\r\n\u00a0\u202f")
+	if groupedIndex.MatchString(text) {
+		text = strings.Map(func(r rune) rune {
+			if r < '0' || r > '9' {
+				return -1
+			}
+			return r
+		}, text)
+	}
+	if !plainIndex.MatchString(text) {
+		return 0, false
+	}
+	index, err := strconv.ParseInt(text, 10, 64)
+	return index, err == nil && index > 0
 }
 
 // attemptView is one attempt in the words of the page; times as the portal
@@ -228,6 +273,7 @@ func (s *Service) showDraw(c *web.Ctx) error {
 	if p.Rule == "" {
 		p.Rule = draw.LateRule["de"]
 	}
+	p.Base = strings.TrimSuffix(s.remind.base, "/")
 	p.JSON = "/rooms/" + roomID + "/draw.json?epoch=" + strconv.FormatInt(pub.Epoch, 10)
 	for i := range l.attempts {
 		a := s.attemptView(&l.attempts[i], pub.Attempts[i])
@@ -248,8 +294,8 @@ func (s *Service) showDraw(c *web.Ctx) error {
 	}
 	if text := strings.TrimSpace(c.Query("index")); text != "" {
 		f.Set("index", text)
-		index, err := strconv.ParseInt(strings.ReplaceAll(text, ".", ""), 10, 64)
-		if err != nil || index < 1 {
+		index, ok := parseIndex(text)
+		if !ok {
 			f.Fail("index", "waitingroom.draw.error.index")
 		} else if lot, ok := pub.Lot(); ok {
 			p.Asked, p.Index, p.Tickets = true, index, lot.Tickets

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,7 +65,12 @@ func TestDrawIsPublished(t *testing.T) {
 	mustContain(t, app.Get(address+"7"), http.StatusOK, fmt.Sprintf("Nummer 7 hat Platz %d von 50", place), `value="7"`)
 	mustContain(t, app.Get(address+"51"), http.StatusOK, "Nummer 51 hat an der Auslosung nicht teilgenommen")
 	mustContain(t, app.Get("/rooms/registration/draw"), http.StatusOK, `value="1"`, `data-json="/rooms/registration/draw.json?epoch=`, "draw.js", *p.Attempts[0].Value)
-	for _, bad := range []string{"x", "0", "-1", "99999999999999999999"} {
+	command := fmt.Sprintf(`bin/drill verify-draw '<span id="draw-file">/rooms/registration/draw.json?epoch=%d</span>'<span id="draw-command">`, p.Epoch)
+	mustContain(t, app.Get(address+"7"), http.StatusOK, command+" 7</span>")
+	mustContain(t, app.Another().Get("/rooms/registration/draw"), http.StatusOK, command+"</span>", "niemand nachgeholfen hat")
+	f.replicas[0].remind.base = "https://portal.test"
+	mustContain(t, app.Get("/rooms/registration/draw"), http.StatusOK, `<span id="draw-file">https://portal.test/rooms/registration/draw.json?epoch=`, " 1</span></code>")
+	for _, bad := range []string{"x", "0", "-1", "99999999999999999999", "2e0", "1.5"} {
 		mustContain(t, app.Get(address+bad), http.StatusUnprocessableEntity, "Bitte geben Sie Ihre Teilnahmenummer ein")
 	}
 	en := app.Another().Get(address + "7&lang=en")
@@ -99,6 +105,48 @@ func TestDrawIsPublished(t *testing.T) {
 		t.Errorf("%+v", old)
 	}
 	mustContain(t, app.Get(address+"7"), http.StatusOK, fmt.Sprintf("Nummer 7 hat Platz %d von 50", place))
+}
+
+// The server and the page's script take the same numbers.
+func TestDrawIndexes(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		Text string
+		Want int64
+	}{
+		{"1", 1}, {" 7 ", 7}, {"\u00a012\u202f", 12}, {"007", 7}, {"1234", 1234}, {"999999999999999", 999999999999999},
+		{"1.000", 1000}, {"12.345", 12345}, {"1.234.567", 1234567}, {"1,000", 1000}, {"1 000", 1000}, {"1\u00a0000", 1000},
+		{"1\u2009000", 1000}, {"1\u202f000\u202f000", 1000000}, {"1'000", 1000}, {"1’000", 1000},
+		{"", 0}, {"0", 0}, {"0.000", 0}, {"-1", 0}, {"+1", 0}, {"x", 0}, {"2e0", 0}, {"0x2", 0}, {"0b1", 0}, {"1_000", 0}, {"1.5", 0}, {"1.0", 0},
+		{"1.00", 0}, {"1.0000", 0}, {"1234.567", 0}, {"1.234,567", 0}, {"1,234.567", 0}, {"1..000", 0}, {".000", 0}, {"1.000.", 0}, {"1  000", 0},
+		{"1 2", 0}, {"12 34", 0}, {"١", 0}, {"1000000000000000", 0}, {"1.000.000.000.000.000", 0}, {"Infinity", 0}, {"1\n000", 0}, {"7\x00", 0},
+	}
+	texts := make([]string, len(cases))
+	for i, c := range cases {
+		texts[i] = c.Text
+		if got, ok := parseIndex(c.Text); got != c.Want || ok != (c.Want > 0) {
+			t.Errorf("%q is %d, %v", c.Text, got, ok)
+		}
+	}
+	in, err := json.Marshal(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const run = `require("vm").runInThisContext(require("fs").readFileSync("../web/static/draw.js", "utf8"));
+console.log(JSON.stringify(JSON.parse(process.argv[1]).map(impfDraw.number)))`
+	out, err := exec.CommandContext(t.Context(), "node", "-e", run, string(in)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var got []int64
+	if err := json.Unmarshal(out, &got); err != nil || len(got) != len(cases) {
+		t.Fatalf("%v %s", err, out)
+	}
+	for i, c := range cases {
+		if got[i] != c.Want {
+			t.Errorf("the script reads %q as %d", c.Text, got[i])
+		}
+	}
 }
 
 // Who asks for draws that are not there costs no query, keeps no real draw out of
@@ -211,7 +259,11 @@ func TestOperatorIsTrustedWithoutABeacon(t *testing.T) {
 		f.joins(t, 3)
 		f.shift.Add(int64(10 * time.Minute))
 		f.until(t, Open)
-		mustContain(t, app.Get("/rooms/registration/draw"), http.StatusOK, "Uns, dem Betreiber")
+		page := app.Get("/rooms/registration/draw")
+		mustContain(t, page, http.StatusOK, "Uns, dem Betreiber", "lässt sich bei dieser Auslosung nicht nachrechnen")
+		if strings.Contains(page.Body, "niemand nachgeholfen") {
+			t.Errorf("beacon %s: the page promises too much", b)
+		}
 		mustContain(t, app.Get("/rooms/registration/draw.json"), http.StatusOK, `"trust":"operator"`)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (c verifyDrawCmd) Run(ctx context.Context) error {
 }
 
 // verify prints what was checked and what follows, and returns an error when
-// anything does not hold.
+// anything does not hold, and another when it does and a number was not in it.
 func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Published) error {
 	wrong := 0
 	say := func(what string, err error) {
@@ -76,6 +77,7 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 		c.remarks(w, p)
 	}
 	lot, revealed := p.Lot()
+	var absent []string
 	if !revealed {
 		fmt.Fprintln(w, "note   not revealed yet: no places")
 		if len(c.Indexes) > 0 || c.All {
@@ -85,7 +87,8 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 		for _, index := range c.Indexes {
 			place, ok := lot.Place(index)
 			if !ok {
-				say(fmt.Sprintf("number %d", index), errors.New("it did not take part"))
+				absent = append(absent, strconv.FormatInt(index, 10))
+				fmt.Fprintf(w, "number %d did not take part\n", index)
 				continue
 			}
 			fmt.Fprintf(w, "number %d has place %d of %d\n", index, place, lot.Tickets)
@@ -96,6 +99,9 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%d of the checks failed: this draw cannot be recomputed", wrong)
+	}
+	if len(absent) > 0 {
+		return fmt.Errorf("the draw holds, but these numbers did not take part in it: %s", strings.Join(absent, ", "))
 	}
 	return nil
 }

@@ -76,6 +76,14 @@ func TestVerifyDraw(t *testing.T) {
 			t.Errorf("%s: passes\n%s", name, out.String())
 		}
 	}
+	// A number that was not in it is no fault of the draw.
+	var out strings.Builder
+	switch err := (verifyDrawCmd{Indexes: []int64{1, 121}}).verify(&out, p, nil); {
+	case err == nil || strings.Contains(err.Error(), "cannot be recomputed") || !strings.Contains(err.Error(), "did not take part in it: 121"):
+		t.Errorf("a number too high: %v", err)
+	case !strings.Contains(out.String(), "number 121 did not take part") || !strings.Contains(out.String(), "number 1 has place ") || strings.Contains(out.String(), "WRONG"):
+		t.Errorf("a number too high prints\n%s", out.String())
+	}
 	for _, bad := range []string{file + "x", server.URL + "/nothing", "verify_draw.go"} {
 		if _, err := readDraw(context.Background(), bad); err == nil {
 			t.Errorf("%s is read", bad)

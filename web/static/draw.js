@@ -123,7 +123,17 @@ globalThis.impfDraw = (() => {
     return wrong;
   }
 
-  return { place, verify, sha256, hex };
+  // number reads a number as people copy it from the portal, with or without
+  // thousands separators, and returns 0 when it is none: the same inputs that
+  // parseIndex of the Go package waitingroom takes.
+  function number(text) {
+    const t = text.replace(/^[ \t\r\n\u00a0\u202f]+|[ \t\r\n\u00a0\u202f]+$/g, "");
+    const grouped = /^[0-9]{1,3}([.,' \u2019\u00a0\u2009\u202f])[0-9]{3}(?:\1[0-9]{3})*$/;
+    const digits = grouped.test(t) ? t.replace(/[^0-9]/g, "") : t;
+    return /^[0-9]{1,15}$/.test(digits) ? Number(digits) : 0;
+  }
+
+  return { place, verify, number, sha256, hex };
 })();
 
 // The page "check my place": the browser fetches draw.json and recomputes.
@@ -131,37 +141,77 @@ if (typeof document !== "undefined") {
   const box = document.getElementById("draw-check");
   const form = document.getElementById("draw-form");
   if (box && form) {
-    const say = (id, text, on) => {
-      const e = document.getElementById(id);
-      e.hidden = !on;
-      if (on && text !== null) e.querySelector("[data-text]").textContent = text;
-    };
-    form.addEventListener("submit", async (event) => {
-      const index = Number(form.elements.index.value.trim());
-      if (!Number.isInteger(index) || index < 1) return; // the server tells what is wrong
-      event.preventDefault();
-      const number = new Intl.NumberFormat(document.documentElement.lang || "de");
-      const server = document.getElementById("draw-server");
-      if (server) server.hidden = true;
-      const impfDraw = globalThis.impfDraw;
-      let good = false, text;
-      try {
-        const answer = await fetch(box.dataset.json, { headers: { Accept: "application/json" } });
-        if (!answer.ok) throw new Error(String(answer.status));
-        const p = await answer.json();
-        const wrong = impfDraw.verify(p), place = impfDraw.place(p.draw, index);
-        if (wrong.length) text = box.dataset.wrong.replace("{what}", wrong.join(", "));
-        else if (!place) text = box.dataset.none.replace("{index}", number.format(index));
-        else {
-          good = true;
-          text = box.dataset.place.replace("{index}", number.format(index)).replace("{place}", number.format(place)).replace("{tickets}", number.format(p.draw.tickets));
-        }
-      } catch {
-        form.submit(); // without an answer the server's page does the same
-        return;
+    const impfDraw = globalThis.impfDraw;
+    const part = (id) => document.getElementById(id);
+    const boxes = { place: "draw-good", none: "draw-bad", wrong: "draw-wrong" };
+    const show = (kind, text) => {
+      for (const [k, id] of Object.entries(boxes)) {
+        if (k === kind) part(id).querySelector("[data-text]").textContent = text;
+        part(id).hidden = k !== kind;
       }
-      say("draw-good", text, good);
-      say("draw-bad", text, !good);
+    };
+
+    // forget takes away what was said about the number before.
+    const forget = () => {
+      const input = form.elements.index;
+      part("errors")?.remove();
+      part("index-error")?.remove();
+      input.removeAttribute("aria-invalid");
+      if (part("index-hint")) input.setAttribute("aria-describedby", "index-hint");
+      else input.removeAttribute("aria-describedby");
+      for (const e of [input, input.parentElement]) {
+        e.classList.remove("kern-form-input__input--error", "kern-form-input--error");
+      }
+    };
+
+    // answer returns which box fits a number, and its text.
+    const answer = (p, index) => {
+      const print = new Intl.NumberFormat(document.documentElement.lang || "de");
+      const fill = (kind, values) => [kind, box.dataset[kind].replace(/\{(\w+)\}/g, (_, name) => values[name])];
+      let wrong = ["draw.json"], place = 0;
+      try {
+        wrong = impfDraw.verify(p);
+        place = impfDraw.place(p.draw, index);
+      } catch { /* what cannot be computed does not fit together */ }
+      if (wrong.length) return fill("wrong", { what: wrong.join(", ") });
+      if (!place) return fill("none", { index: print.format(index) });
+      return fill("place", { index: print.format(index), place: print.format(place), tickets: print.format(p.draw.tickets) });
+    };
+
+    let asked = 0; // only the last question is answered
+    // recompute answers in the page; it returns false when draw.json does not come.
+    const recompute = async (index) => {
+      const mine = ++asked;
+      let p;
+      try {
+        const got = await fetch(box.dataset.json, { headers: { Accept: "application/json" } });
+        if (!got.ok) return mine !== asked;
+        p = await got.json();
+      } catch {
+        return mine !== asked;
+      }
+      if (mine !== asked) return true;
+      forget();
+      if (part("draw-server")) part("draw-server").hidden = true;
+      show(...answer(p, index));
+      part("draw-command").textContent = " " + index;
+      return true;
+    };
+
+    form.addEventListener("submit", async (event) => {
+      const index = impfDraw.number(form.elements.index.value);
+      if (!index) return; // the server tells what is wrong
+      event.preventDefault();
+      if (!await recompute(index)) form.submit(); // the server's page does the same
     });
+
+    // The address came with a number: the server has answered, the browser
+    // checks. Without draw.json the server's answer stays.
+    const index = impfDraw.number(form.elements.index.value);
+    if (part("draw-server") && index) recompute(index);
   }
+
+  // An address that the portal does not know is the one this page came from.
+  const file = document.getElementById("draw-file");
+  if (file && file.textContent.startsWith("/")) file.textContent = location.origin + file.textContent;
 }
