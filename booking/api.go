@@ -4,15 +4,12 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
 	"impfportal/internal/clock"
 	"impfportal/internal/web"
 )
 
 func (s *Service) apiRoutes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/v1/availability", API: web.JSON("Free appointments by centre, as of a few seconds ago", s.apiAvailability)},
 		{Method: http.MethodGet, Path: "/api/v1/appointments", Roles: citizens, API: web.JSON("My appointments", s.apiMine)},
 		{Method: http.MethodGet, Path: "/api/v1/appointments/offers", Roles: citizens, Gate: "hold", API: web.JSON("What I could hold at a centre", s.apiOffers)},
 		{Method: http.MethodPost, Path: "/api/v1/appointments/hold", Roles: citizens, Gate: "hold", API: web.JSON("Hold all appointments of a series", s.apiHold)},
@@ -23,7 +20,7 @@ func (s *Service) apiRoutes() []web.Route {
 
 // AvailabilityOut is the public picture.
 type AvailabilityOut struct {
-	At      time.Time         `json:"at" doc:"when the picture was taken"`
+	At      time.Time         `json:"at" doc:"when it changed last; it is looked at every second"`
 	Centres []AvailableCentre `json:"centres"`
 }
 
@@ -53,11 +50,7 @@ type AvailableDay struct {
 	Free int    `json:"free"`
 }
 
-func (s *Service) apiAvailability(c *web.Ctx, _ struct{}) (AvailabilityOut, error) {
-	a, err := s.Availability(c.Std())
-	if err != nil {
-		return AvailabilityOut{}, err
-	}
+func availabilityOut(a *Availability) AvailabilityOut {
 	out := AvailabilityOut{At: a.At, Centres: []AvailableCentre{}}
 	for _, at := range a.Centres {
 		ac := AvailableCentre{
@@ -73,8 +66,7 @@ func (s *Service) apiAvailability(c *web.Ctx, _ struct{}) (AvailabilityOut, erro
 		}
 		out.Centres = append(out.Centres, ac)
 	}
-	c.Set(fiber.HeaderCacheControl, "public, max-age=2")
-	return out, nil
+	return out
 }
 
 // SeriesOut is a series as its person sees it.

@@ -194,6 +194,9 @@ func (s *Service) RefreshAvailability(ctx context.Context) (*Availability, error
 			return nil, err
 		}
 	}
+	if err := s.publish(a); err != nil {
+		return nil, err
+	}
 	s.available.Store(a)
 	return a, nil
 }

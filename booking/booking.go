@@ -161,6 +161,7 @@ type Service struct {
 	Deps
 	rules      programme.Recent
 	available  atomic.Pointer[Availability]
+	published  atomic.Pointer[feed] // the same picture as files
 	background sync.WaitGroup
 }
 

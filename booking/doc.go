@@ -66,6 +66,15 @@
 // quarter of an hour and at midnight everything is planned anew, because times
 // pass and rules come into force.
 //
+// # What is public
+//
+// Every replica takes a picture of what is free once a second and publishes it as
+// files (feed.go): /api/v1/availability, and the same as SMART Scheduling Links
+// (manifest /smart-scheduling/$bulk-publish; centres as Location, products at
+// centres as Schedule, days with free series as Slot with their number in the
+// capacity extension). A request costs no query and no look at who asks; a file
+// keeps its ETag until what it tells changes. So nobody has to scrape pages.
+//
 // # Taking places
 //
 // hold.go calls one SQL function, booking.hold, in one round trip: idempotency

@@ -220,6 +220,9 @@ func (a *App) mount(r *Route) error {
 	if r.Handle == nil {
 		return fmt.Errorf("route %s %s has no handler", r.Method, r.Path)
 	}
+	if r.Anonymous && (len(r.Roles) > 0 || unsafeMethod(r.Method)) {
+		return fmt.Errorf("route %s %s: only what everybody may read is anonymous", r.Method, r.Path)
+	}
 	if r.Nav != "" {
 		a.nav = append(a.nav, *r)
 	}
@@ -267,6 +270,9 @@ func (a *App) guard(c *Ctx, r *Route) (passed bool, err error) {
 		if err := a.gate(c, r.Gate); err != nil {
 			return false, err
 		}
+	}
+	if r.Anonymous {
+		return true, nil
 	}
 	u, err := c.loadUser()
 	if err != nil {

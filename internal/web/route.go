@@ -34,6 +34,8 @@ type Route struct {
 	// Gate names the group of routes ("register", "hold") that a waiting room
 	// guards; "" = no waiting.
 	Gate string
+	// Anonymous routes answer everybody alike: who is logged in is not looked up.
+	Anonymous bool
 	// CrossSite routes ask for no CSRF token; where the request came from
 	// (Sec-Fetch-Site, Origin) is checked instead.
 	CrossSite bool
