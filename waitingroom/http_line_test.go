@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"impfportal/internal/clock"
+	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
 	"impfportal/waitingroom/draw"
 )
@@ -400,5 +401,94 @@ func TestScriptDecidesTheSame(t *testing.T) {
 	cmd.Stdin = bytes.NewReader(body)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out[:min(len(out), 2000)])
+	}
+}
+
+// TestPageOfAFullRoom looks at a room in which nobody waits and nobody can come in.
+func TestPageOfAFullRoom(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	w.valve(t, Change{Bound: ptr(1), Rate: ptr(6000)})
+	body := shows(t, w.app.Another(), "free", "Sie müssen nicht warten")
+	if strings.Contains(body, "gleiche Chance") {
+		t.Error("an open room speaks of the draw")
+	}
+	w.enter(t, w.s, w.join(t, w.s), Admitted)
+	w.refresh(t)
+	if st, _ := w.s.State(room); !st.Full || st.Waiting != 0 || st.NoLine() {
+		t.Errorf("full %v, %d wait", st.Full, st.Waiting)
+	}
+	body = shows(t, w.app.Another(), "join", "Drinnen ist gerade alles besetzt", "Platz in der Schlange nehmen")
+	if strings.Contains(body, "Sie müssen nicht warten") || strings.Contains(body, "sofort hinein") {
+		t.Error("newcomers are told that they need not wait")
+	}
+}
+
+// TestPageOfALineThatStands looks at a pause, an end and a new line with the eyes
+// of those who had been called and those who had not.
+func TestPageOfALineThatStands(t *testing.T) {
+	t.Parallel()
+	w := newSite(t)
+	w.valve(t, Change{Bound: ptr(1), Rate: ptr(6000)})
+	for range 3 {
+		w.join(t, w.s)
+	}
+	w.refresh(t)
+	st, _ := w.s.State(room)
+	calledOne, nextOne := w.withTicket(CohortLive, 1), w.withTicket(CohortLive, st.Serving+1)
+	shows(t, calledOne, "turn")
+	if body := shows(t, nextOne, "waiting", "<title>Gleich an der Reihe"); hidden(t, body, "wr-next") || !hidden(t, body, "wr-called") {
+		t.Error("who is next is not told so")
+	}
+	w.valve(t, Change{Phase: ptr(Paused), Message: Text{"de": "Wir machen Mittag."}})
+	if body := shows(t, calledOne, "waiting", "Nach der Pause geht es für Sie gleich weiter"); hidden(t, body, "wr-called") || !hidden(t, body, "wr-next") || !hidden(t, body, "wr-ahead-box") {
+		t.Error("who was called is not told so in the pause")
+	}
+	if body := shows(t, nextOne, "waiting", "<title>Pause"); !hidden(t, body, "wr-called") || !hidden(t, body, "wr-next") || hidden(t, body, "wr-ahead-box") {
+		t.Error("who was next is told something else in the pause")
+	}
+	english := w.app.Another()
+	english.Lang = "en"
+	mustContain(t, english.Get(linePath0), http.StatusOK, `id="wr-message-text" lang="de">Wir machen Mittag.`)
+	if text, in := notice(Text{"en": "Lunch."}, "de"); text != "Lunch." || in != "en" {
+		t.Errorf("a notice in English only: %q in %s", text, in)
+	}
+
+	w.valve(t, Change{Phase: ptr(Closed)})
+	body := shows(t, nextOne, "shut", "Behalten Sie Ihre Nummer", "Es ist nicht abgestürzt", `id="wr-kept">`+web.FormatNumber("de", st.Serving+1)+"<")
+	if strings.Count(body, "Zurzeit geschlossen") != 1 || !regexp.MustCompile(`data-on="shut" class="stack" +aria`).MatchString(body) {
+		t.Error("the end is told twice, or not at all")
+	}
+	w.plan(t, time.Minute, time.Hour, 0, Settings{EndLine: true})
+	w.pass(t, time.Minute+time.Second)
+	shows(t, nextOne, "pre-queue", "Ihre Nummer gilt nicht mehr", "<title>Bitte neue Nummer nehmen")
+}
+
+func TestStartCardKnowsThePlace(t *testing.T) {
+	t.Parallel()
+	f := setup(t, 1)
+	s := f.replicas[0]
+	app := webtest.New(t, webtest.Config{
+		Pool: f.pool, Now: f.now, Bundles: []web.Bundle{Assets},
+		Routes: []web.Route{{Method: http.MethodGet, Path: "/cards", Handle: func(c *web.Ctx) error {
+			cards, err := c.Cards([]web.Card{s.StartCard()})
+			if err != nil {
+				return err
+			}
+			return c.SendString(string(cards[0]))
+		}}},
+	})
+	s.ensure(t.Context())
+	key := NewKey()
+	hash, _ := HashKey(key)
+	app.SetCookie(ticketCookie+room, s.keys.SignTicket(Ticket{Place{room, 1, CohortLive, 1}, s.roomNow().Truncate(time.Second), hash}))
+	if a := app.Get("/cards"); a.Status != http.StatusOK || strings.Contains(a.Body, "schon einen Platz") {
+		t.Errorf("a ticket without its key counts: %s", a.Body)
+	}
+	app.SetCookie(keyCookie, key)
+	mustContain(t, app.Get("/cards"), http.StatusOK, "Sie haben schon einen Platz", "Zu meinem Platz")
+	app.SetCookie(passCookie+room, s.keys.SignPass(Pass{Place: Place{room, 1, CohortLive, 1}, Expires: s.roomNow().Add(time.Minute).Truncate(time.Second), Key: hash}))
+	if a := app.Get("/cards"); !strings.Contains(a.Body, "Sie sind drinnen") || strings.Contains(a.Body, "schon einen Platz") {
+		t.Errorf("inside: %s", a.Body)
 	}
 }

@@ -213,7 +213,7 @@ if (typeof document !== "undefined") (() => {
         put("wr-kept-place", number.format(t.position));
       }
       show("wr-kept-box", t.position > 0);
-      const moves = s.phase === "open" && !s.trouble, called = line.called(s, t, cohort, index);
+      const moves = s.phase === "open" && !s.trouble && failures < 2, called = line.called(s, t, cohort, index);
       show("wr-next", moves && t.ahead === 0);
       if (called) put("wr-called", texts[s.phase === "paused" ? "next.called" : "next.called_trouble"]);
       show("wr-called", called);
@@ -242,6 +242,7 @@ if (typeof document !== "undefined") (() => {
         if (v === "turn") say(texts["say.turn"], true);
         else if (v === "drawing") say(texts["say.drawing"]);
         else if (v === "shut") say(texts["say.shut"]);
+        else if (before === "turn") say(s.phase === "paused" ? `${texts["say.paused"]} ${texts["next.called"]}` : texts["next.called_trouble"], true);
         else if (v === "waiting" && (before === "drawing" || before === "pre-queue")) { say(numbers("say.drawn")); saidAhead = t.ahead; }
       } else if (s.phase !== wasPhase && v === "waiting") {
         if (s.phase === "paused") say(called ? `${texts["say.paused"]} ${texts["next.called"]}` : texts["say.paused"]);
@@ -256,7 +257,7 @@ if (typeof document !== "undefined") (() => {
         put("wr-say", "");
       }
       if (v !== "waiting") tab(texts[`tab.${v}`]);
-      else tab(s.phase === "paused" ? texts["tab.paused"] : t.ahead ? fill("tab.waiting", { n: ahead }) : texts[moves ? "tab.next" : s.trouble ? "tab.trouble" : "tab.drawing"]);
+      else tab(s.phase === "paused" ? texts["tab.paused"] : t.ahead ? fill("tab.waiting", { n: ahead }) : texts[moves ? "tab.next" : s.phase === "open" || s.trouble ? "tab.trouble" : "tab.drawing"]);
       return t;
     }
 
