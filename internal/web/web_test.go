@@ -222,7 +222,8 @@ func TestTextsInMapsAreCleaned(t *testing.T) {
 		{Method: "POST", Path: "/api/v1/names", API: web.JSON("Names", func(_ *web.Ctx, in struct {
 			Names map[string]string   `json:"names"`
 			Lists map[string][]string `json:"lists"`
-		}) (map[string]any, error) {
+		},
+		) (map[string]any, error) {
 			return map[string]any{"names": in.Names, "lists": in.Lists}, nil
 		})},
 	}})

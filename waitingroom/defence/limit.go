@@ -33,8 +33,8 @@ func (l Limits) orDefault() Limits {
 const (
 	softJoins = iota // places that were had without proof
 	hardJoins        // places, however they were had
-	fetches // challenges asked for
-	wrongs  // solutions that were wrong
+	fetches          // challenges asked for
+	wrongs           // solutions that were wrong
 	bucketKinds
 )
 
