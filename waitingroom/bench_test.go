@@ -18,7 +18,7 @@ func BenchmarkPoll(b *testing.B) {
 	s.publish(v, &Figures{Issued: 123456, Serving: 1234, Waiting: 122222, Pace: Pace{450, 600}})
 	app := fiber.New(fiber.Config{Immutable: true, DisableStartupMessage: true})
 	s.MountFast(app)
-	constant := string(v.snap.Load().body)
+	constant := string(v.snap.Load().Body())
 	app.Get("/constant", func(c *fiber.Ctx) error { return c.SendString(constant) })
 	handle := app.Handler()
 	for _, path := range []string{"/constant", "/rooms/registration/state.json"} {

@@ -162,11 +162,11 @@ func (f *drawFixture) published(t *testing.T) draw.Published {
 		t.Fatal("nothing is published")
 	}
 	var p draw.Published
-	if err := json.Unmarshal(l.body, &p); err != nil {
+	if err := json.Unmarshal(l.file.Body(), &p); err != nil {
 		t.Fatal(err)
 	}
 	if err := draw.Verify(p); err != nil {
-		t.Errorf("draw.json: %v\n%s", err, l.body)
+		t.Errorf("draw.json: %v\n%s", err, l.file.Body())
 	}
 	return p
 }

@@ -3,15 +3,16 @@ package waitingroom
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/pg"
+	"impfportal/internal/web"
 	"impfportal/waitingroom/draw"
 )
 
@@ -84,8 +85,7 @@ func (d *drawRow) drawKey() [32]byte {
 type drawnLine struct {
 	attempts  []drawRow
 	published draw.Published
-	body      []byte // draw.json
-	etag      string
+	file      *web.Public // draw.json
 }
 
 func (l *drawnLine) now() *drawRow { return &l.attempts[len(l.attempts)-1] }
@@ -128,12 +128,15 @@ func newDrawnLine(rows []drawRow, epochs []int64, own []byte) (*drawnLine, error
 		}
 		p.Attempts = append(p.Attempts, a)
 	}
-	var err error
-	if l.body, err = json.Marshal(p); err != nil {
+	body, err := json.Marshal(p)
+	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(l.body)
-	l.published, l.etag = p, `"`+hex.EncodeToString(sum[:8])+`"`
+	caches := cacheControl
+	if p.State == draw.Revealed {
+		caches = "public, max-age=30, stale-if-error=86400"
+	}
+	l.published, l.file = p, web.NewPublic(fiber.MIMEApplicationJSON, caches, body)
 	return l, nil
 }
 

@@ -128,20 +128,8 @@ func (s *Service) serveDraw(c *web.Ctx) error {
 		h.Set(fiber.HeaderCacheControl, "public, max-age=5")
 		return c.SendStatus(fiber.StatusNotFound)
 	}
-	h.Set(fiber.HeaderCacheControl, cacheControl)
-	if l.published.State == draw.Revealed {
-		h.Set(fiber.HeaderCacheControl, "public, max-age=30, stale-if-error=86400")
-	}
-	h.Set(fiber.HeaderETag, l.etag)
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	h.Set(fiber.HeaderAccessControlAllowOrigin, "*") // anybody's page may recompute
-	if strings.Contains(c.Get(fiber.HeaderIfNoneMatch), l.etag) {
-		c.Status(fiber.StatusNotModified)
-		return nil
-	}
-	h.SetContentType(fiber.MIMEApplicationJSON)
-	c.Response().SetBodyRaw(l.body) // not copied: nobody ever writes to it
-	return nil
+	return l.file.Serve(c.Ctx)
 }
 
 // drawPage is the page "check my place".

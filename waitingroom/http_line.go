@@ -156,7 +156,7 @@ func (s *Service) renderLine(c *web.Ctx, v *view, sent *web.Form) error {
 	p := linePage{
 		Room: *r, State: st, To: target(c), Answer: knownAnswer(c.Query("answer")), Name: r.Name.In(c.Lang),
 		PassFor: duration(c.T, int(r.PassLength.Minutes())), Grace: duration(c.T, int(math.Ceil(r.Grace.Minutes()))),
-		Now: now.UnixMilli(), Quiet: c.Query("quiet") == "1", Snap: string(snap.body),
+		Now: now.UnixMilli(), Quiet: c.Query("quiet") == "1", Snap: string(snap.Body()),
 	}
 	p.Message, p.Spoken = notice(st.Message, c.Lang)
 	p.Here = linePath(v.id, p.To)

@@ -2,14 +2,13 @@ package waitingroom
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
+
+	"impfportal/internal/web"
 )
 
 // State is what everybody may know about a room: the JSON of state.json.
@@ -51,10 +50,8 @@ type DrawState struct {
 // but what changes what a reader sees, so an unchanged line keeps its ETag, in
 // every replica.
 type snapshot struct {
-	state   State
-	body    []byte
-	gzipped []byte
-	etag    string
+	state State
+	*web.Public
 }
 
 // cacheControl lets a proxy answer for a second, and a while longer when the
@@ -100,15 +97,10 @@ func (s *Service) publish(v *view, fig *Figures) {
 		s.log.Error("snapshot", "room", v.id, "err", err) // numbers and texts only: cannot happen
 		return
 	}
-	if old != nil && bytes.Equal(old.body, body) {
+	if old != nil && bytes.Equal(old.Body(), body) {
 		return
 	}
-	var z bytes.Buffer
-	w := gzip.NewWriter(&z)
-	_, _ = w.Write(body) // into memory: cannot fail
-	_ = w.Close()
-	sum := sha256.Sum256(body)
-	v.snap.Store(&snapshot{state: st, body: body, gzipped: z.Bytes(), etag: `"` + hex.EncodeToString(sum[:8]) + `"`})
+	v.snap.Store(&snapshot{st, web.NewPublic(fiber.MIMEApplicationJSON, cacheControl, body)})
 }
 
 // State returns the snapshot of a room as this replica has it. It returns
@@ -171,26 +163,7 @@ func (s *Service) serveState(c *fiber.Ctx) error {
 		return c.SendStatus(fiber.StatusServiceUnavailable)
 	}
 	polls.Inc()
-	h.Set(fiber.HeaderETag, snap.etag)
-	h.Set(fiber.HeaderCacheControl, cacheControl)
-	h.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	if bytes.Contains(c.Request().Header.Peek(fiber.HeaderIfNoneMatch), []byte(snap.etag)) {
-		c.Status(fiber.StatusNotModified)
-		return nil
-	}
-	h.SetContentType(fiber.MIMEApplicationJSON)
-	body := snap.body
-	if acceptsGzip(c.Request()) {
-		h.SetContentEncoding("gzip")
-		body = snap.gzipped
-	}
-	c.Response().SetBodyRaw(body) // not copied: nobody ever writes to a snapshot
-	return nil
-}
-
-func acceptsGzip(r *fasthttp.Request) bool {
-	return bytes.Contains(r.Header.Peek(fiber.HeaderAcceptEncoding), []byte("gzip"))
+	return snap.Serve(c)
 }
 
 // lineFigures returns what the last tick of this replica saw, and how old it is.
