@@ -15,11 +15,11 @@ import (
 
 // freeRow is how many series of a product start on a day and are free.
 type freeRow struct {
-	CentreID  string
-	ProductID string
-	Channel   Channel
-	Day       time.Time
-	Free      int
+	CentreID  string    `json:"centre"`
+	ProductID string    `json:"product"`
+	Channel   Channel   `json:"channel"`
+	Day       time.Time `json:"day"`
+	Free      int       `json:"free"`
 }
 
 // freeSeries counts free series by centre, product, channel and first day over
@@ -153,11 +153,16 @@ func (s *Service) Availability(ctx context.Context) (*Availability, error) {
 
 // RefreshAvailability takes a new picture.
 func (s *Service) RefreshAvailability(ctx context.Context) (*Availability, error) {
-	centres, err := centre.List(ctx, s.Pool)
+	rows, err := s.freeSeries(ctx, s.Pool, "", "")
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.freeSeries(ctx, s.Pool, "", "")
+	return s.picture(ctx, rows)
+}
+
+// picture makes the picture of what is free and publishes it.
+func (s *Service) picture(ctx context.Context, rows []freeRow) (*Availability, error) {
+	centres, err := centre.List(ctx, s.Pool)
 	if err != nil {
 		return nil, err
 	}
@@ -201,13 +206,17 @@ func (s *Service) RefreshAvailability(ctx context.Context) (*Availability, error
 	return a, nil
 }
 
-// KeepAvailability takes a picture every so often until ctx ends. A picture
-// that cannot be taken leaves the one before standing.
+// KeepAvailability renews the picture every so often until ctx ends, together with
+// the other replicas. A picture that cannot be taken leaves the one before standing.
 func (s *Service) KeepAvailability(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if _, err := s.RefreshAvailability(ctx); err != nil && ctx.Err() == nil {
+		rows, err := s.sharedFree(ctx, every)
+		if err == nil {
+			_, err = s.picture(ctx, rows)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.Log.Error("availability", "err", err)
 		}
 		select {

@@ -68,8 +68,8 @@
 //
 // # What is public
 //
-// Every replica takes a picture of what is free once a second and publishes it as
-// files (feed.go): /api/v1/availability, and the same as SMART Scheduling Links
+// Once a second one replica counts what is free, for all of them (picture.go), and
+// every replica publishes that picture as files (feed.go): /api/v1/availability, and the same as SMART Scheduling Links
 // (manifest /smart-scheduling/$bulk-publish; centres as Location, products at
 // centres as Schedule, days with free series as Slot with their number in the
 // capacity extension). A request costs no query and no look at who asks; a file

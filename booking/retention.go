@@ -67,6 +67,7 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "booking.setting", Why: "Configuration"},
 		{Table: "booking.share", Why: "Configuration"},
 		{Table: "booking.lane", Why: "Configuration"},
+		{Table: "booking.picture", Why: "One row, figures only"},
 		{Table: "booking.plan", Why: "One row per centre and product, figures only"},
 	}
 }
