@@ -359,17 +359,14 @@ func (cs *citizens) inside(ctx context.Context, p *person) error {
 
 // follow does as the waiting page does, until the door lets in.
 func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait time.Duration) error {
-	knocks := 0
+	refused := false // at the door: whoever was, asks again as the door says, from the next look on
 	defer func() {
-		if knocks > 1 {
+		if refused {
 			cs.atDoor.Add(-1)
 		}
 	}()
 	for {
 		if turn {
-			if knocks++; knocks == 2 {
-				cs.atDoor.Add(1)
-			}
 			in, again, err := cs.knock(ctx, p)
 			if err != nil {
 				return fmt.Errorf("enter: %w", err)
@@ -377,7 +374,10 @@ func (cs *citizens) follow(ctx context.Context, p *person, turn bool, wait time.
 			if in {
 				return nil
 			}
-			wait = again
+			if wait = again; !refused {
+				refused = true
+				cs.atDoor.Add(1)
+			}
 		}
 		if err := pause(ctx, wait); err != nil {
 			return err
