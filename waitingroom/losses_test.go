@@ -168,6 +168,7 @@ func TestSplitBrain(t *testing.T) {
 	replica.Follow(server.Addr)
 	r.start()
 	r.until(10)
+	r.split.Store(true)
 	replica.Promote()
 	fronts[1].Point(replica.Addr)
 	fronts[2].Point(replica.Addr)
