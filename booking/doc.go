@@ -91,6 +91,20 @@
 // attempt is made once more; then the three nearest alternatives come in the
 // same answer.
 //
+// # Places that return
+//
+// What is cancelled, expires or is given back is not free at once, or places
+// could be traded: given back at an agreed second and caught by whoever knows it.
+// The places of a series that were given back together (returning.go) stay taken
+// for a delay and a random spread on top (settings; both 0 = at once): taken =
+// appointments + returning places, so no plan offers them elsewhere, no count
+// shows them, and all constraints hold as before. All places of a series have one
+// due time and become free in one transaction, first and later ones together.
+// The worker does it, and so does whoever finds a time full when it is due. Where
+// a day closes, vaccine is missing or a shortfall is open, returning places go
+// away instead. Who gave places back, or let a hold end, may hold the same ones
+// again at once: in one transaction, so nobody slips in between.
+//
 // # States
 //
 // of an appointment:

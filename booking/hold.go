@@ -64,16 +64,21 @@ type takeRequest struct {
 	ProgrammeID  string
 	Entitlements []Entitlement
 	Lock         func(b *pgx.Batch, personID string) // keeps the registration from being deleted meanwhile
+	reclaim      bool                                // what the person gave back and is not free yet may be taken
 }
 
 // take takes the places. Before it says that a place is gone or that the person
-// has a series, it ends holds whose time is over and looks again.
+// has a series, it ends holds whose time is over, makes free what is due, and
+// looks again; what the person has given back stays theirs while it returns.
 func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 	series, err := s.tryTake(ctx, in)
 	var over error
 	switch {
 	case errors.Is(err, ErrSlotTaken):
-		_, over = s.expire(ctx, s.Now(), in.SlotIDs, "")
+		if _, over = s.expire(ctx, s.Now(), in.SlotIDs, ""); over == nil {
+			_, over = s.giveBackDue(ctx, s.Now(), in.SlotIDs)
+		}
+		in.reclaim = true
 	case errors.Is(err, ErrAlreadyBooked):
 		_, over = s.expire(ctx, s.Now(), nil, in.PersonID)
 	default:
@@ -117,6 +122,9 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 	batch := &pgx.Batch{}
 	if in.Lock != nil {
 		in.Lock(batch, in.PersonID)
+	}
+	if in.reclaim {
+		batch.Queue(`SELECT booking.reclaim($1, $2)`, in.PersonID, in.SlotIDs)
 	}
 	batch.Queue(`
 		SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until

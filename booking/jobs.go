@@ -46,6 +46,10 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 			_, err := s.ExpireHolds(ctx)
 			return err
 		}},
+		{Name: "booking.give-back", Every: 5 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
+			_, err := s.giveBackDue(ctx, s.Now(), nil)
+			return err
+		}},
 		{Name: "booking.plan", Every: 2 * time.Second, Run: func(ctx context.Context, _ time.Time) error { return s.ReplanWanted(ctx) }},
 		// Times of today pass, rules come into force: unsold places move on.
 		{Name: "booking.plan-again", Every: 15 * time.Minute, Run: func(ctx context.Context, _ time.Time) error {
@@ -77,14 +81,18 @@ type Mismatch struct {
 }
 
 // Verify holds every place of today and later against the appointments that
-// stand on it (older ones are deleted in their time). It returns what does not
+// stand on it and what is on its way back there (older ones are deleted in their time). It returns what does not
 // fit: nothing, as long as nobody writes past the engine.
 func (s *Service) Verify(ctx context.Context) ([]Mismatch, error) {
 	rows, err := s.Pool.Query(ctx, `
 		SELECT slot_id, channel, leg, coalesce(p.taken, 0)::int, coalesce(a.n, 0)::int
 		FROM (SELECT p.* FROM booking.place p JOIN booking.slot s ON s.id = p.slot_id WHERE s.day >= $1) p
-		FULL JOIN (SELECT slot_id, channel, leg, first_day, count(*) AS n FROM booking.appointment
-		           WHERE day >= $1 AND state IN ('held', 'confirmed', 'here', 'done', 'missed') GROUP BY 1, 2, 3, 4) a
+		FULL JOIN (SELECT slot_id, channel, leg, first_day, count(*) AS n FROM (
+		               SELECT slot_id, channel, leg, first_day FROM booking.appointment
+		               WHERE day >= $1 AND state IN ('held', 'confirmed', 'here', 'done', 'missed')
+		               UNION ALL
+		               SELECT p.slot_id, p.channel, p.leg, p.first_day FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id WHERE s.day >= $1) x
+		           GROUP BY 1, 2, 3, 4) a
 		USING (slot_id, channel, leg, first_day)
 		WHERE coalesce(p.taken, 0) <> coalesce(a.n, 0) ORDER BY slot_id LIMIT 100`, clock.Day(s.Now()))
 	if err != nil {

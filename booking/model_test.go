@@ -27,6 +27,12 @@ type modelPerson struct {
 	slots   []int64 // that lastKey was used for
 }
 
+// modelBack is what the model knows of places on their way back.
+type modelBack struct {
+	places          int
+	earliest, final time.Time // it is back somewhere between
+}
+
 func (p *modelPerson) open() (n int) {
 	for _, s := range p.visit {
 		if s == StateHeld || s == StateConfirmed || s == StateHere {
@@ -43,10 +49,18 @@ func TestModel(t *testing.T) {
 	b, _ := small(t) // 20 doses
 	rapid.Check(t, func(rt *rapid.T) {
 		b.exec(`DELETE FROM booking.series`)
+		b.exec(`DELETE FROM booking.returning`)
 		b.exec(`DELETE FROM booking.idempotency`)
 		b.exec(`UPDATE booking.place SET taken = 0`)
 		b.at(monday)
 		b.replan(leipzig, comirnaty)
+		minutes := rapid.IntRange(0, 6)
+		delay, spread := time.Duration(minutes.Draw(rt, "delay"))*time.Minute, time.Duration(minutes.Draw(rt, "spread"))*time.Minute
+		b.returns(delay, spread)
+		var back []modelBack
+		returning := func() int {
+			return b.count(`SELECT count(*) FROM booking.returning_place`)
+		}
 		people := make([]*modelPerson, 4)
 		for i := range people {
 			people[i] = &modelPerson{id: id.New()}
@@ -60,10 +74,15 @@ func TestModel(t *testing.T) {
 			}
 		}
 		over := func(p *modelPerson, to string) {
+			freed := 0
 			for i, s := range p.visit {
 				if s == StateHeld || s == StateConfirmed {
 					p.visit[i] = to
+					freed++
 				}
+			}
+			if freed > 0 && delay+spread > 0 {
+				back = append(back, modelBack{freed, b.now().Add(delay), b.now().Add(delay + spread)})
 			}
 			p.state = "over"
 		}
@@ -84,6 +103,9 @@ func TestModel(t *testing.T) {
 				}
 				if err != nil {
 					rt.Fatalf("hold: %v", err)
+				}
+				if p.state == StateHeld { // its time was over, and it was ended on the way
+					over(p, StateExpired)
 				}
 				*p = modelPerson{id: p.id, state: StateHeld, series: s.ID, until: s.HoldUntil, key: p.key, lastKey: key, slots: c.SlotIDs()}
 				for _, a := range s.Appointments {
@@ -190,9 +212,47 @@ func TestModel(t *testing.T) {
 					rt.Fatalf("%d holds ended (%v), want %d", n, err, want)
 				}
 			},
+			"take back": func(rt *rapid.T) {
+				p := someone(rt)
+				if p.state != "over" || b.count(`SELECT count(*) FROM booking.returning WHERE series_id = $1 AND due_at > $2`, p.series, b.now()) == 0 || len(p.slots) != 2 {
+					return
+				}
+				whole := b.count(`SELECT count(*) FROM booking.returning_place p JOIN booking.returning r ON r.id = p.returning_id WHERE r.series_id = $1`, p.series) == 2
+				p.key++
+				key := fmt.Sprint(p.key)
+				s, err := b.take(p.id, key, pair(comirnaty), p.slots...)
+				if !whole && errors.Is(err, ErrSlotTaken) {
+					return
+				}
+				if err != nil {
+					rt.Fatalf("take back: %v", err)
+				}
+				*p = modelPerson{id: p.id, state: StateHeld, series: s.ID, until: s.HoldUntil, key: p.key, lastKey: key, slots: p.slots}
+				for _, a := range s.Appointments {
+					p.visits, p.visit = append(p.visits, a.ID), append(p.visit, StateHeld)
+				}
+				back = nil // which of them it was is the database's affair
+				for _, m := range b.backs() {
+					back = append(back, modelBack{m.places, m.earliest, m.final})
+				}
+			},
+			"give back": func(rt *rapid.T) {
+				b.giveBack()
+				back = slices.DeleteFunc(back, func(m modelBack) bool { return !m.final.After(b.now()) })
+				least, most := 0, 0
+				for _, m := range back {
+					most += m.places
+					if m.earliest.After(b.now()) {
+						least += m.places
+					}
+				}
+				if n := returning(); n < least || n > most {
+					rt.Fatalf("%d places return, the model expects %d to %d", n, least, most)
+				}
+			},
 			"plan": func(rt *rapid.T) {
 				b.replan(leipzig, comirnaty)
-				doses := 20
+				doses := 20 - returning()
 				for _, p := range people {
 					doses -= p.open()
 				}
@@ -203,4 +263,17 @@ func TestModel(t *testing.T) {
 			"": func(*rapid.T) { b.sound() },
 		})
 	})
+}
+
+// backs are the places on their way back, with their true time.
+func (b *bundle) backs() []modelBack {
+	b.t.Helper()
+	rows, err := b.pool.Query(b.ctx, `
+		SELECT count(p.*)::int, r.due_at, r.due_at FROM booking.returning r JOIN booking.returning_place p ON p.returning_id = r.id GROUP BY r.id`)
+	b.ok(err)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m modelBack, err error) {
+		return m, row.Scan(&m.places, &m.earliest, &m.final)
+	})
+	b.ok(err)
+	return list
 }

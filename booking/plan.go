@@ -25,6 +25,7 @@ type planInput struct {
 	Capacity                   []int         // persons whom the stations can take by day, less everything taken; closed days are 0
 	Supply                     []planBatch   // doses at hand and planned
 	Committed                  []int         // doses that active appointments need, by day
+	Returning                  []int         // doses of places that nobody has and that are not free yet, by day
 	Channels                   []planChannel // in order of rank
 	Shares                     [][]int       // percent by day and channel
 	Taken                      [][]int       // first appointments taken by day and channel
@@ -42,13 +43,14 @@ type planCarry struct {
 type planResult struct {
 	Carry []planCarry
 	Short []int // by day: doses that active appointments need and that are not there
+	Gone  int   // doses of returning places that are not there
 	Left  int   // doses that nobody is promised
 }
 
 // makePlan says how many new series the stock and the stations carry.
 //
 // What active appointments need is taken from the stock first, oldest supply
-// first. A new series starts on day d only with doses that are there on d for
+// first, then what returning places will need. A new series starts on day d only with doses that are there on d for
 // all its appointments: the second dose is reserved with the first. The days
 // are filled in order; the later appointment lies PlanDays after the one
 // before, on the next open day up to MaxDays when that day is closed or full,
@@ -63,6 +65,7 @@ type planResult struct {
 func makePlan(in planInput) planResult {
 	st := newPlanState(in)
 	res := planResult{Short: st.commit(in.Committed)}
+	res.Gone = sum(st.commit(in.Returning))
 
 	ideal := st.clone()
 	budgets := make([]int, len(in.Channels))

@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -55,11 +56,20 @@ func (s *Service) replan(ctx context.Context, centreID, productID string) error 
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('booking.plan:' || $1 || ':' || $2, 0))`, centreID, productID); err != nil {
 			return err
 		}
-		if len(changes) > 0 {
+		if len(changes) > 0 || len(look.gone) > 0 {
 			if look, err = s.view(ctx, tx, centreID, productID, now, true); err != nil {
 				return err
 			}
 			changes, result = look.decide()
+			if len(look.gone) > 0 {
+				if err := dropReturning(ctx, tx, look.gone); err != nil {
+					return err
+				}
+				if look, err = s.view(ctx, tx, centreID, productID, now, true); err != nil {
+					return err
+				}
+				changes, result = look.decide()
+			}
 			if err := write(ctx, tx, centreID, productID, changes); err != nil {
 				return err
 			}
@@ -92,6 +102,13 @@ type change struct {
 // differ from what is there.
 func (v *planView) decide() ([]change, planResult) {
 	result := makePlan(v.input)
+	if result.Gone > 0 { // the doses of what was given back are needed for those who have an appointment
+		for _, r := range v.back {
+			if !slices.Contains(v.gone, r.Head) {
+				v.gone = append(v.gone, r.Head)
+			}
+		}
+	}
 	// How many new places of each kind on each day.
 	type kind struct {
 		day, leg, first, channel int

@@ -66,6 +66,8 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "booking.channel", Why: "Configuration"},
 		{Table: "booking.setting", Why: "Configuration"},
 		{Table: "booking.share", Why: "Configuration"},
+		{Table: "booking.returning", Why: "Ends by itself within minutes, when the places are free again"},
+		{Table: "booking.returning_place", Why: "Goes with its row in booking.returning"},
 		{Table: "booking.lane", Why: "Configuration"},
 		{Table: "booking.picture", Why: "One row, figures only"},
 		{Table: "booking.plan", Why: "One row per centre and product, figures only"},

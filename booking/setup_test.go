@@ -58,6 +58,7 @@ func setup(t testing.TB) *bundle {
 		Pool: b.pool, Now: b.now, Log: log, Citizens: b.citizens, Inventory: b.inventory, Notify: messages,
 		BaseURL: "https://impfportal.example", Hotline: "0800 0899 089",
 	})
+	b.returns(0, 0) // what is given back is free at once
 	b.tx(func(tx pgx.Tx) error {
 		if err := programme.SeedDemo(b.ctx, tx, b.now()); err != nil {
 			return err
@@ -65,6 +66,12 @@ func setup(t testing.TB) *bundle {
 		return centre.SeedDemo(b.ctx, tx, b.now())
 	})
 	return b
+}
+
+// returns sets when given-back places are free again.
+func (b *bundle) returns(delay, spread time.Duration) {
+	b.t.Helper()
+	b.ok(b.s.SetReturns(b.ctx, ReturnSettings{delay, spread}, By{"staff:test", "admin"}))
 }
 
 func (b *bundle) at(t time.Time) { b.clock.Store(&t) }

@@ -37,6 +37,8 @@ type planView struct {
 	slots    [][]slotRoom // by day
 	rows     []placeRow   // all of today and later
 	over     []int        // by day: taken beyond what the stations can do
+	back     []backRow    // places on their way back: taken, and nobody's
+	gone     []string     // heads of them that the stations do not carry any more
 }
 
 // slotRoom is one time of a day and how many people can come then.
@@ -79,7 +81,10 @@ func (s *Service) view(ctx context.Context, q pg.Querier, centreID, productID st
 	if v.rows, err = placeRows(ctx, q, centreID, productID, v.today, lock); err != nil {
 		return nil, err
 	}
-	if v.input.Committed, err = committed(ctx, q, centreID, productID, v.today, end); err != nil {
+	if err := v.readCommitted(ctx, q, centreID, productID, end); err != nil {
+		return nil, err
+	}
+	if v.back, err = backRows(ctx, q, centreID, productID, v.today); err != nil {
 		return nil, err
 	}
 	if v.input.Supply, err = s.supply(ctx, q, centreID, productID, v.today, set.DeliveryMarginDays); err != nil {
@@ -135,25 +140,31 @@ func placeRows(ctx context.Context, q pg.Querier, centreID, productID string, to
 	})
 }
 
-// committed counts, by day from today, the doses that appointments still need.
-func committed(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, end int) ([]int, error) {
+// readCommitted counts, by day from today, the doses that appointments still
+// need and those of returning places. One statement sees both as they were at
+// one moment: what changes from one to the other is never missed.
+func (v *planView) readCommitted(ctx context.Context, q pg.Querier, centreID, productID string, end int) error {
 	rows, err := q.Query(ctx, `
-		SELECT day - $3::date, count(*)::int FROM booking.appointment
-		WHERE centre_id = $1 AND product_id = $2 AND day >= $3 AND state IN ('held', 'confirmed', 'here') GROUP BY 1 ORDER BY 1`,
-		centreID, productID, today)
+		SELECT day - $3::date, count(*) FILTER (WHERE NOT back)::int, count(*) FILTER (WHERE back)::int FROM (
+			SELECT day, false AS back FROM booking.appointment
+			WHERE centre_id = $1 AND product_id = $2 AND day >= $3 AND state IN ('held', 'confirmed', 'here')
+			UNION ALL
+			SELECT s.day, true FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id
+			WHERE s.centre_id = $1 AND s.product_id = $2 AND s.day >= $3) d
+		GROUP BY 1 ORDER BY 1`, centreID, productID, v.today)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([]int, end)
-	var day, n int
-	_, err = pgx.ForEachRow(rows, []any{&day, &n}, func() error {
-		for day >= len(out) {
-			out = append(out, 0)
+	v.input.Committed, v.input.Returning = make([]int, end), make([]int, end)
+	var day, booked, back int
+	_, err = pgx.ForEachRow(rows, []any{&day, &booked, &back}, func() error {
+		for day >= len(v.input.Committed) {
+			v.input.Committed, v.input.Returning = append(v.input.Committed, 0), append(v.input.Returning, 0)
 		}
-		out[day] = n
+		v.input.Committed[day], v.input.Returning[day] = booked, back
 		return nil
 	})
-	return out, err
+	return err
 }
 
 // forever is later than every day of a plan.
@@ -255,6 +266,11 @@ func (v *planView) subtractTaken(now time.Time) {
 			v.input.Taken[i][channel[r.Channel]] += r.Taken
 		}
 	}
+	backAt := map[time.Time]int{}
+	for _, r := range v.back {
+		backAt[r.Start]++
+	}
+	tooMany := map[time.Time]bool{}
 	for i, slots := range v.slots {
 		capacity := 0
 		for j, slot := range slots {
@@ -264,7 +280,8 @@ func (v *planView) subtractTaken(now time.Time) {
 			case !slot.Start.After(now):
 				room = 0
 			case room < 0:
-				v.over[i] -= room
+				v.over[i] += max(0, -room-backAt[slot.Start])
+				tooMany[slot.Start] = true
 				room = 0
 			}
 			v.slots[i][j].Persons = room
@@ -274,7 +291,13 @@ func (v *planView) subtractTaken(now time.Time) {
 	}
 	for start, n := range takenAt { // taken at times that are not worked any more
 		if i := v.index(clock.Day(start)); i < len(v.over) && start.After(now) {
-			v.over[i] += n
+			v.over[i] += max(0, n-backAt[start])
+			tooMany[start] = true
+		}
+	}
+	for _, r := range v.back {
+		if tooMany[r.Start] && !slices.Contains(v.gone, r.Head) {
+			v.gone = append(v.gone, r.Head)
 		}
 	}
 }

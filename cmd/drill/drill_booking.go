@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"impfportal/booking"
 )
 
 // racePlaces is how many series a race is about.
@@ -41,6 +43,10 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+	// What is given back is free at once here: the race wants all of it taken again.
+	if err := p.Booking.SetReturns(ctx, booking.ReturnSettings{}, booking.By{Actor: "system", Role: "system"}); err != nil {
+		return err
+	}
 	size := bookingSizes()
 	slots, err := pairSlots(ctx, p)
 	if err != nil {
