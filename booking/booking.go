@@ -124,7 +124,23 @@ type Series struct {
 	HoldUntil    time.Time
 	CreatedAt    time.Time
 	ConfirmedAt  *time.Time
-	Appointments []Appointment // by time
+	Revision     int           // how often it was changed since it was booked
+	Appointments []Appointment // by time; also those that were given back
+}
+
+// Visits returns the appointments that count: all but those that were given
+// back, or all when nothing else is left.
+func (s *Series) Visits() []Appointment {
+	var list []Appointment
+	for _, a := range s.Appointments {
+		if a.State != StateCancelled && a.State != StateExpired {
+			list = append(list, a)
+		}
+	}
+	if len(list) == 0 {
+		return s.Appointments
+	}
+	return list
 }
 
 // Next returns the first open appointment, or nil.
@@ -193,6 +209,8 @@ func engineError(err error) error {
 		return ErrNotFound
 	case pe.Code == "BK005":
 		return &IneligibleError{ReasonChannel}
+	case pe.Code == "BK006":
+		return ErrState
 	case pe.ConstraintName == "series_one_active", pe.ConstraintName == "appointment_one_active":
 		return ErrAlreadyBooked
 	}

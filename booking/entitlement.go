@@ -19,6 +19,10 @@ type Entitlement struct {
 	NotBefore        time.Time // first day (as clock.Day); zero = any
 }
 
+// Last reports whether only the last dose of a series is missing: any place of a
+// slot will do for it, see lone.go.
+func (e Entitlement) Last() bool { return e.Legs == 1 && e.FirstDose > 1 }
+
 // given is the last dose that a person is known to have had.
 type given struct {
 	ProductID string

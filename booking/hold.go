@@ -181,6 +181,13 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 // Cancelling twice is no error. actor is as in audit ("citizen:<id>",
 // "staff:<id>", "system").
 func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) error {
+	return s.CancelFrom(ctx, seriesID, personID, 1, actor)
+}
+
+// CancelFrom gives back the open appointments for a dose and the later ones: a
+// later dose needs the one before it. What was given back alone can be booked
+// again with Rebook. Otherwise as Cancel.
+func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dose int, actor string) error {
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return ErrNotFound
 	}
@@ -190,11 +197,19 @@ func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) 
 		if err != nil {
 			return err
 		}
-		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, By{Actor: actor})
+		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, dose, By{Actor: actor})
 		if err != nil || freed == 0 {
 			return err
 		}
-		if before.ConfirmedAt != nil {
+		tag, err := tx.Exec(ctx, `UPDATE booking.series SET revision = revision + 1 WHERE id = $1 AND state = 'confirmed'`, seriesID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() > 0 { // some of it stands
+			if err := changed.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
+				return err
+			}
+		} else if before.ConfirmedAt != nil {
 			if err := cancelled.Enqueue(ctx, tx, seriesPayload{SeriesID: seriesID}); err != nil {
 				return err
 			}
@@ -208,10 +223,10 @@ func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) 
 	return engineError(err)
 }
 
-// giveBack cancels what a series has open and writes down who did it. Whoever
+// giveBack cancels what a series has open from a dose on and writes down who did it. Whoever
 // calls it wants a new plan after everything else.
-func giveBack(ctx context.Context, tx pgx.Tx, now time.Time, seriesID, personID, state string, by By) (freed int, err error) {
-	if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3)`, now, seriesID, personID).Scan(&freed); err != nil || freed == 0 {
+func giveBack(ctx context.Context, tx pgx.Tx, now time.Time, seriesID, personID, state string, dose int, by By) (freed int, err error) {
+	if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3, $4)`, now, seriesID, personID, dose).Scan(&freed); err != nil || freed == 0 {
 		return 0, err
 	}
 	return freed, audit.Write(ctx, tx, now, audit.Entry{
@@ -248,7 +263,7 @@ func CancelStanding(ctx context.Context, tx pgx.Tx, now time.Time, personID, act
 		return citizen.ErrHere
 	}
 	for _, x := range list {
-		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, By{actor, role}); err != nil {
+		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, 1, By{actor, role}); err != nil {
 			return engineError(err)
 		}
 	}

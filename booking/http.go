@@ -86,7 +86,7 @@ func (s *Service) seriesView(c *web.Ctx, series Series, person citizen.Person) (
 		return seriesView{}, err
 	}
 	v := seriesView{paper: p, Reference: PrintReference(series.Reference)}
-	for _, a := range series.Appointments {
+	for _, a := range series.Visits() {
 		v.Visits = append(v.Visits, visitView{a, p.DoseLabel(a)})
 	}
 	if left := series.HoldUntil.Sub(c.Now); left > 0 {
@@ -179,9 +179,13 @@ func (s *Service) pageCentres(c *web.Ctx, person citizen.Person, series *Series,
 		}
 	}
 	form.Set("postcode", postcode)
+	free, err := s.freeDays(c.Std(), s.Pool, a, "", Web, ents)
+	if err != nil {
+		return err
+	}
 	for _, near := range byDistance(a.list(), postcode) {
 		cv := centreView{nearCentre: near}
-		for _, d := range a.freeDays(near.ID, Web, ents) {
+		for _, d := range free[near.ID] {
 			if cv.Free += d.Free; cv.First.IsZero() {
 				cv.First = d.Day
 			}
@@ -265,7 +269,11 @@ func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, ta
 		return problem(err)
 	}
 	view := timesView{Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken}
-	for _, d := range a.freeDays(centreID, Web, ents) {
+	free, err := s.freeDays(c.Std(), s.Pool, a, centreID, Web, ents)
+	if err != nil {
+		return err
+	}
+	for _, d := range free[centreID] {
 		view.Days = append(view.Days, dayLink{Day: d.Day, Free: d.Free})
 	}
 	if d, err := time.Parse(time.DateOnly, wanted); err == nil {
@@ -338,28 +346,5 @@ func (a *Availability) list() []centre.Centre {
 	for i, c := range a.Centres {
 		out[i] = c.Centre
 	}
-	return out
-}
-
-// freeDays returns the days on which something of the entitlements is free.
-func (a *Availability) freeDays(centreID string, ch Channel, ents []Entitlement) []DayAvailability {
-	sums := map[time.Time]int{}
-	for key, byProduct := range a.days {
-		if key.centre != centreID || key.channel != ch {
-			continue
-		}
-		for _, e := range ents {
-			if !key.day.Before(e.NotBefore) {
-				sums[key.day] += byProduct[e.ProductID]
-			}
-		}
-	}
-	var out []DayAvailability
-	for d, n := range sums {
-		if n > 0 {
-			out = append(out, DayAvailability{d, n})
-		}
-	}
-	slices.SortFunc(out, func(x, y DayAvailability) int { return x.Day.Compare(y.Day) })
 	return out
 }

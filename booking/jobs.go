@@ -19,16 +19,18 @@ type seriesPayload struct {
 	SeriesID string `json:"series_id"`
 }
 
-// A series was confirmed or cancelled: its person is told.
+// A series was confirmed, cancelled or changed: its person is told.
 var (
 	confirmed = jobs.Define[seriesPayload]("booking.confirmed")
 	cancelled = jobs.Define[seriesPayload]("booking.cancelled")
+	changed   = jobs.Define[seriesPayload]("booking.changed")
 )
 
 // Jobs registers the handlers and returns the schedules.
 func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 	jobs.Handle(m, confirmed, func(ctx context.Context, p seriesPayload) error { return s.tellConfirmed(ctx, p.SeriesID) })
 	jobs.Handle(m, cancelled, func(ctx context.Context, p seriesPayload) error { return s.tellCancelled(ctx, p.SeriesID) })
+	jobs.Handle(m, changed, func(ctx context.Context, p seriesPayload) error { return s.tellChanged(ctx, p.SeriesID) })
 	// All products of a centre share its stations, so each change concerns them all.
 	jobs.Handle(m, inventory.StockChanged, func(ctx context.Context, p inventory.StockChangedPayload) error {
 		if id := p.Place.CentreID(); id != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,8 +54,22 @@ func (s *Service) tellCancelled(ctx context.Context, seriesID string) error {
 	})
 }
 
+// tellChanged sends the confirmation anew, once for the newest change.
+func (s *Service) tellChanged(ctx context.Context, seriesID string) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		// Who was not told of the booking yet is told of it as it is now.
+		tag, err := tx.Exec(ctx, `
+			UPDATE booking.series SET told_revision = revision, told_at = coalesce(told_at, $2)
+			WHERE id = $1 AND state = 'confirmed' AND told_revision < revision`, seriesID, s.Now())
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return s.tell(ctx, tx, seriesID, "booking.changed", "message.changed", true)
+	})
+}
+
 // tell sends a message about a series. Who was booked by the hotline gets the
-// papers from there by post: then only e-mail and SMS go from here.
+// first papers from there by post: then only e-mail and SMS go from here.
 func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key string, attach bool) error {
 	series, err := seriesByID(ctx, tx, seriesID)
 	if err != nil {
@@ -68,7 +83,7 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 		return err
 	}
 	to := s.Citizens.Recipient(person)
-	if series.Channel == Hotline && attach {
+	if series.Channel == Hotline && kind == "booking.confirmed" {
 		to.Postal = nil
 		if to.Email == "" && !notify.CanText(to.Phone) {
 			return nil
@@ -78,9 +93,12 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 	if err != nil {
 		return err
 	}
-	now := s.Now()
+	now, visits := s.Now(), series.Visits()
+	if !attach { // what was given back
+		visits = slices.DeleteFunc(slices.Clone(series.Appointments), func(a Appointment) bool { return a.State != StateCancelled })
+	}
 	args := []any{
-		"Dates", p.dates("\n", web.FormatDateTime), "Short", p.dates(", ", shortDate), "Where", p.Where(), "City", p.Centre.City,
+		"Dates", p.dates(visits, "\n", web.FormatDateTime), "Short", p.dates(visits, ", ", shortDate), "Where", p.Where(), "City", p.Centre.City,
 		"Reference", PrintReference(series.Reference), "URL", s.BaseURL + "/appointments", "Phone", s.Hotline, "Vaccine", p.Product.Name,
 		"Bring", "- " + strings.Join(p.Bring(), "\n- "),
 	}
@@ -107,10 +125,10 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 	return s.Notify.Send(ctx, tx, to, m)
 }
 
-// dates lists the appointments with their doses.
-func (p paper) dates(sep string, format func(lang string, t time.Time) string) string {
+// dates lists appointments with their doses.
+func (p paper) dates(list []Appointment, sep string, format func(lang string, t time.Time) string) string {
 	var parts []string
-	for _, a := range p.Series.Appointments {
+	for _, a := range list {
 		parts = append(parts, p.DoseLabel(a)+": "+format(p.Lang, a.Start))
 	}
 	return strings.Join(parts, sep)

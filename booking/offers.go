@@ -159,6 +159,9 @@ func (s *Service) offers(ctx context.Context, q pg.Querier, centreID string, ch 
 	if to.Before(from) {
 		return nil, nil
 	}
+	if onlyLast(ents) {
+		return s.lastOffers(ctx, q, centreID, ch, from, to, ents)
+	}
 	byProduct := map[string]Entitlement{}
 	var products []string
 	maxDays, legs := 0, 1

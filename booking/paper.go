@@ -74,7 +74,7 @@ func (p paper) DoseLabel(a Appointment) string {
 // blocks are the confirmation's body, for the sheet and for letters.
 func (p paper) blocks() []pdf.Block {
 	var rows []pdf.Pair
-	for _, a := range p.Series.Appointments {
+	for _, a := range p.Series.Visits() {
 		rows = append(rows, pdf.Pair{Key: p.DoseLabel(a), Value: web.FormatDateTime(p.Lang, a.Start)})
 	}
 	rows = append(rows,
@@ -130,6 +130,7 @@ func (p paper) calendar(now time.Time) string {
 		}
 		e := cal.AddEvent(a.ID + "@impfportal")
 		e.SetDtStampTime(now)
+		e.SetSequence(p.Series.Revision) // a calendar that knows the event moves it
 		e.SetProperty(ics.ComponentPropertyDtStart, a.Start.In(clock.Berlin).Format(wall), ics.WithTZID("Europe/Berlin"))
 		e.SetProperty(ics.ComponentPropertyDtEnd, a.Start.Add(visitLength).In(clock.Berlin).Format(wall), ics.WithTZID("Europe/Berlin"))
 		e.SetSummary(say(p.Lang, "calendar.summary", "Dose", p.DoseLabel(a)))
