@@ -75,9 +75,7 @@ func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 	var over error
 	switch {
 	case errors.Is(err, ErrSlotTaken):
-		if _, over = s.expire(ctx, s.Now(), in.SlotIDs, ""); over == nil {
-			_, over = s.giveBackDue(ctx, s.Now(), in.SlotIDs)
-		}
+		over = s.freeDue(ctx, in.SlotIDs)
 		in.reclaim = true
 	case errors.Is(err, ErrAlreadyBooked):
 		_, over = s.expire(ctx, s.Now(), nil, in.PersonID)
@@ -88,6 +86,15 @@ func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 		return Series{}, over
 	}
 	return s.tryTake(ctx, in)
+}
+
+// freeDue ends the holds at slots whose time is over and makes free what is due there.
+func (s *Service) freeDue(ctx context.Context, slots []int64) error {
+	if _, err := s.expire(ctx, s.Now(), slots, ""); err != nil {
+		return err
+	}
+	_, err := s.giveBackDue(ctx, s.Now(), slots)
+	return err
 }
 
 // tryTake is one attempt: everything is decided and written by booking.hold.

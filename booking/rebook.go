@@ -69,10 +69,13 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 	if err != nil {
 		return Series{}, err
 	}
-	swap := func() (*Series, error) {
+	swap := func(reclaim bool) (*Series, error) {
 		out, done := &Series{}, false
 		batch := &pgx.Batch{}
 		citizen.LockForBooking(batch, in.PersonID)
+		if reclaim {
+			batch.Queue(`SELECT booking.reclaim($1, $2)`, in.PersonID, slots)
+		}
 		batch.Queue(`SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 			s.Now(), in.PersonID, in.SeriesID, in.Channel, moveKey(in.Key, in.SeriesID, in.Moves), in.Actor, in.Role, changed.Name(),
 			doses, slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore)).
@@ -80,15 +83,15 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 		queueSeries(batch, out, in.SeriesID)
 		return out, engineError(citizen.LockError(s.Pool.SendBatch(ctx, batch).Close()))
 	}
-	moved, err := swap()
+	moved, err := swap(false)
 	if pg.IsLockTimeout(err) { // two people who change into each other's places
-		moved, err = swap()
+		moved, err = swap(false)
 	}
 	if errors.Is(err, ErrSlotTaken) {
-		if _, err := s.expire(ctx, s.Now(), slots, ""); err != nil {
+		if err := s.freeDue(ctx, slots); err != nil {
 			return Series{}, err
 		}
-		moved, err = swap()
+		moved, err = swap(true) // what they gave back themselves may still be on its way
 	}
 	if errors.Is(err, ErrSlotTaken) {
 		near, nearErr := s.nearestMoves(ctx, *series, in)

@@ -17,8 +17,8 @@ import (
 	"impfportal/internal/pg"
 )
 
-// booked books the nth choice for a registered person.
-func (b *bundle) booked(p citizen.Person, c Choice) Series {
+// books books the nth choice for a registered person.
+func (b *bundle) books(p citizen.Person, c Choice) Series {
 	b.t.Helper()
 	s, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: c.SlotIDs(), Key: id.New()})
 	b.ok(err)
@@ -54,7 +54,7 @@ func (b *bundle) moveTo(s Series, dose, nth int) Move {
 func TestRebookEitherAppointment(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[5])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[5])
 	for _, dose := range []int{1, 2} {
 		move := b.moveTo(s, dose, 3)
 		after, err := b.rebook(s, fmt.Sprint("k", dose), move)
@@ -97,7 +97,7 @@ func TestRebookEitherAppointment(t *testing.T) {
 func TestRebookKeepsTheDistance(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
 	rows, err := b.pool.Query(b.ctx, `SELECT s.id, s.day FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
 		WHERE p.channel = 'web' AND p.taken < p.places GROUP BY 1 ORDER BY s.start_at`)
 	b.ok(err)
@@ -138,7 +138,7 @@ func TestRebookKeepsTheDistance(t *testing.T) {
 func TestSecondDoseAfterTheFirst(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
 	b.at(s.Visits()[0].Start)
 	b.tx(func(tx pgx.Tx) error { return b.s.MarkDone(b.ctx, tx, s.Visits()[0].ID, b.now()) })
 	b.replan(leipzig, comirnaty)
@@ -162,7 +162,7 @@ func TestSecondDoseAfterTheFirst(t *testing.T) {
 	b.ok(err)
 	ents, err := b.s.entitlements(b.ctx, b.pool, p)
 	b.ok(err)
-	again := b.booked(p, b.choices(leipzig, ents)[0])
+	again := b.books(p, b.choices(leipzig, ents)[0])
 	v := again.Visits()
 	if n := daysBetween(clock.Day(found.Visits()[0].Start), clock.Day(v[0].Start)); len(v) != 1 || v[0].DoseNumber != 2 || v[0].ProductID != comirnaty || n < 21 || n > 42 {
 		t.Errorf("%+v, %d days after the first", v, n)
@@ -174,7 +174,7 @@ func TestSecondDoseAfterTheFirst(t *testing.T) {
 func TestSecondGivenBackAndBookedAgain(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
 	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, "citizen:"+s.PersonID))
 	found, err := b.s.SeriesByID(b.ctx, b.pool, s.ID, s.PersonID)
 	b.ok(err)
@@ -205,7 +205,7 @@ func TestSecondGivenBackAndBookedAgain(t *testing.T) {
 func TestRebookWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
 	move := b.moveTo(s, 2, 4)
 	b.exec(`UPDATE booking.place SET places = taken WHERE slot_id = $1`, move.SlotID)
 	_, err := b.rebook(s, "late", move)
@@ -228,7 +228,7 @@ func TestRebookSomebodyElse(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
 	list := b.choices(leipzig, pair(comirnaty))
-	mine, yours := b.booked(b.person(), list[0]), b.booked(b.person(), list[1])
+	mine, yours := b.books(b.person(), list[0]), b.books(b.person(), list[1])
 	yours.PersonID = mine.PersonID
 	if _, err := b.rebook(yours, "steal", b.moveTo(yours, 2, 0)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v", err)
@@ -245,7 +245,7 @@ func TestEverybodyMoves(t *testing.T) {
 	b.replan(leipzig, comirnaty)
 	var all []Series
 	for range 30 {
-		all = append(all, b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0]))
+		all = append(all, b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0]))
 	}
 	var (
 		wg    sync.WaitGroup
@@ -319,7 +319,7 @@ func TestEverybodyMoves(t *testing.T) {
 func TestChangeIsTold(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
-	s := b.booked(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
 	b.ok(b.s.tellConfirmed(b.ctx, s.ID))
 	_, err := b.rebook(s, "1", b.moveTo(s, 2, 2))
 	b.ok(err)
@@ -334,4 +334,31 @@ func TestChangeIsTold(t *testing.T) {
 	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'booking.changed'`); n != 1 {
 		t.Errorf("told %d times", n)
 	}
+}
+
+// TestWhatIsMovedReturnsLater: nobody can be waiting for the place that somebody
+// leaves at an agreed second, but who left it may have it again.
+func TestWhatIsMovedReturnsLater(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	was := Move{2, s.Visits()[1].SlotID}
+	b.exec(`UPDATE booking.place SET places = taken WHERE slot_id = $1`, was.SlotID)
+	_, err := b.rebook(s, "away", b.moveTo(s, 2, 3))
+	b.ok(err)
+	b.sound()
+	other := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	if _, err := b.rebook(other, "catch", was); !errors.Is(err, ErrSlotTaken) {
+		t.Errorf("caught at once: %v", err)
+	}
+	_, err = b.rebook(s, "back", was)
+	b.ok(err)
+	b.sound()
+	_, err = b.rebook(s, "away again", b.moveTo(s, 2, 3))
+	b.ok(err)
+	b.at(b.now().Add(backDelay + backSpread))
+	_, err = b.rebook(other, "later", was)
+	b.ok(err)
+	b.sound()
 }
