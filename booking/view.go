@@ -170,39 +170,23 @@ func (v *planView) readCommitted(ctx context.Context, q pg.Querier, centreID, pr
 // forever is later than every day of a plan.
 const forever = 1 << 20
 
-// supply is the centre's stock by expiry, and what is planned to come. Open
-// doses are good for today only.
+// supply is the centre's stock by its last day of use, and what is planned to
+// come. Open doses are good for today only.
 func (s *Service) supply(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, marginDays int) ([]planBatch, error) {
-	place := inventory.CentrePlace(centreID)
-	lots, err := s.Inventory.Lots(ctx, q, place, productID, today)
-	if err != nil {
-		return nil, err
-	}
-	perVial, err := inventory.DosesPerVial(ctx, q, productID, today)
+	batches, err := s.Inventory.Supply(ctx, q, inventory.CentrePlace(centreID), productID, today)
 	if err != nil {
 		return nil, err
 	}
 	var out []planBatch
-	open := 0
-	for _, l := range lots {
-		open += l.OpenDoses
-		if l.Vials > 0 {
-			out = append(out, planBatch{From: 0, Until: daysBetween(today, l.Expiry), Doses: l.Vials * perVial})
+	for _, b := range batches {
+		p := planBatch{From: daysBetween(today, b.From), Until: forever, Doses: b.Doses}
+		if b.Planned {
+			p.From += marginDays
 		}
-	}
-	if open > 0 {
-		out = append(out, planBatch{From: 0, Until: 0, Doses: open})
-	}
-	coming, err := s.Inventory.Planned(ctx, q, place, productID, today)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range coming {
-		perVial, err := inventory.DosesPerVial(ctx, q, productID, d.Day)
-		if err != nil {
-			return nil, err
+		if b.Until.Before(inventory.Forever) {
+			p.Until = daysBetween(today, b.Until)
 		}
-		out = append(out, planBatch{From: daysBetween(today, d.Day) + marginDays, Until: forever, Doses: d.Vials * perVial})
+		out = append(out, p)
 	}
 	return out, nil
 }

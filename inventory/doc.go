@@ -14,6 +14,7 @@
 //	waste:<reason>    open-vial, closed-vial, expired, cold-chain
 //	return            given back to the federation
 //	conversion        a vial goes in, its doses come out
+//	gain              doses that a vial gave beyond the rule
 //
 // A movement is one event of one lot (Charge); its entries sum to zero, in
 // vials and in doses, which the database checks. Movements and entries are
@@ -34,7 +35,33 @@
 // is opened by the rule of the day on which it is opened, and closed vials
 // count by the rule of the day one asks for. A vial is opened when there is no
 // open dose of that lot at that place. Remainders of several vials are never
-// pooled: what a vial gave less than the rule says is waste.
+// pooled. What came out of a vial is noted at the site (Ausbeute): a dose beyond
+// the rule is a gain (Mehrausbeute), one that did not come out is waste. The note
+// says how it is, so the same note twice changes nothing, and another one takes
+// the former back by its counter-movement.
+//
+// # Thawed and opened
+//
+// Vaccine comes frozen and lasts a set number of days once it is thawed
+// (Auftauen), a set number of hours once the vial is opened: rules with a date by
+// product (inventory.shelf_life), those of the day of thawing or opening. A lot
+// at a place therefore has portions: its frozen vials, and those thawed on one
+// day. Thawing is a movement from the one to the other within the place. Nobody
+// has to note it; vials of which nobody noted a thaw are good until their lot
+// expires.
+//
+//	last day of use = the earlier of: expiry of the lot, day of thawing + days of the rule
+//
+// What runs out first leaves first, unless somebody names a portion. A portion
+// past its last day counts for no plan, is not opened and is not sent anywhere but
+// back to the central store; a trigger sees to that. Plans end each portion at
+// its last day. Doses of a vial that was opened too long ago count for nothing
+// and are shown as due to be thrown away; the next dose of the lot opens a new
+// vial and writes the old rest off.
+//
+// One row of balance per place and lot stays what everybody locks first; of it
+// 'thawed' is the part that lies in inventory.portion, so that the frozen part
+// cannot become negative either.
 //
 // # Blocked lots
 //

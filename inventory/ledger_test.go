@@ -55,17 +55,26 @@ func TestVialsOpenByTheRuleOfTheDay(t *testing.T) {
 	if err := b.give(leipzig, lot); err != nil { // opens one at five
 		t.Fatal(err)
 	}
-	if got := b.stock(leipzig, "comirnaty", day(2021, 1, 14)).Doses; got != 9*5+4 {
-		t.Errorf("doses on 14 January: %d", got)
-	}
-	if got := b.stock(leipzig, "comirnaty", day(2021, 1, 15)).Doses; got != 9*6+4 {
-		t.Errorf("doses on 15 January: %d", got)
-	}
-	b.now = clock.At(day(2021, 1, 15), 9, 0)
-	for range 5 { // the four that are open, then one of a vial opened at six
+	for range 3 {
 		if err := b.give(leipzig, lot); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := b.stock(leipzig, "comirnaty", b.now).Doses; got != 9*5+1 {
+		t.Errorf("doses today: %d", got)
+	}
+	if got := b.stock(leipzig, "comirnaty", day(2021, 1, 14)).Doses; got != 9*5 {
+		t.Errorf("doses on 14 January: %d", got)
+	}
+	if got := b.stock(leipzig, "comirnaty", day(2021, 1, 15)).Doses; got != 9*6 {
+		t.Errorf("doses on 15 January: %d", got)
+	}
+	if err := b.give(leipzig, lot); err != nil { // the last of the vial
+		t.Fatal(err)
+	}
+	b.now = clock.At(day(2021, 1, 15), 9, 0)
+	if err := b.give(leipzig, lot); err != nil { // of a vial opened at six
+		t.Fatal(err)
 	}
 	if got := b.stock(leipzig, "comirnaty", b.now); got != (Stock{Vials: 8, OpenDoses: 5, DosesPerVial: 6, Doses: 53}) {
 		t.Errorf("stock = %+v", got)

@@ -11,6 +11,7 @@ const (
 	Central    Place = "central"    // the state's central store
 	Person     Place = "person"     // doses given
 	Returned   Place = "return"     // given back to the federation
+	Gain       Place = "gain"       // doses that came out of vials beyond the rule
 	conversion Place = "conversion" // vials in, doses out
 )
 

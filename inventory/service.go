@@ -26,6 +26,9 @@ var (
 	ErrLotBlocked = errors.New("inventory: the lot is blocked")
 	// ErrLotExpired: the lot's last day has passed.
 	ErrLotExpired = errors.New("inventory: the lot has expired")
+	// ErrThawedTooLong: what is there was thawed longer ago than it lasts. It is
+	// an ErrLotExpired.
+	ErrThawedTooLong = fmt.Errorf("%w: thawed for too long", ErrLotExpired)
 	// ErrNotEnough: the place holds less than should leave it.
 	ErrNotEnough = errors.New("inventory: the place holds less than that")
 	// ErrNoRule: no doses-per-vial rule is in force on that day.
@@ -92,6 +95,7 @@ type Transfer struct {
 	LotID    string
 	Vials    int // closed vials
 	Doses    int // open doses
+	Portion  Portion
 	Actor    string
 	Why      string
 	At       time.Time
@@ -99,14 +103,15 @@ type Transfer struct {
 
 // Waste throws stock of one lot away.
 type Waste struct {
-	Place  Place
-	LotID  string
-	Vials  int // closed vials
-	Doses  int // open doses
-	Reason Reason
-	Actor  string
-	Why    string
-	At     time.Time
+	Place   Place
+	LotID   string
+	Vials   int // closed vials
+	Doses   int // open doses
+	Portion Portion
+	Reason  Reason
+	Actor   string
+	Why     string
+	At      time.Time
 }
 
 // PlannedDelivery is what will come to a place, and when.

@@ -74,9 +74,11 @@ func (s *Service) lockCentral(ctx context.Context, tx pgx.Tx, productID string, 
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses, l.blocked_at
+		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials - past.vials, b.doses, l.blocked_at, b.thawed, l.expiry
 		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = 'central' AND l.product_id = $1 AND l.expiry >= $2 AND l.blocked_at IS NULL AND b.vials > 0
+		CROSS JOIN LATERAL (SELECT coalesce(sum(h.vials), 0)::int AS vials FROM inventory.held h
+		                    WHERE h.place = b.place AND h.lot_id = b.lot_id AND h.thawed_on IS NOT NULL AND h.use_by < $2) past
+		WHERE b.place = 'central' AND l.product_id = $1 AND l.expiry >= $2 AND l.blocked_at IS NULL AND b.vials > past.vials
 		ORDER BY l.expiry, l.number`, productID, clock.Day(now))
 	if err != nil {
 		return nil, err

@@ -14,13 +14,13 @@ import (
 
 // Stock is what a place can give of a product on a day.
 type Stock struct {
-	Vials        int `json:"vials"`          // closed vials of lots that have not expired
-	OpenDoses    int `json:"open_doses"`     // doses in opened vials
+	Vials        int `json:"vials"`          // closed vials that are not past their last day
+	OpenDoses    int `json:"open_doses"`     // doses in opened vials that may still be given
 	DosesPerVial int `json:"doses_per_vial"` // by the rule of the day; 0 = no rule
 	Doses        int `json:"doses"`          // Vials * DosesPerVial + OpenDoses
 }
 
-// Lot is what a place holds of one lot.
+// Lot is what a place can use of one lot.
 type Lot struct {
 	ID        string    `json:"id"`
 	Number    string    `json:"number"`
@@ -31,18 +31,23 @@ type Lot struct {
 	OpenDoses int       `json:"open_doses"`
 
 	Blocked *time.Time `json:"blocked_at,omitempty"` // nil = it may be given
+	Thawed  int        `json:"thawed,omitempty"`     // of the vials
+	UseBy   time.Time  `json:"use_by"`               // last day of the vials that run out first; Expiry when none is thawed
 }
 
 // Doses returns what place can give of a product on the day of on: the present
-// balance without the lots that are blocked or have expired by then, counted by the
+// balance without the lots that are blocked or have expired by then, the vials
+// that were thawed and the doses that were opened too long ago, counted by the
 // doses-per-vial rule of that day.
 func (s *Service) Doses(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) (Stock, error) {
 	var st Stock
 	err := q.QueryRow(ctx, `
-		SELECT coalesce(sum(b.vials), 0), coalesce(sum(b.doses), 0)
-		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND l.blocked_at IS NULL`, place, productID, clock.Day(on)).Scan(&st.Vials, &st.OpenDoses)
+		SELECT coalesce(sum(vials), 0) FROM inventory.held
+		WHERE place = $1 AND product_id = $2 AND use_by >= $3 AND blocked_at IS NULL`, place, productID, clock.Day(on)).Scan(&st.Vials)
 	if err != nil {
+		return st, err
+	}
+	if st.OpenDoses, err = s.openDoses(ctx, q, place, productID, s.moment(on)); err != nil {
 		return st, err
 	}
 	if st.DosesPerVial, err = DosesPerVial(ctx, q, productID, on); err != nil {
@@ -66,14 +71,23 @@ func DosesPerVial(ctx context.Context, q pg.Querier, productID string, on time.T
 }
 
 // Lots returns the lots of a product that place holds and that may be given on
-// the day of on, none that is blocked, those with open doses first, then by expiry: the first one is
-// the one to use.
+// the day of on, none that is blocked, and of each what is not past: those with
+// open doses first, then by the day on which they run out. The first one is the
+// one to use.
 func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID string, on time.Time) ([]Lot, error) {
 	rows, err := q.Query(ctx, `
-		SELECT l.id::text, l.number, l.product_id, l.expiry, l.assumed, b.vials, b.doses, l.blocked_at
-		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND l.blocked_at IS NULL AND (b.vials > 0 OR b.doses > 0)
-		ORDER BY b.doses > 0 DESC, l.expiry, l.number`, place, productID, clock.Day(on))
+		WITH closed AS (
+			SELECT lot_id, sum(vials)::int AS vials, coalesce(sum(vials) FILTER (WHERE thawed_on IS NOT NULL), 0)::int AS thawed, min(use_by) AS use_by
+			FROM inventory.held WHERE place = $1 AND product_id = $2 AND use_by >= $3 GROUP BY lot_id
+		), lots AS (
+			SELECT l.id::text AS id, l.number, l.product_id, l.expiry, l.assumed, coalesce(h.vials, 0) AS vials,
+			       CASE WHEN coalesce(inventory.opened_until(l.product_id, b.opened_at) >= $4, true) THEN b.doses ELSE 0 END AS open,
+			       coalesce(h.thawed, 0) AS thawed, coalesce(h.use_by, l.expiry) AS use_by
+			FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id LEFT JOIN closed h ON h.lot_id = b.lot_id
+			WHERE b.place = $1 AND l.product_id = $2 AND l.expiry >= $3 AND l.blocked_at IS NULL AND (b.vials > 0 OR b.doses > 0)
+		)
+		SELECT id, number, product_id, expiry, assumed, vials, open, NULL::timestamptz, thawed, use_by FROM lots WHERE vials > 0 OR open > 0
+		ORDER BY open > 0 DESC, use_by, expiry, number`, place, productID, clock.Day(on), s.moment(on))
 	if err != nil {
 		return nil, err
 	}

@@ -148,19 +148,8 @@ func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID, ac
 		if v.TeamID == "" {
 			return ErrState
 		}
-		box, err := s.Box(ctx, tx, v.TeamID, now)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == lotID })
-		if i < 0 || box[i].OpenDoses == 0 {
-			return ErrNotEnough
-		}
-		err = s.stock.Waste(ctx, tx, inventory.Waste{
-			Place: inventory.TeamPlace(v.TeamID), LotID: lotID, Doses: box[i].OpenDoses,
-			Reason: inventory.OpenVial, Actor: actor, Why: "visit " + v.ID, At: now,
-		})
-		if errors.Is(err, inventory.ErrNotEnough) {
+		err = s.stock.Discard(ctx, tx, inventory.TeamPlace(v.TeamID), lotID, "visit "+v.ID, inventory.By{Actor: actor, Role: "dispatcher"})
+		if errors.Is(err, inventory.ErrNotEnough) || errors.Is(err, inventory.ErrNotFound) {
 			return ErrNotEnough
 		}
 		return err

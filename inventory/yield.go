@@ -1,0 +1,164 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+// OpenedVial is a vial that was opened at a place, and what it gave.
+type OpenedVial struct {
+	ID        string    `json:"id"` // of its opening
+	ProductID string    `json:"product_id"`
+	LotID     string    `json:"lot_id"`
+	LotNumber string    `json:"lot_number"`
+	Place     Place     `json:"place"`
+	OpenedAt  time.Time `json:"opened_at"`
+	Doses     int       `json:"doses"` // by the rule of the day
+	Extra     int       `json:"extra"` // noted: what it gave beyond that, negative = less
+}
+
+// Gave is how many doses came out of the vial.
+func (v OpenedVial) Gave() int { return v.Doses + v.Extra }
+
+const openedVials = `
+	SELECT m.id::text, l.product_id, l.id::text, l.number, e.place, m.at, e.doses,
+	       coalesce((SELECT sum(x.doses) FROM inventory.movement n JOIN inventory.entry x ON x.movement_id = n.id AND inventory.is_stock(x.place)
+	                 WHERE n.vial = m.id), 0)::int
+	FROM inventory.movement m JOIN inventory.lot l ON l.id = m.lot_id
+	JOIN inventory.entry e ON e.movement_id = m.id AND e.vials = -1 AND inventory.is_stock(e.place)
+	WHERE m.kind = 'open'`
+
+// OpenedVials returns the vials that were opened at a place since a time, the
+// newest first.
+func OpenedVials(ctx context.Context, q pg.Querier, place Place, since time.Time) ([]OpenedVial, error) {
+	rows, err := q.Query(ctx, openedVials+` AND e.place = $1 AND m.at >= $2 ORDER BY m.at DESC, m.id DESC LIMIT 500`, place, since)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[OpenedVial])
+}
+
+// VialByID returns an opened vial, or ErrNotFound.
+func VialByID(ctx context.Context, q pg.Querier, vialID string) (OpenedVial, error) {
+	if !id.Valid(vialID) {
+		return OpenedVial{}, fmt.Errorf("%w: vial", ErrNotFound)
+	}
+	rows, err := q.Query(ctx, openedVials+` AND m.id = $1`, vialID)
+	if err != nil {
+		return OpenedVial{}, err
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[OpenedVial])
+	if pg.NoRows(err) {
+		return v, fmt.Errorf("%w: vial", ErrNotFound)
+	}
+	return v, err
+}
+
+// NoteYield notes how many doses came out of an opened vial (Ausbeute). What it
+// gave beyond the rule is a gain (Mehrausbeute), what did not come out is waste.
+// The note says how it is: the same one again changes nothing, another one takes
+// the former back by its counter-movement. ErrNotFound, ErrInvalid for more than
+// twice the rule, ErrNotEnough when doses that did not come out were given.
+func (s *Service) NoteYield(ctx context.Context, tx pgx.Tx, vialID string, gave int, by By) error {
+	v, err := VialByID(ctx, tx, vialID)
+	if err != nil {
+		return err
+	}
+	if gave < 0 || gave > 2*v.Doses {
+		return fmt.Errorf("%w: doses of a vial", ErrInvalid)
+	}
+	// Two people note the same vial: the second sees what the first has noted.
+	if _, err := tx.Exec(ctx, `SELECT 1 FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, v.Place, v.LotID); err != nil {
+		return err
+	}
+	if v, err = VialByID(ctx, tx, vialID); err != nil || v.Gave() == gave {
+		return err
+	}
+	now := s.now()
+	note := func() error {
+		n := gave - v.Doses
+		m := movement{kind: "gain", lotID: v.LotID, at: now, actor: by.Actor, why: fmt.Sprintf("the vial gave %d of %d", gave, v.Doses), vial: v.ID}
+		switch {
+		case n > 0:
+			m.openedAt = &v.OpenedAt
+			m.entries = []entry{{v.Place, 0, n}, {Gain, 0, -n}}
+		case n < 0:
+			m.kind, m.entries = "waste", []entry{{v.Place, 0, n}, {OpenVial.place(), 0, -n}}
+		default:
+			return nil
+		}
+		_, err := s.post(ctx, tx, m)
+		return err
+	}
+	old, err := notesOf(ctx, tx, v.ID)
+	if err != nil {
+		return err
+	}
+	takeBack := func() error {
+		for _, m := range old {
+			if _, err := s.counter(ctx, tx, m, "noted anew", by, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	steps := []func() error{takeBack, note}
+	if gave > v.Doses { // what rises first, so that nothing is short in between
+		steps = []func() error{note, takeBack}
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if err := s.changed(ctx, tx, v.ProductID, v.Place); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "inventory.vial-yield", Subject: "movement:" + v.ID,
+		Before: map[string]int{"gave": v.Gave()}, After: map[string]any{"gave": gave, "rule": v.Doses, "place": v.Place},
+	})
+}
+
+// notesOf returns what was noted of a vial and not taken back.
+func notesOf(ctx context.Context, q pg.Querier, vialID string) ([]Movement, error) {
+	rows, err := q.Query(ctx, `
+		SELECT `+movementColumns+` FROM inventory.movement m JOIN inventory.lot l ON l.id = m.lot_id
+		WHERE m.vial = $1 AND m.kind IN ('gain', 'waste') AND NOT EXISTS (SELECT 1 FROM inventory.movement c WHERE c.corrects = m.id)
+		ORDER BY m.id`, vialID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Movement])
+}
+
+// Discard throws away what is left in the opened vials of a lot at a place.
+// ErrNotEnough when nothing is open.
+func (s *Service) Discard(ctx context.Context, tx pgx.Tx, place Place, lotID, why string, by By) error {
+	if !id.Valid(lotID) {
+		return fmt.Errorf("%w: lot", ErrNotFound)
+	}
+	var open int
+	err := tx.QueryRow(ctx, `SELECT doses FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, place, lotID).Scan(&open)
+	if pg.NoRows(err) || (err == nil && open == 0) {
+		return ErrNotEnough
+	}
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	if err := s.Waste(ctx, tx, Waste{Place: place, LotID: lotID, Doses: open, Reason: OpenVial, Actor: by.Actor, Why: why, At: now}); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "inventory.waste", Subject: "lot:" + lotID,
+		After: map[string]any{"place": place, "vials": 0, "doses": open, "reason": OpenVial, "why": why},
+	})
+}
