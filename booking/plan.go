@@ -27,16 +27,24 @@ type planInput struct {
 	Committed                  []int         // doses that active appointments need, by day
 	Returning                  []int         // doses of places that nobody has and that are not free yet, by day
 	Channels                   []planChannel // in order of rank
-	Shares                     [][]int       // percent by day and channel
-	Taken                      [][]int       // first appointments taken by day and channel
+	Shares                     [][]int       // percent by day and channel, of what the fixed places leave
+	Places                     [][]int       // fixed places by day and channel, see pot; nil = none
+	Flows                      [][]int       // by day and channel: the channel that gets what is not used; nil = itself
+	Taken                      [][]int       // first appointments taken by day and channel, with its contingents
+	Groups                     []planGroup   // contingents
+	Kept                       [][]planKept  // by day and contingent
+	GroupTaken                 [][]int       // first appointments taken by day and contingent
+	Open                       []int         // percent of a day's places that may be offered now; nil = all
 }
 
 // planCarry is N series of one channel that start on Days[0] and have their
 // later appointments on Days[1:].
 type planCarry struct {
 	Channel int
+	Group   int // index of the contingent, or everybody
 	Days    []int
 	N       int
+	Closed  bool // planned, but its day is not open yet
 }
 
 // planResult is what can be promised.
@@ -56,7 +64,8 @@ type planResult struct {
 // before, on the next open day up to MaxDays when that day is closed or full,
 // else on the nearest one before it down to MinDays.
 //
-// The shares of the channels hold on every day, counted with what is taken. A
+// The quotas of the channels (quota_plan.go) hold on every day, counted with
+// what is taken. A
 // channel cannot use places before its lead. When vaccine is short its share
 // waits for the first days that it can book (else those who may come at once
 // would take everything); when only the stations are short its unused share of
@@ -75,7 +84,7 @@ func makePlan(in planInput) planResult {
 	if ideal.scarce {
 		res.Carry = st.fill(in, budgets, true)
 	}
-	res.Carry = append(res.Carry, st.fill(in, nil, true)...)
+	res.Carry = in.divide(append(res.Carry, st.fill(in, nil, true)...))
 	for _, b := range st.supply {
 		res.Left += b.Doses
 	}
@@ -139,17 +148,24 @@ func (st *planState) fill(in planInput, budgets []int, leads bool) []planCarry {
 	var out []planCarry
 	for day := 0; day < in.Horizon && day < len(st.capacity); day++ {
 		limit := st.capacity[day]
-		limits := make([]int, len(in.Channels))
+		pots := in.pots(day, st.taken[day])
 		total, free := 0, false
 		for c, ch := range in.Channels {
+			p := &pots[c]
+			p.Limit = -1
 			switch {
-			case in.Shares[day][c] <= 0 || (leads && day < ch.Lead):
-				limits[c] = 0
-			case budgets == nil:
-				limits[c], free = -1, true
-			default:
-				limits[c] = budgets[c]
-				total += budgets[c]
+			case leads && day < ch.Lead:
+				p.Limit = 0
+			case budgets != nil:
+				p.Limit = budgets[c]
+			}
+			if p.Percent <= 0 {
+				p.Limit = p.need()
+			}
+			if p.Limit < 0 {
+				free = true
+			} else {
+				total += p.Limit
 			}
 		}
 		if !free {
@@ -163,7 +179,7 @@ func (st *planState) fill(in planInput, budgets []int, leads bool) []planCarry {
 		for _, r := range routes {
 			x += r.N
 		}
-		for c, n := range splitDay(x, in.Shares[day], st.taken[day], limits) {
+		for c, n := range splitPots(x, pots) {
 			st.taken[day][c] += n
 			if budgets != nil {
 				budgets[c] -= n

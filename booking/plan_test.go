@@ -125,6 +125,7 @@ func drawPlan(t *rapid.T) planInput {
 		in.Shares = append(in.Shares, rapid.SliceOfN(rapid.IntRange(0, 100), n, n).Draw(t, "shares"))
 		in.Taken = append(in.Taken, rapid.SliceOfN(rapid.IntRange(0, 10), n, n).Draw(t, "taken"))
 	}
+	drawQuotas(t, &in)
 	return in
 }
 
@@ -138,7 +139,8 @@ func replay(t *rapid.T, in planInput, res planResult) *planState {
 		if len(c.Days) != in.Legs || c.N <= 0 {
 			t.Fatalf("half a series: %+v", c)
 		}
-		if c.Days[0] < in.Channels[c.Channel].Lead || in.Shares[c.Days[0]][c.Channel] == 0 || c.Days[0] >= in.Horizon {
+		p := in.pots(c.Days[0], in.Taken[c.Days[0]])[c.Channel]
+		if c.Days[0] < in.Channels[c.Channel].Lead || p.Percent == 0 && p.Places <= p.Taken || c.Days[0] >= in.Horizon {
 			t.Fatalf("channel %d has no right to day %d", c.Channel, c.Days[0])
 		}
 		for i := 1; i < len(c.Days); i++ {
@@ -175,11 +177,16 @@ func TestPlanPromisesNothingTwiceAndKeepsNothingBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawPlan(t)
-		st := replay(t, in, makePlan(in))
+		res := makePlan(in)
+		st := replay(t, in, res)
+		for _, c := range res.Carry {
+			st.taken[c.Days[0]][c.Channel] += c.N
+		}
 		// Nothing more fits for anybody.
 		for day := range in.Horizon {
 			for c, ch := range in.Channels {
-				if day < ch.Lead || in.Shares[day][c] == 0 || st.capacity[day] == 0 {
+				p := in.pots(day, st.taken[day])[c]
+				if day < ch.Lead || p.Percent == 0 && p.Places <= p.Taken || st.capacity[day] == 0 {
 					continue
 				}
 				if more := st.route(in, day, 1); len(more) > 0 {
