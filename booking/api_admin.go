@@ -46,12 +46,12 @@ func (s *Service) apiQuotas(c *web.Ctx, in quotaIn) (QuotasOut, error) {
 	if err != nil {
 		return out, err
 	}
-	shares, err := sharesOf(c.Std(), s.Pool, in.Centre, channels)
+	quotas, _, err := standingQuotas(c.Std(), s.Pool, in.Centre, channels)
 	if err != nil {
 		return out, err
 	}
-	for channel, percent := range shares {
-		out.Shares[string(channel)] = percent
+	for channel, q := range quotas {
+		out.Shares[string(channel)] = q.Percent
 	}
 	lanes, err := Lanes(c.Std(), s.Pool, in.Centre)
 	for _, l := range lanes {

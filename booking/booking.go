@@ -74,6 +74,7 @@ const (
 	Web     Channel = "web"
 	Hotline Channel = "hotline"
 	Mobile  Channel = "mobile"
+	Reserve Channel = "reserve" // nobody books over it; held back until an administrator shifts it
 )
 
 // The states of an appointment; see the diagram in doc.go. A series has the

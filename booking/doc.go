@@ -10,8 +10,14 @@
 //   - A channel (Buchungsweg) is a way to book: web, hotline, mobile teams. It
 //     is a row, with its lead: the hotline's papers go by post, so it books at
 //     least five days ahead.
-//   - A share (Kontingent) is a channel's part of a centre's day in percent,
-//     standing or for one day, divided by largest remainder.
+//   - A quota (Kontingent) is a channel's part of a centre's day: a number of
+//     places, and percent of what the places of all channels leave; standing
+//     (the centre's own, or the default of all centres) or as the exception of a
+//     day. It is divided by largest remainder: no place is lost or invented.
+//   - The reserve (Reserve) is a channel over which nobody books: its places wait
+//     for an administrator to shift them.
+//   - A release (Freigabe) is a rule: what a channel has not used of a day flows to
+//     another one so many days before, at a set minute.
 //   - A lane (Impfstrecken je Impfstoff) says how many stations of a centre work
 //     for a product from a day on. A centre without lanes shares its stations
 //     evenly among the products that have something to do there.
@@ -38,7 +44,7 @@
 // nearest before. Days are calendar days in Berlin, so nothing moves when the
 // clocks change.
 //
-// The shares of a day hold for taken and new together: what the web has sold
+// The quotas of a day hold for taken and new together (quota_plan.go): what the web has sold
 // stays the web's, and the hotline's free places stay the hotline's whatever
 // the web does. A channel cannot use the days before its lead. When vaccine is
 // what is short, its share of them waits for the first days that it can book;
@@ -62,9 +68,24 @@
 //
 // Whoever changes what a plan follows from (stock, doses per vial, hours,
 // stations, lanes, shares, settings, cancellations) counts booking.plan.wanted
-// up; the worker plans within two seconds, once for however many changes. Every
-// quarter of an hour and at midnight everything is planned anew, because times
-// pass and rules come into force.
+// up; the worker plans within two seconds, once for however many changes. At the
+// moments at which plans change by themselves (a release, midnight; moment.go) it
+// wants the plans concerned in that very second. Every quarter of an hour and at
+// midnight everything is planned anew, because times pass and rules come into
+// force.
+//
+// # Quotas
+//
+// Where channels flow together, they are one pot: their quotas are added, with
+// what they have taken, and the receiver gets what is new. So a release is
+// nothing that happens to places; it is what the plan says from a minute on, and
+// says again however often it is made.
+//
+// A change that would leave a channel less than it has taken is refused with
+// centre, day, channel and number (BelowTakenError). Only what the change itself
+// takes away counts: where supply has shrunk, a change may leave it as it is.
+// Every change is audited with before and after; the last one of a centre can be
+// undone, as long as nobody has booked on the strength of it.
 //
 // # What is public
 //

@@ -102,11 +102,11 @@ func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
 	if v.Settings, err = readSettings(ctx, s.Pool); err != nil {
 		return err
 	}
-	standing, err := sharesOf(ctx, s.Pool, v.Centre.ID, v.Channels)
+	standing, _, err := standingQuotas(ctx, s.Pool, v.Centre.ID, v.Channels)
 	if err != nil {
 		return err
 	}
-	exceptions, err := dayShares(ctx, s.Pool, v.Centre.ID, "", v.From)
+	exceptions, err := exceptions(ctx, s.Pool, v.Centre.ID, v.From)
 	if err != nil {
 		return err
 	}
@@ -121,19 +121,19 @@ func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
 	index := map[Channel]int{}
 	for i, ch := range v.Channels {
 		index[ch.ID] = i
-		v.Shares = append(v.Shares, standing[ch.ID])
+		v.Shares = append(v.Shares, standing[ch.ID].Percent)
 		if f.Get("share_"+string(ch.ID)) == "" {
-			f.Set("share_"+string(ch.ID), strconv.Itoa(standing[ch.ID]))
+			f.Set("share_"+string(ch.ID), strconv.Itoa(standing[ch.ID].Percent))
 		}
 	}
 	for i := range 7 {
 		d := quotaDay{Day: v.From.AddDate(0, 0, i), Cells: make([]quotaCell, len(v.Channels))}
 		shares := standing
-		if e := exceptions[d.Day]; e != nil {
+		if e := exceptions[dayProduct{d.Day, ""}]; e != nil {
 			shares, d.Exception = e, true
 		}
 		for i, ch := range v.Channels {
-			d.Cells[i].Percent = shares[ch.ID]
+			d.Cells[i].Percent = shares[ch.ID].Percent
 		}
 		v.Days = append(v.Days, d)
 	}
@@ -160,8 +160,10 @@ func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
 			d.Later += taken
 			continue
 		}
-		cell := &d.Cells[index[ch]]
-		cell.Places, cell.Taken, cell.Free = places, taken, places-taken
+		cell := &d.Cells[index[ch.base()]]
+		cell.Places += places
+		cell.Taken += taken
+		cell.Free += places - taken
 		d.Sum.Places += places
 		d.Sum.Taken += taken
 		d.Sum.Free += places - taken
@@ -189,6 +191,9 @@ func (s *Service) formShares(c *web.Ctx, f *web.Form, prefix string) (Shares, er
 	}
 	shares, total := Shares{}, 0
 	for _, ch := range channels {
+		if f.Get(prefix+string(ch.ID)) == "" {
+			f.Set(prefix+string(ch.ID), "0")
+		}
 		shares[ch.ID] = number(f, prefix+string(ch.ID), 0, 100)
 		total += shares[ch.ID]
 	}

@@ -52,7 +52,12 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 			_, err := s.giveBackDue(ctx, s.Now(), nil)
 			return err
 		}},
-		{Name: "booking.plan", Every: 2 * time.Second, Run: func(ctx context.Context, _ time.Time) error { return s.ReplanWanted(ctx) }},
+		{Name: "booking.plan", Every: 2 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
+			if err := s.PassMoments(ctx); err != nil {
+				return err
+			}
+			return s.ReplanWanted(ctx)
+		}},
 		// Times of today pass, rules come into force: unsold places move on.
 		{Name: "booking.plan-again", Every: 15 * time.Minute, Run: func(ctx context.Context, _ time.Time) error {
 			_, err := s.Pool.Exec(ctx, `UPDATE booking.plan SET wanted = wanted + 1`)

@@ -57,6 +57,10 @@ func RetentionRules() []retention.Rule {
 			Run: del(`DELETE FROM booking.share_day WHERE (centre_id, product_id, day, channel) IN (
 				SELECT centre_id, product_id, day, channel FROM booking.share_day WHERE day < $1::date LIMIT $2)`),
 		},
+		{
+			Name: "booking.quota_change", Table: "booking.quota_change", Policy: technical, Why: "Changes of quotas that nobody undoes any more; the audit has them",
+			Run: del(`DELETE FROM booking.quota_change WHERE id IN (SELECT id FROM booking.quota_change WHERE at < $1 LIMIT $2)`),
+		},
 	}
 }
 
@@ -69,6 +73,8 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "booking.returning", Why: "Ends by itself within minutes, when the places are free again"},
 		{Table: "booking.returning_place", Why: "Goes with its row in booking.returning"},
 		{Table: "booking.lane", Why: "Configuration"},
+		{Table: "booking.release_rule", Why: "Configuration"},
+		{Table: "booking.moment", Why: "One row, a time only"},
 		{Table: "booking.picture", Why: "One row, figures only"},
 		{Table: "booking.plan", Why: "One row per centre and product, figures only"},
 	}

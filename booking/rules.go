@@ -19,11 +19,12 @@ type ChannelRule struct {
 	Bookable       bool    `json:"bookable"`
 	LeadDays       int     `json:"lead_days"` // least distance between booking and appointment
 	DefaultPercent int     `json:"default_percent"`
+	DefaultPlaces  int     `json:"default_places"`
 }
 
 // Channels returns all channels in their order.
 func Channels(ctx context.Context, q pg.Querier) ([]ChannelRule, error) {
-	rows, err := q.Query(ctx, `SELECT id, bookable, lead_days, default_percent FROM booking.channel ORDER BY position, id`)
+	rows, err := q.Query(ctx, `SELECT id, bookable, lead_days, default_percent, default_places FROM booking.channel ORDER BY position, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -37,149 +38,8 @@ func readSettings(ctx context.Context, q pg.Querier) (settings, error) {
 	return s, err
 }
 
-// Shares are percent by channel; they add up to 100.
-type Shares map[Channel]int
-
-// sharesOf returns the standing shares of a centre: its own, or the channels' defaults.
-func sharesOf(ctx context.Context, q pg.Querier, centreID string, channels []ChannelRule) (Shares, error) {
-	rows, err := q.Query(ctx, `SELECT channel, percent FROM booking.share WHERE centre_id = $1`, centreID)
-	if err != nil {
-		return nil, err
-	}
-	shares := Shares{}
-	var (
-		ch      Channel
-		percent int
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&ch, &percent}, func() error { shares[ch] = percent; return nil }); err != nil {
-		return nil, err
-	}
-	if len(shares) == 0 {
-		for _, c := range channels {
-			shares[c.ID] = c.DefaultPercent
-		}
-	}
-	return shares, nil
-}
-
-// dayShares returns the exceptions of a centre by day; those for the product
-// go before those for every product.
-func dayShares(ctx context.Context, q pg.Querier, centreID, productID string, from time.Time) (map[time.Time]Shares, error) {
-	rows, err := q.Query(ctx, `
-		SELECT day, product_id, channel, percent FROM booking.share_day
-		WHERE centre_id = $1 AND product_id IN ('', $2) AND day >= $3
-		ORDER BY day, product_id`, centreID, productID, from)
-	if err != nil {
-		return nil, err
-	}
-	out, byProduct := map[time.Time]Shares{}, map[time.Time]string{}
-	var (
-		day     time.Time
-		product string
-		ch      Channel
-		percent int
-	)
-	_, err = pgx.ForEachRow(rows, []any{&day, &product, &ch, &percent}, func() error {
-		if out[day] == nil || byProduct[day] != product {
-			out[day], byProduct[day] = Shares{}, product
-		}
-		out[day][ch] = percent
-		return nil
-	})
-	return out, err
-}
-
-func checkShares(channels []ChannelRule, shares Shares) error {
-	total, known := 0, map[Channel]bool{}
-	for _, c := range channels {
-		known[c.ID] = true
-	}
-	for ch, p := range shares {
-		if !known[ch] || p < 0 || p > 100 {
-			return fmt.Errorf("%w: share of channel %q", ErrInvalid, ch)
-		}
-		total += p
-	}
-	if total != 100 {
-		return fmt.Errorf("%w: shares add up to %d percent", ErrInvalid, total)
-	}
-	return nil
-}
-
 // By is who does something, for the audit.
 type By struct{ Actor, Role string }
-
-// SetShares sets the standing shares of a centre. They add up to 100, else
-// ErrInvalid. The places follow within seconds.
-func (s *Service) SetShares(ctx context.Context, centreID string, shares Shares, by By) error {
-	channels, err := Channels(ctx, s.Pool)
-	if err != nil {
-		return err
-	}
-	if err := checkShares(channels, shares); err != nil {
-		return err
-	}
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		before, err := sharesOf(ctx, tx, centreID, channels)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM booking.share WHERE centre_id = $1`, centreID); err != nil {
-			return err
-		}
-		for _, c := range channels {
-			if _, err := tx.Exec(ctx, `INSERT INTO booking.share (centre_id, channel, percent) VALUES ($1, $2, $3)`, centreID, c.ID, shares[c.ID]); err != nil {
-				return err
-			}
-		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.shares",
-			Subject: "centre:" + centreID, Before: before, After: shares,
-		}); err != nil {
-			return err
-		}
-		return s.wantCentre(ctx, tx, centreID)
-	})
-}
-
-// SetDayShares sets the shares of one day, for one product or (productID "")
-// all; nil removes the exception.
-func (s *Service) SetDayShares(ctx context.Context, centreID, productID string, day time.Time, shares Shares, by By) error {
-	channels, err := Channels(ctx, s.Pool)
-	if err != nil {
-		return err
-	}
-	if shares != nil {
-		if err := checkShares(channels, shares); err != nil {
-			return err
-		}
-	}
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		before, err := dayShares(ctx, tx, centreID, productID, day)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM booking.share_day WHERE centre_id = $1 AND product_id = $2 AND day = $3`, centreID, productID, day); err != nil {
-			return err
-		}
-		for _, c := range channels {
-			if shares == nil {
-				break
-			}
-			if _, err := tx.Exec(ctx, `INSERT INTO booking.share_day (centre_id, product_id, day, channel, percent) VALUES ($1, $2, $3, $4, $5)`,
-				centreID, productID, day, c.ID, shares[c.ID]); err != nil {
-				return err
-			}
-		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.shares-day",
-			Subject: "centre:" + centreID, Before: before[day], After: map[string]any{"day": day.Format(time.DateOnly), "product": productID, "shares": shares},
-		}); err != nil {
-			return err
-		}
-		return s.wantCentre(ctx, tx, centreID)
-	})
-}
 
 // Lane says how many stations of a centre work for a product from a day on.
 type Lane struct {

@@ -73,7 +73,7 @@ func (s *Service) view(ctx context.Context, q pg.Querier, centreID, productID st
 	if err != nil {
 		return nil, err
 	}
-	if err := s.readDays(ctx, q, v, c, productID, end, set); err != nil {
+	if err := s.readDays(ctx, q, v, c, productID, end, set, now); err != nil {
 		return nil, err
 	}
 	// Appointments before the stock: a dose that is given meanwhile is then
@@ -191,42 +191,21 @@ func (s *Service) supply(ctx context.Context, q pg.Querier, centreID, productID 
 	return out, nil
 }
 
-// readDays fills what the stations can do and the shares, by day.
-func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c centre.Centre, productID string, end int, set settings) error {
+// readDays fills what the stations can do and the quotas, by day.
+func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c centre.Centre, productID string, end int, set settings, now time.Time) error {
 	hours, err := centre.HoursBetween(ctx, q, c.ID, v.today, v.day(max(0, end-1)))
 	if err != nil {
 		return err
 	}
-	lanes, err := Lanes(ctx, q, c.ID)
+	book, err := s.quotaBook(ctx, q, c, v.channels, v.today)
 	if err != nil {
 		return err
 	}
-	busy, err := s.busyProducts(ctx, q, c.ID, v.today)
-	if err != nil {
-		return err
-	}
-	standing, err := sharesOf(ctx, q, c.ID, v.channels)
-	if err != nil {
-		return err
-	}
-	exceptions, err := dayShares(ctx, q, c.ID, productID, v.today)
-	if err != nil {
-		return err
-	}
+	book.divide(&v.input, productID, v.today, end, now)
 	v.slots = make([][]slotRoom, end)
 	for i := range end {
-		shares := standing
-		if e := exceptions[v.day(i)]; e != nil {
-			shares = e
-		}
-		percent := make([]int, len(v.channels))
-		for n, ch := range v.channels {
-			percent[n] = shares[ch.ID]
-		}
-		v.input.Shares = append(v.input.Shares, percent)
 		if i < len(hours) && hours[i].Open && c.Active {
-			n := stationsFor(lanes, v.day(i), productID, busy, c.Stations)
-			v.slots[i] = daySlots(hours[i].Opens, hours[i].Closes, time.Duration(set.SlotMinutes)*time.Minute, n, c.MinutesPerPerson)
+			v.slots[i] = daySlots(hours[i].Opens, hours[i].Closes, time.Duration(set.SlotMinutes)*time.Minute, book.stations(v.day(i), productID), c.MinutesPerPerson)
 		}
 	}
 	return nil
@@ -247,7 +226,7 @@ func (v *planView) subtractTaken(now time.Time) {
 	for _, r := range v.rows {
 		takenAt[r.Start] += r.Taken
 		if i := v.index(r.Day); r.Leg == 1 && i < len(v.slots) {
-			v.input.Taken[i][channel[r.Channel]] += r.Taken
+			v.input.Taken[i][channel[r.Channel.base()]] += r.Taken
 		}
 	}
 	backAt := map[time.Time]int{}
