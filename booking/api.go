@@ -14,7 +14,7 @@ func (s *Service) apiRoutes() []web.Route {
 		{Method: http.MethodGet, Path: "/api/v1/appointments/offers", Roles: citizens, Gate: "hold", API: web.JSON("What I could hold at a centre", s.apiOffers)},
 		{Method: http.MethodPost, Path: "/api/v1/appointments/hold", Roles: citizens, Gate: "hold", API: web.JSON("Hold all appointments of a series", s.apiHold)},
 		{Method: http.MethodPost, Path: "/api/v1/appointments/:series/confirm", Roles: citizens, API: web.JSON("Confirm what is held", s.apiConfirm)},
-		{Method: http.MethodPost, Path: "/api/v1/appointments/:series/cancel", Roles: citizens, API: web.JSON("Give appointments back", s.apiCancel)},
+		{Method: http.MethodPost, Path: "/api/v1/appointments/:series/cancel", Roles: citizens, API: web.JSON("Give appointments back, all or those from a dose on", s.apiCancel)},
 	}
 }
 
@@ -227,8 +227,17 @@ func (s *Service) apiConfirm(c *web.Ctx, in SeriesIn) (SeriesOut, error) {
 	return seriesOut(series), nil
 }
 
-func (s *Service) apiCancel(c *web.Ctx, in SeriesIn) (SeriesOut, error) {
-	if err := s.Cancel(c.Std(), in.Series, c.User.ID, c.Actor()); err != nil {
+// CancelIn says what is given back.
+type CancelIn struct {
+	Series   string `json:"-" path:"series"`
+	FromDose int    `json:"-" query:"from_dose"` // that one and the later ones; absent = all
+}
+
+func (s *Service) apiCancel(c *web.Ctx, in CancelIn) (SeriesOut, error) {
+	if in.FromDose < 0 {
+		return SeriesOut{}, problem(ErrInvalid)
+	}
+	if err := s.CancelFrom(c.Std(), in.Series, c.User.ID, max(1, in.FromDose), c.Actor()); err != nil {
 		return SeriesOut{}, problem(err)
 	}
 	series, err := s.SeriesByID(c.Std(), s.Pool, in.Series, c.User.ID)

@@ -30,7 +30,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/confirmation.pdf", Roles: citizens, Handle: s.showSheet},
 		{Method: http.MethodGet, Path: "/appointments/calendar.ics", Roles: citizens, Handle: s.showCalendar},
 	}
-	return slices.Concat(routes, s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
+	return slices.Concat(routes, s.changeRoutes(), s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
 }
 
 // problem turns the errors of this package into what a caller is told.
@@ -214,6 +214,12 @@ type timesView struct {
 	Key    string
 	Doses  int // appointments of a series here
 	Taken  *takenView
+	Action string // where the form goes
+	Base   string // address of a day, without the day
+	// Of a change only:
+	What    string // a dose, or changeAll; "" = a new booking
+	Old     *seriesView
+	Centres []web.Option // where else it may move; none = it stays at its centre
 }
 
 type centreRef struct{ ID, Name, City string }
@@ -268,7 +274,10 @@ func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, ta
 	if err != nil {
 		return problem(err)
 	}
-	view := timesView{Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken}
+	view := timesView{
+		Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken,
+		Action: "/appointments/hold", Base: "/appointments/at/" + at.ID + "?day=",
+	}
 	free, err := s.freeDays(c.Std(), s.Pool, a, centreID, Web, ents)
 	if err != nil {
 		return err

@@ -166,6 +166,13 @@ func (s *Service) pageExpired(c *web.Ctx) error {
 	return c.Page("booking/expired", view)
 }
 
+// cancelView asks before appointments are given back.
+type cancelView struct {
+	seriesView
+	Open  int
+	Later int // the dose from which on the later ones can be given back alone; 0 = there is but one
+}
+
 func (s *Service) showCancel(c *web.Ctx) error {
 	person, series, err := s.mine(c)
 	if err != nil {
@@ -178,7 +185,16 @@ func (s *Service) showCancel(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Page("booking/cancel", v)
+	view := cancelView{seriesView: v}
+	for _, a := range series.Visits() {
+		if a.State != StateConfirmed {
+			continue
+		}
+		if view.Open++; view.Open == 2 {
+			view.Later = a.DoseNumber
+		}
+	}
+	return c.Page("booking/cancel", view)
 }
 
 // postCancel gives a series back: a held one without a question, a confirmed
@@ -189,7 +205,13 @@ func (s *Service) postCancel(c *web.Ctx) error {
 	if err != nil {
 		return problem(err)
 	}
-	if err := s.Cancel(c.Std(), seriesID, c.User.ID, c.Actor()); err != nil {
+	from := 1
+	if typed := c.Form().Get("from"); typed != "" {
+		if from, err = strconv.Atoi(typed); err != nil || from < 1 {
+			return problem(ErrInvalid)
+		}
+	}
+	if err := s.CancelFrom(c.Std(), seriesID, c.User.ID, from, c.Actor()); err != nil {
 		return problem(err)
 	}
 	if series.State == StateHeld {

@@ -164,6 +164,26 @@ func (s *Service) afterPrior(ctx context.Context, q pg.Querier, personID string,
 	return nil
 }
 
+// preview returns the series as it would be after the moves, if they can be had.
+func (s *Service) preview(ctx context.Context, series Series, moves []Move) (Series, error) {
+	after := series
+	after.Appointments = slices.Clone(series.Visits())
+	for _, m := range moves {
+		a := Appointment{SeriesID: series.ID, PersonID: series.PersonID, DoseNumber: m.Dose, State: StateConfirmed, SlotID: m.SlotID, Reference: series.Reference}
+		err := s.Pool.QueryRow(ctx, `SELECT centre_id, product_id, start_at FROM booking.slot WHERE id = $1`, m.SlotID).Scan(&a.CentreID, &a.ProductID, &a.Start)
+		if pg.NoRows(err) {
+			return Series{}, ErrInvalid
+		}
+		if err != nil {
+			return Series{}, err
+		}
+		after.CentreID, after.ProductID = a.CentreID, a.ProductID
+		after.Appointments = append(slices.DeleteFunc(after.Appointments, func(b Appointment) bool { return b.DoseNumber == m.Dose }), a)
+	}
+	slices.SortFunc(after.Appointments, func(a, b Appointment) int { return a.Start.Compare(b.Start) })
+	return after, nil
+}
+
 // Movable returns the doses of a confirmed series that can be moved or booked
 // again: the open ones that are still to come, and those that were given back.
 func (s *Service) Movable(series Series) []int {

@@ -294,25 +294,19 @@ func TestReturnSettingsHaveLimits(t *testing.T) {
 // Who moves away from places frees them like anybody else: late, and together.
 func TestSwappedPlacesReturnTogether(t *testing.T) {
 	t.Parallel()
-	b, list := slow(t)
-	b.tx(func(tx pgx.Tx) error {
-		for _, leg := range []int{1, 2} {
-			slot := list[0].SlotIDs()[leg-1]
-			if _, err := tx.Exec(b.ctx, `UPDATE booking.place SET taken = taken + 1 WHERE slot_id = $1 AND leg = $2`, slot, leg); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(b.ctx, `SELECT booking.free_place($1, $2, 'web', $3, $4, 1)`, b.now(), slot, leg, clock.Day(list[0].Times[0].Start)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	list := b.choices(leipzig, pair(comirnaty))
+	s := b.books(b.person(), list[0])
+	to := list[len(list)-1]
+	_, err := b.rebook(s, "both", Move{1, to.Times[0].SlotID}, Move{2, to.Times[1].SlotID})
+	b.ok(err)
 	if n, places := b.count(`SELECT count(*) FROM booking.returning`), b.count(`SELECT count(*) FROM booking.returning_place`); n != 1 || places != 2 {
 		t.Errorf("%d returning with %d places", n, places)
 	}
 	b.sound()
 	b.at(monday.Add(backDelay + backSpread))
-	if n := b.giveBack(); n != 1 || b.taken() != 0 {
+	if n := b.giveBack(); n != 1 || b.taken() != 2 {
 		t.Errorf("%d returned, %d taken", n, b.taken())
 	}
 	b.sound()

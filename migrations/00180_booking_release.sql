@@ -10,6 +10,9 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+DROP FUNCTION booking.return_at(timestamptz);
+ALTER TABLE booking.returning DROP COLUMN tx;
+
 -- Notes the places of appointments of one series as returning, together. false
 -- when nothing is delayed: then the caller frees them, in the order of slot_id.
 -- +goose StatementBegin
@@ -37,7 +40,6 @@ END $$;
 -- caller has locked. Their places return when their time has come, those of a
 -- series together. A series of which nothing is open any more ends. Returns how
 -- many appointments ended.
-DROP FUNCTION booking.release(timestamptz, uuid[], text);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION booking.release(p_now timestamptz, p_series uuid[], p_state text, p_from integer DEFAULT 1) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
