@@ -29,8 +29,6 @@ func (s *Service) apiRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/deliveries/import", Roles: admin, API: web.JSON("Import the ministry's delivery report", s.apiImport)},
 		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/receive", Roles: admin, API: web.JSON("Receive a planned delivery by lot", s.apiReceive)},
 		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/cancel", Roles: admin, API: web.JSON("Cancel a planned delivery", s.apiCancel)},
-		{Method: http.MethodGet, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("List the doses-per-vial rules", s.apiVials)},
-		{Method: http.MethodPost, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("Set the doses per vial of a product from a day on", s.apiSetVials)},
 	}
 }
 
@@ -62,6 +60,17 @@ type holdingOut struct {
 	OpenDoses int    `json:"open_doses"`
 	Doses     int    `json:"doses" doc:"by the rule of the day; 0 when expired or blocked"`
 	Blocked   bool   `json:"blocked"`
+
+	OpenUntil *time.Time   `json:"open_until,omitempty" doc:"until then the open doses may be given"`
+	OpenDue   bool         `json:"open_due,omitempty" doc:"that time has passed"`
+	Portions  []portionOut `json:"portions" doc:"the closed vials by the day on which they were thawed, first what runs out first"`
+}
+
+type portionOut struct {
+	Portion string `json:"portion" doc:"frozen, or the day of thawing"`
+	UseBy   string `json:"use_by" format:"date" doc:"last day on which they may be used"`
+	Vials   int    `json:"vials"`
+	Past    bool   `json:"past" doc:"that day has passed"`
 }
 
 type stockOut struct {
@@ -88,7 +97,14 @@ func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
 }
 
 func asHoldingOut(h Holding) holdingOut {
-	return holdingOut{string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked}
+	out := holdingOut{
+		string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked,
+		h.OpenUntil, h.OpenDue, []portionOut{},
+	}
+	for _, p := range h.Portions {
+		out.Portions = append(out.Portions, portionOut{string(p.Name()), isoDay(p.UseBy), p.Vials, p.Past})
+	}
+	return out
 }
 
 type movementsIn struct {
@@ -130,13 +146,15 @@ type transferIn struct {
 	Vials int    `json:"vials"`
 	Doses int    `json:"doses" doc:"open doses"`
 	Why   string `json:"why" maxlen:"200"`
+
+	Portion string `json:"portion,omitempty" doc:"frozen, or the day of thawing; without it what runs out first"`
 }
 
 func (s *Service) apiTransfer(c *web.Ctx, in transferIn) (struct{}, error) {
 	if len([]rune(in.Why)) > 200 || in.Vials > maxVials || in.Doses > maxVials || Place(in.To).TeamID() != "" {
 		return struct{}{}, problem(ErrInvalid) // a team's box is filled with its visits
 	}
-	t := Transfer{From: Place(in.From), To: Place(in.To), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Actor: c.Actor(), Why: in.Why, At: c.Now}
+	t := Transfer{From: Place(in.From), To: Place(in.To), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), Actor: c.Actor(), Why: in.Why, At: c.Now}
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) }))
 }
 
@@ -147,13 +165,15 @@ type wasteIn struct {
 	Doses  int    `json:"doses" doc:"open doses"`
 	Reason string `json:"reason" enum:"open-vial,closed-vial,expired,cold-chain"`
 	Why    string `json:"why" maxlen:"200"`
+
+	Portion string `json:"portion,omitempty" doc:"frozen, or the day of thawing; without it what is past or runs out first"`
 }
 
 func (s *Service) apiWaste(c *web.Ctx, in wasteIn) (struct{}, error) {
 	if len([]rune(in.Why)) > 200 || in.Vials > maxVials || in.Doses > maxVials {
 		return struct{}{}, problem(ErrInvalid)
 	}
-	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
+	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) }))
 }
 
@@ -283,36 +303,4 @@ func (s *Service) apiImport(c *web.Ctx, in importIn) (ImportReport, error) {
 		return rep, p
 	}
 	return rep, err
-}
-
-type vialRuleOut struct {
-	ProductID string `json:"product_id"`
-	ValidFrom string `json:"valid_from"`
-	Doses     int    `json:"doses"`
-}
-
-type vialRulesOut struct {
-	Rules []vialRuleOut `json:"rules"`
-}
-
-func (s *Service) apiVials(c *web.Ctx, _ struct{}) (vialRulesOut, error) {
-	rules, err := VialRules(c.Std(), s.pool, "")
-	if err != nil {
-		return vialRulesOut{}, err
-	}
-	out := vialRulesOut{Rules: []vialRuleOut{}}
-	for _, r := range rules {
-		out.Rules = append(out.Rules, vialRuleOut{r.ProductID, isoDay(r.ValidFrom), r.Doses})
-	}
-	return out, nil
-}
-
-func (s *Service) apiSetVials(c *web.Ctx, in vialRuleOut) (struct{}, error) {
-	from, err := parseDay("valid_from", in.ValidFrom)
-	if err != nil {
-		return struct{}{}, err
-	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
-		return s.SetDosesPerVial(c.Std(), tx, in.ProductID, from, in.Doses, by(c))
-	}))
 }

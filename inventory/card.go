@@ -20,15 +20,18 @@ func (s *Service) AdminCard() web.Card {
 				SELECT DISTINCT ON (product_id) product_id, doses FROM inventory.doses_per_vial
 				WHERE valid_from <= $1 ORDER BY product_id, valid_from DESC
 			), held AS (
-				SELECT l.product_id, b.place, b.vials * coalesce(r.doses, 0) + b.doses AS doses
-				FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id LEFT JOIN rule r ON r.product_id = l.product_id
-				WHERE l.expiry >= $1 AND l.blocked_at IS NULL
+				SELECT h.product_id, h.place, h.vials * coalesce(r.doses, 0) AS doses
+				FROM inventory.held h LEFT JOIN rule r ON r.product_id = h.product_id
+				WHERE h.use_by >= $1 AND h.blocked_at IS NULL
+				UNION ALL
+				SELECT l.product_id, b.place, b.doses FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
+				WHERE b.doses > 0 AND l.expiry >= $1 AND l.blocked_at IS NULL AND coalesce(inventory.opened_until(l.product_id, b.opened_at) >= $2, true)
 			)
 			SELECT p.name, coalesce(sum(h.doses) FILTER (WHERE h.place = 'central'), 0)::int,
 			       coalesce(sum(h.doses) FILTER (WHERE h.place LIKE 'centre:%'), 0)::int,
 			       coalesce(sum(h.doses) FILTER (WHERE h.place LIKE 'team:%'), 0)::int
 			FROM held h JOIN programme.product p ON p.id = h.product_id
-			GROUP BY p.id, p.name, p.programme_id, p.position HAVING sum(h.doses) > 0 ORDER BY p.programme_id, p.position`, today)
+			GROUP BY p.id, p.name, p.programme_id, p.position HAVING sum(h.doses) > 0 ORDER BY p.programme_id, p.position`, today, c.Now)
 		if err != nil {
 			return nil, err
 		}

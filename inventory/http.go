@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"impfportal/centre"
@@ -34,19 +35,24 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/stock/move", Roles: admin, Handle: s.movePage},
 		{Method: http.MethodPost, Path: "/admin/stock/transfer", Roles: admin, Handle: s.transferForm},
 		{Method: http.MethodPost, Path: "/admin/stock/waste", Roles: admin, Handle: s.wasteForm},
+		{Method: http.MethodPost, Path: "/admin/stock/thaw", Roles: admin, Handle: s.moveThawForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotForm},
 		{Method: http.MethodGet, Path: "/admin/stock/movements/:id", Roles: admin, Handle: s.movementPage},
 		{Method: http.MethodPost, Path: "/admin/stock/movements/:id/correct", Roles: admin, Handle: s.correctForm},
 		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
-		{Method: http.MethodGet, Path: "/admin/doses-per-vial", Roles: admin, Nav: "inventory.nav.vials", NavGroup: "web.nav.vaccine", Handle: s.vialsPage},
-		{Method: http.MethodPost, Path: "/admin/doses-per-vial", Roles: admin, Handle: s.vialsForm},
-	}, s.apiRoutes()...)
+	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.apiRoutes())...)
 }
 
 // by is who asks, for ledger and audit.
-func by(c *web.Ctx) By { return By{Actor: c.Actor(), Role: string(web.RoleAdmin)} }
+func by(c *web.Ctx) By {
+	role := web.RoleAdmin
+	if c.User != nil && len(c.User.Roles) > 0 && !slices.Contains(c.User.Roles, web.RoleAdmin) {
+		role = c.User.Roles[0]
+	}
+	return By{Actor: c.Actor(), Role: string(role)}
+}
 
 // problem tells domain errors in words; others pass through.
 func problem(err error) error {
@@ -62,6 +68,8 @@ func asProblem(err error) *web.Problem {
 		return web.NotFound()
 	case errors.Is(err, ErrLotEmpty), errors.Is(err, ErrNotEnough):
 		return web.Fail(http.StatusConflict, "inventory.error.not_enough")
+	case errors.Is(err, ErrThawedTooLong):
+		return web.Fail(http.StatusConflict, "inventory.error.thawed")
 	case errors.Is(err, ErrLotExpired):
 		return web.Fail(http.StatusConflict, "inventory.error.expired")
 	case errors.Is(err, ErrLotBlocked):

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +29,31 @@ type stockPage struct {
 	Totals    []total
 	Holdings  []Holding
 	Movements []Movement
+	Soon      []soon
 	Today     time.Time
+}
+
+// soon is a portion that runs out within soonDays, or has.
+type soon struct {
+	Holding
+	Held
+}
+
+// soonDays is how many days ahead the page warns.
+const soonDays = 7
+
+// runningOut lists what runs out soon, the first one first.
+func runningOut(hs []Holding, today time.Time) []soon {
+	var out []soon
+	for _, h := range hs {
+		for _, p := range h.Portions {
+			if !p.UseBy.After(today.AddDate(0, 0, soonDays)) {
+				out = append(out, soon{h, p})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b soon) int { return a.UseBy.Compare(b.UseBy) })
+	return out
 }
 
 // shownMovements is how many of the newest movements the page lists.
@@ -47,6 +72,7 @@ func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 	if d.Holdings, err = s.Holdings(c.Std(), s.pool, d.Place, d.ProductID, c.Now); err != nil {
 		return d, err
 	}
+	d.Soon = runningOut(d.Holdings, d.Today)
 	if d.Movements, err = Movements(c.Std(), s.pool, d.Place, shownMovements); err != nil {
 		return d, err
 	}
@@ -110,6 +136,8 @@ type movePage struct {
 	Holding Holding
 	To      []web.Option
 	Reasons []web.Option
+
+	Portions []web.Option // nil when there is nothing to choose
 }
 
 // holding is the lot at the place that the address (GET) or the form names.
@@ -137,6 +165,16 @@ func (s *Service) holding(c *web.Ctx, place Place, lotID string) (movePage, erro
 			d.To = append(d.To, o)
 		}
 	}
+	if d.Holding.ThawedVials() > 0 {
+		d.Portions = []web.Option{{Label: c.T("inventory.portion.first")}}
+		for _, p := range d.Holding.Portions {
+			label := c.T("inventory.portion.frozen")
+			if p.Thawed != nil {
+				label = c.T("inventory.portion.thawed", "Day", web.FormatDayShort(c.Lang, *p.Thawed))
+			}
+			d.Portions = append(d.Portions, web.Option{Value: string(p.Name()), Label: label})
+		}
+	}
 	for _, r := range Reasons() {
 		d.Reasons = append(d.Reasons, web.Option{Value: string(r), Label: c.T("inventory.reason." + string(r))})
 	}
@@ -152,7 +190,7 @@ func (s *Service) movePage(c *web.Ctx) error {
 		return err
 	}
 	f := web.NewForm("transfer_vials", "0", "transfer_doses", "0", "waste_vials", "0", "waste_doses", "0", "number", d.Holding.Number,
-		"expiry", d.Holding.Expiry.Format(time.DateOnly))
+		"expiry", isoDay(d.Holding.Expiry), "thawed_on", isoDay(clock.Day(c.Now)))
 	return c.PageForm("inventory/move", f, d)
 }
 
@@ -164,6 +202,37 @@ func amounts(f *web.Form, prefix string, h Holding) (vials, doses int) {
 		f.Fail(prefix+"_vials", "inventory.error.nothing")
 	}
 	return vials, doses
+}
+
+// portionOf reads which vials are meant; without a choice what runs out first.
+func portionOf(f *web.Form, field string, d movePage) Portion {
+	if f.Get(field) == "" || len(d.Portions) == 0 {
+		return ""
+	}
+	return Portion(known(f, field, d.Portions))
+}
+
+func (s *Service) moveThawForm(c *web.Ctx) error {
+	f := c.Form()
+	d, err := s.holding(c, Place(f.Get("place")), f.Get("lot"))
+	if err != nil {
+		return err
+	}
+	t := Thaw{
+		Place: d.Holding.Place, LotID: d.Holding.LotID, Vials: f.Int("thaw_vials", 1, maxVials, "inventory.error.number"),
+		Day: f.Day("thawed_on", "inventory.error.day"), Actor: c.Actor(), At: c.Now,
+	}
+	if f.OK() {
+		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.thawAudited(c.Std(), tx, t, by(c)) })
+		if err != nil && !formProblem(f, "thaw_vials", err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/move", f, d)
+	}
+	c.Flash("inventory.site.thawed")
+	return c.See("/admin/stock?place=" + string(t.Place))
 }
 
 func reasonText(f *web.Form, field string) string {
@@ -182,6 +251,7 @@ func (s *Service) transferForm(c *web.Ctx) error {
 	}
 	t := Transfer{From: d.Holding.Place, To: Place(known(f, "to", d.To)), LotID: d.Holding.LotID, Actor: c.Actor(), Why: reasonText(f, "transfer_why"), At: c.Now}
 	t.Vials, t.Doses = amounts(f, "transfer", d.Holding)
+	t.Portion = portionOf(f, "transfer_portion", d)
 	if f.OK() {
 		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) })
 		if err != nil && !formProblem(f, "transfer_vials", err) {
@@ -213,6 +283,7 @@ func (s *Service) wasteForm(c *web.Ctx) error {
 	}
 	w := Waste{Place: d.Holding.Place, LotID: d.Holding.LotID, Reason: Reason(known(f, "reason", d.Reasons)), Actor: c.Actor(), Why: reasonText(f, "waste_why"), At: c.Now}
 	w.Vials, w.Doses = amounts(f, "waste", d.Holding)
+	w.Portion = portionOf(f, "waste_portion", d)
 	if f.OK() {
 		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) })
 		if err != nil && !formProblem(f, "waste_vials", err) {
@@ -304,62 +375,4 @@ func (s *Service) correctForm(c *web.Ctx) error {
 	}
 	c.Flash("inventory.corrected")
 	return c.See("/admin/stock")
-}
-
-type vialsPage struct {
-	Names *names
-	Rules []vialLine
-}
-
-// vialLine is a rule and whether it is in force today, or still to come.
-type vialLine struct {
-	VialRule
-	InForce, Coming bool
-}
-
-func (s *Service) vials(c *web.Ctx) (vialsPage, error) {
-	n, err := s.names(c)
-	if err != nil {
-		return vialsPage{}, err
-	}
-	rules, err := VialRules(c.Std(), s.pool, "")
-	if err != nil {
-		return vialsPage{}, err
-	}
-	d := vialsPage{Names: n}
-	found := map[string]bool{}
-	for _, r := range rules {
-		l := vialLine{VialRule: r, Coming: r.ValidFrom.After(clock.Day(c.Now))}
-		l.InForce = !l.Coming && !found[r.ProductID]
-		found[r.ProductID] = found[r.ProductID] || l.InForce
-		d.Rules = append(d.Rules, l)
-	}
-	return d, nil
-}
-
-func (s *Service) vialsPage(c *web.Ctx) error {
-	d, err := s.vials(c)
-	if err != nil {
-		return err
-	}
-	return c.PageForm("inventory/vials", web.NewForm("valid_from", clock.Day(c.Now).AddDate(0, 0, 1).Format(time.DateOnly)), d)
-}
-
-func (s *Service) vialsForm(c *web.Ctx) error {
-	d, err := s.vials(c)
-	if err != nil {
-		return err
-	}
-	f := c.Form()
-	product := known(f, "product", d.Names.Products)
-	from, doses := f.Day("valid_from", "inventory.error.day"), f.Int("doses", 1, 50, "inventory.error.number")
-	if !f.OK() {
-		return c.PageForm("inventory/vials", f, d)
-	}
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetDosesPerVial(c.Std(), tx, product, from, doses, by(c)) })
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("inventory.vials.saved")
-	return c.See("/admin/doses-per-vial")
 }
