@@ -99,7 +99,8 @@ func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
 func asHoldingOut(h Holding) holdingOut {
 	out := holdingOut{
 		string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked,
-		h.OpenUntil, h.OpenDue, []portionOut{},
+		h.OpenUntil, h.OpenDue,
+		[]portionOut{},
 	}
 	for _, p := range h.Portions {
 		out.Portions = append(out.Portions, portionOut{string(p.Name()), isoDay(p.UseBy), p.Vials, p.Past})

@@ -35,7 +35,8 @@ type stockPage struct {
 
 // soon is a portion that runs out within soonDays, or has.
 type soon struct {
-	Holding
+	Place                    Place
+	ProductID, LotID, Number string
 	Held
 }
 
@@ -48,7 +49,7 @@ func runningOut(hs []Holding, today time.Time) []soon {
 	for _, h := range hs {
 		for _, p := range h.Portions {
 			if !p.UseBy.After(today.AddDate(0, 0, soonDays)) {
-				out = append(out, soon{h, p})
+				out = append(out, soon{h.Place, h.ProductID, h.LotID, h.Number, p})
 			}
 		}
 	}
