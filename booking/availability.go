@@ -30,7 +30,7 @@ func (s *Service) freeSeries(ctx context.Context, q pg.Querier, centreID, produc
 	today := clock.Day(now)
 	rows, err := q.Query(ctx, `
 		SELECT s.centre_id, s.product_id, p.channel, p.first_day, p.leg, sum(p.places - p.taken)::int
-		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id JOIN booking.channel c ON c.id = p.channel
+		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id JOIN booking.channel c ON c.id = split_part(p.channel, ':', 1)
 		WHERE s.start_at > $1 AND p.first_day >= $2 AND ($3 = '' OR s.centre_id = $3) AND ($4 = '' OR s.product_id = $4)
 		  AND c.bookable AND p.first_day >= $2 + c.lead_days
 		GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`, now, today, centreID, productID)

@@ -145,7 +145,7 @@ func (s *Service) AdminCard() web.Card {
 		free := map[Channel]int{}
 		for key, byProduct := range a.days {
 			for _, n := range byProduct {
-				free[key.channel] += n
+				free[key.channel.base()] += n
 			}
 		}
 		rows, err := s.Pool.Query(ctx, `

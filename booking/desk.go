@@ -50,7 +50,7 @@ func (d ChannelDay) Free() int { return max(0, d.Places-d.Taken) }
 func ChannelDays(ctx context.Context, q pg.Querier, ch Channel, from, to time.Time) ([]ChannelDay, error) {
 	rows, err := q.Query(ctx, `
 		SELECT first_day, sum(places)::int, sum(taken)::int FROM booking.place
-		WHERE channel = $1 AND leg = 1 AND first_day BETWEEN $2 AND $3 GROUP BY 1 HAVING sum(places) > 0 ORDER BY 1`,
+		WHERE split_part(channel, ':', 1) = $1 AND leg = 1 AND first_day BETWEEN $2 AND $3 GROUP BY 1 HAVING sum(places) > 0 ORDER BY 1`,
 		ch, clock.Day(from), clock.Day(to))
 	if err != nil {
 		return nil, err

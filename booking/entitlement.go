@@ -17,6 +17,7 @@ type Entitlement struct {
 	FirstDose        int       // number of the first of them
 	MinDays, MaxDays int       // between two of them
 	NotBefore        time.Time // first day (as clock.Day); zero = any
+	Group            string    // the person's; whose contingents they may use
 }
 
 // Last reports whether only the last dose of a series is missing: any place of a
@@ -68,6 +69,7 @@ func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Pers
 		e, ok, done := entitle(product.ID, rule, last, recovered)
 		complete = complete || done
 		if ok {
+			e.Group = p.GroupCode
 			list = append(list, e)
 		}
 	}

@@ -98,7 +98,7 @@ func (s *Service) freeDays(ctx context.Context, q pg.Querier, a *Availability, c
 		}
 	} else {
 		for key, byProduct := range a.days {
-			if key.channel != ch || centreID != "" && key.centre != centreID {
+			if !slices.Contains(pots(ch, ents), string(key.channel)) || centreID != "" && key.centre != centreID {
 				continue
 			}
 			for _, e := range ents {

@@ -89,5 +89,10 @@ func (s *Service) passed(ctx context.Context, from, to time.Time) (all bool, cen
 			centres = append(centres, r.Centre)
 		}
 	}
-	return false, centres, nil
+	rows, err = s.Pool.Query(ctx, `SELECT DISTINCT centre_id FROM booking.contingent WHERE until_at > $1 AND until_at <= $2`, from, to)
+	if err != nil {
+		return false, nil, err
+	}
+	ended, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return slices.Contains(ended, ""), append(centres, ended...), err
 }

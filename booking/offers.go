@@ -32,6 +32,8 @@ type OfferTime struct {
 // OfferDay is what of one product is free for series that start on a day. A
 // series is one of First and, for every further appointment that the person
 // needs, one of Later: the places that are kept for exactly this day's series.
+// What is kept for the person's group on that day is an OfferDay of its own, and
+// comes first.
 type OfferDay struct {
 	Day       time.Time     `json:"day"` // as clock.Day
 	CentreID  string        `json:"centre_id"`
@@ -40,6 +42,7 @@ type OfferDay struct {
 	First     []OfferTime   `json:"first"`
 	Later     [][]OfferTime `json:"later" doc:"one list per further appointment; empty when one appointment is enough"`
 	ent       Entitlement
+	pot       Channel // the channel, or the contingent of the person's group
 }
 
 // Free returns how many series are free.
@@ -174,12 +177,12 @@ func (s *Service) offers(ctx context.Context, q pg.Querier, centreID string, ch 
 		}
 	}
 	rows, err := q.Query(ctx, `
-		SELECT p.first_day, s.product_id, p.leg, s.id, s.start_at, p.places - p.taken
+		SELECT p.first_day, s.product_id, p.channel, p.leg, s.id, s.start_at, p.places - p.taken
 		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
 		WHERE s.centre_id = $1 AND s.product_id = ANY ($2) AND s.start_at > $3 AND s.start_at < $4
-		  AND p.channel = $5 AND p.first_day BETWEEN $6 AND $7 AND p.leg <= $8 AND p.taken < p.places
-		ORDER BY p.first_day, s.product_id, p.leg, s.start_at`,
-		centreID, products, latest(now, clock.At(from, 0, 0)), clock.At(to.AddDate(0, 0, maxDays+1), 0, 0), ch, from, to, legs)
+		  AND p.channel = ANY ($5) AND p.first_day BETWEEN $6 AND $7 AND p.leg <= $8 AND p.taken < p.places
+		ORDER BY p.first_day, s.product_id, array_position($5, p.channel), p.leg, s.start_at`,
+		centreID, products, latest(now, clock.At(from, 0, 0)), clock.At(to.AddDate(0, 0, maxDays+1), 0, 0), pots(ch, ents), from, to, legs)
 	if err != nil {
 		return nil, err
 	}
@@ -187,17 +190,18 @@ func (s *Service) offers(ctx context.Context, q pg.Querier, centreID string, ch 
 		out  []OfferDay
 		day  time.Time
 		prod string
+		pot  Channel
 		leg  int
 		t    OfferTime
 	)
-	_, err = pgx.ForEachRow(rows, []any{&day, &prod, &leg, &t.SlotID, &t.Start, &t.Free}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&day, &prod, &pot, &leg, &t.SlotID, &t.Start, &t.Free}, func() error {
 		e := byProduct[prod]
 		if day.Before(e.NotBefore) || leg > e.Legs {
 			return nil
 		}
 		t.Start = t.Start.UTC()
-		if n := len(out); n == 0 || !out[n-1].Day.Equal(day) || out[n-1].ProductID != prod {
-			out = append(out, OfferDay{Day: day, CentreID: centreID, ProductID: prod, FirstDose: e.FirstDose, Later: make([][]OfferTime, e.Legs-1), ent: e})
+		if n := len(out); n == 0 || !out[n-1].Day.Equal(day) || out[n-1].ProductID != prod || out[n-1].pot != pot {
+			out = append(out, OfferDay{Day: day, CentreID: centreID, ProductID: prod, FirstDose: e.FirstDose, Later: make([][]OfferTime, e.Legs-1), ent: e, pot: pot})
 		}
 		d := &out[len(out)-1]
 		if leg == 1 {
@@ -253,9 +257,11 @@ func (s *Service) nearest(ctx context.Context, in HoldRequest, ents []Entitlemen
 			return nil, err
 		}
 		var out []Choice
+		seen := map[int64]bool{}
 		for _, d := range list {
 			for _, t := range d.First {
-				if c, ok := d.Choice(t.SlotID); ok {
+				if c, ok := d.Choice(t.SlotID); ok && !seen[t.SlotID] {
+					seen[t.SlotID] = true
 					out = append(out, c)
 				}
 			}

@@ -129,6 +129,8 @@ type quotaBook struct {
 	own        bool // standing is the centre's own, not the default
 	exceptions map[dayProduct]Quotas
 	releases   []ReleaseRule
+	shifts     []Shift
+	kept       []Contingent
 	lanes      []Lane
 	busy       []string
 }
@@ -147,6 +149,12 @@ func (s *Service) quotaBook(ctx context.Context, q pg.Querier, c centre.Centre, 
 		return nil, err
 	}
 	if b.releases, err = Releases(ctx, q, c.ID); err != nil {
+		return nil, err
+	}
+	if b.shifts, err = Shifts(ctx, q, c.ID, today); err != nil {
+		return nil, err
+	}
+	if b.kept, err = Contingents(ctx, q, c.ID, today); err != nil {
 		return nil, err
 	}
 	if b.lanes, err = Lanes(ctx, q, c.ID); err != nil {
@@ -216,6 +224,12 @@ func (b *quotaBook) divide(in *planInput, productID string, from time.Time, days
 		percent, places := make([]int, len(b.channels)), make([]int, len(b.channels))
 		for n, ch := range b.channels {
 			percent[n], places[n] = quotas[ch.ID].Percent, quotas[ch.ID].Places
+		}
+		for _, sh := range b.shifts {
+			if sh.Day.Equal(day) && sh.ProductID == productID {
+				places[b.index[sh.From]] -= sh.Places
+				places[b.index[sh.To]] += sh.Places
+			}
 		}
 		in.Shares = append(in.Shares, percent)
 		in.Places = append(in.Places, places)

@@ -218,10 +218,11 @@ func (s *Service) noteChange(ctx context.Context, tx pgx.Tx, centreID, kind, act
 
 // Undo takes back the last change of a centre's quotas, or ("") of the default,
 // and says what it was. ErrNotFound when there is none; ErrState when something
-// else has changed the same since; *BelowTakenError when people have booked on
-// the strength of it.
+// else has changed the same since; *BelowTakenError or *NotFreeError when people
+// have booked on the strength of it.
 func (s *Service) Undo(ctx context.Context, centreID string, by By) error {
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	var shifts []Shift
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		if err := lockQuotas(ctx, tx); err != nil {
 			return err
 		}
@@ -250,9 +251,19 @@ func (s *Service) Undo(ctx context.Context, centreID string, by By) error {
 				return err
 			}
 			return s.setDays(ctx, tx, centreID, days, by, action, false)
+		case changeShift:
+			if err := json.Unmarshal(last.after, &shifts); err != nil {
+				return err
+			}
+			return s.unshift(ctx, tx, shifts, by)
 		}
 		return ErrState
 	})
+	if err != nil {
+		return err
+	}
+	s.replanShifted(ctx, shifts)
+	return nil
 }
 
 // QuotaChange is a change that could be undone.
@@ -262,6 +273,7 @@ type QuotaChange struct {
 	At     time.Time
 	Actor  string
 	before []byte
+	after  []byte
 }
 
 // days are the days of the change that are not past yet.
@@ -286,9 +298,9 @@ func (QuotaChange) days(list []dayState, today time.Time) ([]DayQuota, error) {
 func lastChange(ctx context.Context, q pg.Querier, centreID string) (QuotaChange, error) {
 	var c QuotaChange
 	err := q.QueryRow(ctx, `
-		SELECT id, kind, at, actor, before FROM booking.quota_change
+		SELECT id, kind, at, actor, before, after FROM booking.quota_change
 		WHERE centre_id = $1 AND undone_at IS NULL ORDER BY id DESC LIMIT 1`, centreID).
-		Scan(&c.ID, &c.Kind, &c.At, &c.Actor, &c.before)
+		Scan(&c.ID, &c.Kind, &c.At, &c.Actor, &c.before, &c.after)
 	if pg.NoRows(err) {
 		return c, ErrNotFound
 	}

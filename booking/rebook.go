@@ -140,6 +140,7 @@ func (s *Service) boundTo(ctx context.Context, q pg.Querier, series Series, prod
 	}
 	for _, e := range ents {
 		if e.ProductID == productID && e.Legs == len(series.Visits()) {
+			e.Group = "" // contingents are for new series
 			return e, nil
 		}
 	}

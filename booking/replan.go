@@ -79,7 +79,9 @@ func (s *Service) replan(ctx context.Context, centreID, productID string) error 
 		}
 		offered := 0
 		for _, c := range result.Carry {
-			offered += c.N
+			if !c.Closed {
+				offered += c.N
+			}
 		}
 		// Last, as those who want a plan do: they hold their places by then.
 		_, err := tx.Exec(ctx, `
@@ -111,12 +113,15 @@ func (v *planView) decide() ([]change, planResult) {
 	}
 	// How many new places of each kind on each day.
 	type kind struct {
-		day, leg, first, channel int
+		day, leg, first, channel, group int
 	}
 	wanted := map[kind]int{}
 	for _, c := range result.Carry {
+		if c.Closed {
+			continue
+		}
 		for leg, day := range c.Days {
-			wanted[kind{day, leg + 1, c.Days[0], c.Channel}] += c.N
+			wanted[kind{day, leg + 1, c.Days[0], c.Channel, c.Group}] += c.N
 		}
 	}
 	free := map[placeKey]int{}
@@ -138,13 +143,16 @@ func (v *planView) decide() ([]change, planResult) {
 		if x.first != y.first {
 			return x.first < y.first
 		}
-		return x.channel < y.channel
+		if x.channel != y.channel {
+			return x.channel < y.channel
+		}
+		return x.group < y.group
 	})
 	target := map[placeKey]int{}
 	for _, k := range kinds {
 		slots := v.slots[k.day]
 		room, have := make([]int, len(slots)), make([]int, len(slots))
-		key := placeKey{Channel: v.channels[k.channel].ID, Leg: k.leg, FirstDay: v.day(k.first)}
+		key := placeKey{Channel: v.pot(k.channel, k.group), Leg: k.leg, FirstDay: v.day(k.first)}
 		for i, slot := range slots {
 			key.Start = slot.Start
 			room[i], have[i] = slot.Persons, free[key]

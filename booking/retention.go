@@ -58,6 +58,14 @@ func RetentionRules() []retention.Rule {
 				SELECT centre_id, product_id, day, channel FROM booking.share_day WHERE day < $1::date LIMIT $2)`),
 		},
 		{
+			Name: "booking.shift", Table: "booking.shift", Policy: technical, Why: "Shifts of past days",
+			Run: del(`DELETE FROM booking.shift WHERE id IN (SELECT id FROM booking.shift WHERE day < $1::date LIMIT $2)`),
+		},
+		{
+			Name: "booking.contingent", Table: "booking.contingent", Policy: technical, Why: "Contingents of past days",
+			Run: del(`DELETE FROM booking.contingent WHERE id IN (SELECT id FROM booking.contingent WHERE to_day < $1::date LIMIT $2)`),
+		},
+		{
 			Name: "booking.quota_change", Table: "booking.quota_change", Policy: technical, Why: "Changes of quotas that nobody undoes any more; the audit has them",
 			Run: del(`DELETE FROM booking.quota_change WHERE id IN (SELECT id FROM booking.quota_change WHERE at < $1 LIMIT $2)`),
 		},

@@ -33,6 +33,7 @@ type placeRow struct {
 type planView struct {
 	today    time.Time
 	channels []ChannelRule
+	book     *quotaBook
 	input    planInput
 	slots    [][]slotRoom // by day
 	rows     []placeRow   // all of today and later
@@ -90,6 +91,7 @@ func (s *Service) view(ctx context.Context, q pg.Querier, centreID, productID st
 	if v.input.Supply, err = s.supply(ctx, q, centreID, productID, v.today, set.DeliveryMarginDays); err != nil {
 		return nil, err
 	}
+	v.keep(productID, now)
 	v.subtractTaken(now)
 	return v, nil
 }
@@ -201,6 +203,7 @@ func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c cen
 	if err != nil {
 		return err
 	}
+	v.book = book
 	book.divide(&v.input, productID, v.today, end, now)
 	v.slots = make([][]slotRoom, end)
 	for i := range end {

@@ -132,6 +132,7 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
 	if err != nil {
 		return v, err
 	}
+	seen := map[int64]bool{} // a time of the group's contingent and of everybody's is one
 	for _, d := range days {
 		if n := len(v.Days); n > 0 && v.Days[n-1].Day.Equal(d.Day) {
 			v.Days[n-1].Free += d.Free()
@@ -142,7 +143,8 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
 			continue
 		}
 		for _, t := range d.First {
-			if choice, ok := d.Choice(t.SlotID); ok {
+			if choice, ok := d.Choice(t.SlotID); ok && !seen[t.SlotID] {
+				seen[t.SlotID] = true
 				v.Offers = append(v.Offers, offerOf(choice, names))
 			}
 		}
