@@ -81,6 +81,18 @@
 // nothing that happens to places; it is what the plan says from a minute on, and
 // says again however often it is made.
 //
+// A shift (Verschiebung) moves free places of a day by hand. It is a row that
+// every later plan heeds: the one channel has so many places less than its quota,
+// the other one so many more. What is taken is never touched, because a plan
+// never does.
+//
+// A contingent (Gruppenkontingent) is what a priority group has of a channel's
+// days for itself until a moment. Its places are rows of their own, with the
+// channel 'web:s2-age': who belongs to the group takes those first, then
+// everybody's (booking.pots); nobody else can. From the moment on the plan gives
+// it nothing new, and what is free of it is everybody's. A series lies in one of
+// them as a whole; moving one takes everybody's places.
+//
 // A change that would leave a channel less than it has taken is refused with
 // centre, day, channel and number (BelowTakenError). Only what the change itself
 // takes away counts: where supply has shrunk, a change may leave it as it is.
