@@ -208,7 +208,7 @@ func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c cen
 	v.slots = make([][]slotRoom, end)
 	for i := range end {
 		if i < len(hours) && hours[i].Open && c.Active {
-			v.slots[i] = daySlots(hours[i].Opens, hours[i].Closes, time.Duration(set.SlotMinutes)*time.Minute, book.stations(v.day(i), productID), c.MinutesPerPerson)
+			v.slots[i] = daySlots(hours[i].Opens, hours[i].Closes, time.Duration(set.SlotMinutes)*time.Minute, book.stations(v.day(i), productID), hours[i].MinutesPerPerson)
 		}
 	}
 	return nil

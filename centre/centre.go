@@ -25,7 +25,7 @@ type Centre struct {
 	Lat              float64 `json:"lat"` // degrees, WGS 84
 	Lon              float64 `json:"lon"`
 	Stations         int     `json:"stations"`           // people at the same time
-	MinutesPerPerson int     `json:"minutes_per_person"` // at a station
+	MinutesPerPerson int     `json:"minutes_per_person"` // at a station, before the first rule with a date (see MinutesRules)
 	Active           bool    `json:"active"`
 }
 
@@ -73,6 +73,8 @@ type DayHours struct {
 	Closes time.Time `json:"closes"`
 	Open   bool      `json:"open"`             // false: Opens and Closes are zero
 	Reason string    `json:"reason,omitempty"` // why the day differs from its weekday
+
+	MinutesPerPerson int `json:"minutes_per_person"` // at a station, by the rule of the day
 }
 
 // Hours returns when a centre is open on the day of day. A centre without hours
@@ -92,7 +94,9 @@ func HoursBetween(ctx context.Context, q pg.Querier, centreID string, from, to t
 		SELECT d::date,
 		       CASE WHEN e.day IS NULL THEN h.opens ELSE e.opens END,
 		       CASE WHEN e.day IS NULL THEN h.closes ELSE e.closes END,
-		       coalesce(e.reason, '')
+		       coalesce(e.reason, ''),
+		       coalesce((SELECT m.minutes FROM centre.minutes m WHERE m.centre_id = $1 AND m.valid_from <= d::date ORDER BY m.valid_from DESC LIMIT 1),
+		                (SELECT c.minutes_per_person FROM centre.centre c WHERE c.id = $1), 0)
 		FROM generate_series($2::date, $3::date, interval '1 day') AS d
 		LEFT JOIN centre.exception e ON e.centre_id = $1 AND e.day = d::date
 		LEFT JOIN LATERAL (
@@ -108,7 +112,7 @@ func HoursBetween(ctx context.Context, q pg.Querier, centreID string, from, to t
 			d             DayHours
 			opens, closes *int
 		)
-		if err := row.Scan(&d.Day, &opens, &closes, &d.Reason); err != nil {
+		if err := row.Scan(&d.Day, &opens, &closes, &d.Reason, &d.MinutesPerPerson); err != nil {
 			return d, err
 		}
 		if opens != nil && closes != nil {

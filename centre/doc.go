@@ -9,6 +9,9 @@
 // hour shorter or longer between the same wall-clock times only if the change
 // falls into the opening hours, which it never does in practice.
 //
+// The minutes per person may have a date too (SetMinutes); before the first such
+// rule the centre's own figure holds.
+//
 // A centre is never deleted, because appointments and the stock ledger name it:
 // it is made inactive. An inactive centre is not offered and gets no share of a
 // delivery.

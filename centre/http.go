@@ -44,7 +44,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/centres/:id/hours", Roles: admin, Handle: s.saveWeek},
 		{Method: http.MethodPost, Path: "/admin/centres/:id/exceptions", Roles: admin, Handle: s.saveException},
 		{Method: http.MethodPost, Path: "/admin/centres/:id/exceptions/:day/remove", Roles: admin, Handle: s.removeException},
-	}, s.apiRoutes()...)
+	}, append(s.minutesRoutes(), s.apiRoutes()...)...)
 }
 
 func by(c *web.Ctx) By { return By{Actor: c.Actor(), Role: string(web.RoleAdmin)} }
@@ -157,7 +157,14 @@ type editPage struct {
 	Weekdays   []weekday
 	Coming     []time.Time
 	Exceptions []Exception
+	Minutes    []minutesLine
 	Today      string
+}
+
+// minutesLine is a rule and whether it is in force today, or still to come.
+type minutesLine struct {
+	Minutes
+	InForce, Coming bool
 }
 
 // weekday is one line of the hours' form.
@@ -194,6 +201,17 @@ func (s *Service) page(c *web.Ctx) (editPage, error) {
 	if d.Coming, err = NextWeeks(c.Std(), s.pool, ce.ID, c.Now); err != nil {
 		return d, err
 	}
+	rules, err := MinutesRules(c.Std(), s.pool, ce.ID)
+	if err != nil {
+		return d, err
+	}
+	inForce := false
+	for _, r := range rules {
+		l := minutesLine{Minutes: r, Coming: r.ValidFrom.After(clock.Day(c.Now))}
+		l.InForce = !l.Coming && !inForce
+		inForce = inForce || l.InForce
+		d.Minutes = append(d.Minutes, l)
+	}
 	d.Exceptions, err = Exceptions(c.Std(), s.pool, ce.ID, c.Now)
 	return d, err
 }
@@ -204,6 +222,7 @@ func (d editPage) stored(now time.Time) *web.Form {
 	f := web.NewForm("name", ce.Name, "street", ce.Street, "postcode", ce.Postcode, "city", ce.City,
 		"lat", strconv.FormatFloat(ce.Lat, 'f', -1, 64), "lon", strconv.FormatFloat(ce.Lon, 'f', -1, 64),
 		"stations", strconv.Itoa(ce.Stations), "minutes_per_person", strconv.Itoa(ce.MinutesPerPerson),
+		"minutes_from", clock.Day(now).AddDate(0, 0, 1).Format(time.DateOnly),
 		"valid_from", clock.Day(now).AddDate(0, 0, 1).Format(time.DateOnly))
 	if ce.Active {
 		f.Set("active", "1")

@@ -10,6 +10,7 @@ func RetentionExempt() []retention.Exempt {
 	return []retention.Exempt{
 		{Table: "centre.centre", Why: "configuration; appointments and the stock ledger name it; no personal data"},
 		{Table: "centre.hours", Why: "rules with a date; no personal data"},
+		{Table: "centre.minutes", Why: "rules with a date; no personal data"},
 		{Table: "centre.exception", Why: "rules with a date; no personal data"},
 	}
 }
