@@ -22,6 +22,7 @@ func (s *Service) apiRoutes() []web.Route {
 type AvailabilityOut struct {
 	At      time.Time         `json:"at" doc:"when it changed last; it is looked at every second"`
 	Centres []AvailableCentre `json:"centres"`
+	Next    *time.Time        `json:"next_opening,omitempty" doc:"when new appointments open"`
 }
 
 // AvailableCentre is a centre and what is free there over the web.
@@ -52,6 +53,9 @@ type AvailableDay struct {
 
 func availabilityOut(a *Availability) AvailabilityOut {
 	out := AvailabilityOut{At: a.At, Centres: []AvailableCentre{}}
+	if !a.Next.IsZero() {
+		out.Next = &a.Next
+	}
 	for _, at := range a.Centres {
 		ac := AvailableCentre{
 			ID: at.ID, Name: at.Name, Street: at.Street, Postcode: at.Postcode, City: at.City, Lat: at.Lat, Lon: at.Lon,

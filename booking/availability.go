@@ -93,6 +93,9 @@ type Availability struct {
 	byID    map[string]int            // index in Centres
 	days    map[dayKey]map[string]int // free by product
 
+	// Next is when new appointments open by rule; zero when no rule says so.
+	Next time.Time `json:"-"`
+
 	unplanned bool // nothing is free because nothing was ever planned
 }
 
@@ -192,6 +195,9 @@ func (s *Service) picture(ctx context.Context, rows []freeRow) (*Availability, e
 		p := &c.Products[i]
 		p.Free += r.Free
 		p.Days = append(p.Days, DayAvailability{Day: r.Day, Free: r.Free})
+	}
+	if a.Next, err = s.NextOpening(ctx, s.Pool); err != nil {
+		return nil, err
 	}
 	if len(rows) == 0 {
 		err := s.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM booking.plan WHERE made_at IS NOT NULL)`).Scan(&a.unplanned)

@@ -93,6 +93,13 @@
 // it nothing new, and what is free of it is everybody's. A series lies in one of
 // them as a whole; moving one takes everybody's places.
 //
+// An opening (Freischaltung) is when new days can be booked. A day comes within the
+// horizon; without a rule it opens at that midnight, with one on the next weekday
+// of the rule, in stages: so many percent of its places at each minute. Until then
+// the plan counts with the day's series, so that nobody else is promised their
+// vaccine, but writes no places: there is nothing to book. The next opening stands
+// in the public picture and on the pages where nothing is free.
+//
 // A change that would leave a channel less than it has taken is refused with
 // centre, day, channel and number (BelowTakenError). Only what the change itself
 // takes away counts: where supply has shrunk, a change may leave it as it is.

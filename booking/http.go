@@ -109,7 +109,8 @@ func (s *Service) mine(c *web.Ctx) (citizen.Person, *Series, error) {
 type centresView struct {
 	Centres  []centreView
 	Postcode string
-	Refused  string // why nothing can be booked now; "" = may book
+	Refused  string    // why nothing can be booked now; "" = may book
+	Next     time.Time // nothing is free: when new appointments open; zero = no rule says so
 	Last     *seriesView
 }
 
@@ -202,6 +203,9 @@ func (s *Service) pageCentres(c *web.Ctx, person citizen.Person, series *Series,
 		}
 		return 1
 	})
+	if len(view.Centres) > 0 && view.Centres[0].Free == 0 {
+		view.Next = a.Next
+	}
 	return c.PageForm("booking/centres", form, view)
 }
 

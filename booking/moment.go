@@ -65,6 +65,17 @@ func (s *Service) passed(ctx context.Context, from, to time.Time) (all bool, cen
 	if hit(clock.At(clock.Day(to), 0, 0)) {
 		return true, nil, nil // a new day
 	}
+	rules, err := Openings(ctx, s.Pool)
+	if err != nil {
+		return false, nil, err
+	}
+	for _, r := range rules {
+		for _, st := range r.Stages {
+			if hit(clock.At(clock.Day(to), st.AtMinute/60, st.AtMinute%60)) {
+				return true, nil, nil
+			}
+		}
+	}
 	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT centre_id, at_minute FROM booking.release_rule ORDER BY 1, 2`)
 	if err != nil {
 		return false, nil, err

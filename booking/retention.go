@@ -82,6 +82,7 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "booking.returning_place", Why: "Goes with its row in booking.returning"},
 		{Table: "booking.lane", Why: "Configuration"},
 		{Table: "booking.release_rule", Why: "Configuration"},
+		{Table: "booking.opening", Why: "Configuration"},
 		{Table: "booking.moment", Why: "One row, a time only"},
 		{Table: "booking.picture", Why: "One row, figures only"},
 		{Table: "booking.plan", Why: "One row per centre and product, figures only"},
