@@ -110,7 +110,7 @@ func lastGiven(ctx context.Context, q pg.Querier, personID, programmeID string) 
 	var g given
 	err := q.QueryRow(ctx, `
 		SELECT product_id, dose_number, day FROM booking.appointment
-		WHERE person_id = $1 AND programme_id = $2 AND state = 'done'
+		WHERE person_id = $1 AND programme_id = $2 AND NOT active AND state = 'done'
 		ORDER BY dose_number DESC LIMIT 1`, personID, programmeID).Scan(&g.ProductID, &g.Dose, &g.Day)
 	if pg.NoRows(err) {
 		return nil, nil

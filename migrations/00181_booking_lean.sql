@@ -1,0 +1,207 @@
+-- +goose Up
+-- What every booking does is done with as few statements, index entries and
+-- checks as it needs: a hold and a confirmation are most of what Postgres has
+-- to do on an opening day.
+
+-- SQL functions are planned anew at each call, these are not.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION audit.write(p_at timestamptz, p_actor text, p_role text, p_action text, p_subject text, p_before jsonb, p_after jsonb)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO audit.entry (at, actor, role, action, subject, before, after) VALUES (p_at, p_actor, p_role, p_action, p_subject, p_before, p_after);
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION jobs.enqueue(p_kind text, p_payload jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO jobs.outbox (kind, payload) VALUES (p_kind, p_payload);
+END $$;
+-- +goose StatementEnd
+
+-- A confirmation changes no column that an index knows, so it leaves the indexes
+-- of the appointments alone (heap-only update); a page has room for it.
+ALTER TABLE booking.appointment
+    ADD COLUMN active boolean NOT NULL GENERATED ALWAYS AS (state IN ('held', 'confirmed', 'here')) STORED,
+    DROP CONSTRAINT appointment_dose,
+    DROP CONSTRAINT appointment_state,
+    ADD CONSTRAINT appointment_state CHECK (state IN ('held', 'confirmed', 'cancelled', 'expired', 'here', 'done', 'missed') AND dose_number BETWEEN 1 AND 20),
+    SET (fillfactor = 70);
+DROP INDEX booking.appointment_one_active;
+CREATE UNIQUE INDEX appointment_one_active ON booking.appointment (person_id, programme_id, dose_number) WHERE active;
+DROP INDEX booking.appointment_done;
+CREATE INDEX appointment_done ON booking.appointment (person_id, programme_id, dose_number) WHERE NOT active;
+
+-- A series carries the key that it was held with: the same key gets the same
+-- series again.
+ALTER TABLE booking.series
+    ADD COLUMN key text,
+    DROP CONSTRAINT series_state,
+    DROP CONSTRAINT series_confirmed,
+    DROP CONSTRAINT series_ended,
+    ADD CONSTRAINT series_state CHECK (
+        CASE state WHEN 'held' THEN ended_at IS NULL
+                   WHEN 'confirmed' THEN ended_at IS NULL AND confirmed_at IS NOT NULL
+                   ELSE state IN ('cancelled', 'expired', 'ended') AND ended_at IS NOT NULL END
+        AND (key IS NULL OR length(key) BETWEEN 1 AND 100)),
+    ADD CONSTRAINT series_key UNIQUE (person_id, key),
+    SET (fillfactor = 70);
+UPDATE booking.series s SET key = n.key FROM booking.idempotency n WHERE n.series_id = s.id;
+DROP INDEX booking.series_person;
+
+-- Takes all places of a series or none, in one round trip. The series itself
+-- says who held what and when; the audit begins with the confirmation.
+--   p_products .. p_not_before  what the person may have, one entry per product:
+--                            appointments needed, number of the first dose, limits of
+--                            the distance in days, first day allowed
+-- Returns one row: the series (an older one when the key was used before), and
+-- what was taken, in the order of p_slots.
+-- Place rows are locked last, in the order of slot_id, as everywhere.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION booking.hold(
+    p_now timestamptz, p_person uuid, p_programme text, p_channel text, p_key text,
+    p_series uuid, p_reference text, p_by text, p_role text, p_appointments uuid[], p_slots bigint[],
+    p_products text[], p_legs integer[], p_first_dose integer[], p_min integer[], p_max integer[], p_not_before date[])
+RETURNS TABLE (o_series uuid, o_fresh boolean, o_centre text, o_product text, o_first_dose integer, o_starts timestamptz[], o_until timestamptz)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_centres  text[];
+    v_products text[];
+    v_days     date[];
+    v_lead     integer;
+    v_minutes  integer;
+    v_pots     boolean;
+    v_order    integer[] := '{1}';
+    v_good     boolean;
+    k          integer;
+    i          integer;
+    v_pot      text;
+BEGIN
+    -- Nobody waits for the disk here: a hold that a crash takes along within its
+    -- first moments was no booking yet. A confirmation waits, and takes everything
+    -- before it to the disk.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    SELECT c.lead_days, t.hold_minutes, EXISTS (SELECT FROM booking.contingent x WHERE x.channel = c.id)
+    INTO v_lead, v_minutes, v_pots
+    FROM booking.channel c, booking.setting t WHERE c.id = p_channel AND c.bookable;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nobody books over this channel' USING ERRCODE = 'BK005';
+    END IF;
+    SELECT array_agg(s.product_id ORDER BY u.n), array_agg(s.day ORDER BY u.n), array_agg(s.start_at ORDER BY u.n), array_agg(s.centre_id ORDER BY u.n)
+    INTO v_products, v_days, o_starts, v_centres
+    FROM unnest(p_slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id;
+    o_until := p_now + make_interval(mins => v_minutes);
+
+    k := array_position(p_products, v_products[1]);
+    v_good := k IS NOT NULL AND cardinality(v_days) IS NOT DISTINCT FROM cardinality(p_slots) AND cardinality(p_slots) = p_legs[k]
+        AND o_starts[1] >= p_now
+        AND (v_lead = 0 OR o_starts[1] >= (date_trunc('day', p_now AT TIME ZONE 'Europe/Berlin') + make_interval(days => v_lead)) AT TIME ZONE 'Europe/Berlin')
+        AND (p_not_before[k] IS NULL OR v_days[1] >= p_not_before[k]);
+    IF v_good THEN
+        FOR i IN 2 .. cardinality(p_slots) LOOP
+            v_good := v_good AND v_centres[i] = v_centres[1] AND v_products[i] = v_products[1]
+                AND v_days[i] - v_days[i - 1] BETWEEN p_min[k] AND p_max[k];
+        END LOOP;
+    END IF;
+    IF v_good THEN
+        INSERT INTO booking.series (id, person_id, programme_id, product_id, centre_id, channel, reference, booked_by, role, state, hold_until, created_at, key)
+        VALUES (p_series, p_person, p_programme, v_products[1], v_centres[1], p_channel, p_reference, p_by, p_role, 'held', o_until, p_now, p_key)
+        ON CONFLICT (person_id, key) DO NOTHING;
+    END IF;
+    IF NOT v_good OR NOT FOUND THEN
+        RETURN QUERY SELECT s.id, false, NULL::text, NULL::text, NULL::integer, NULL::timestamptz[], NULL::timestamptz
+            FROM booking.series s WHERE s.person_id = p_person AND s.key = p_key;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'not a series for this person' USING ERRCODE = 'BK003';
+        END IF;
+        RETURN;
+    END IF;
+    INSERT INTO booking.appointment (id, series_id, person_id, programme_id, centre_id, product_id, slot_id, channel,
+                                     leg, first_day, dose_number, day, start_at, state, changed_at)
+    SELECT u.id, p_series, p_person, p_programme, v_centres[1], v_products[1], u.slot, p_channel,
+           u.n, v_days[1], p_first_dose[k] + u.n - 1, u.day, u.start_at, 'held', p_now
+    FROM unnest(p_appointments, p_slots, v_days, o_starts) WITH ORDINALITY AS u (id, slot, day, start_at, n);
+
+    IF p_legs[k] = 1 AND p_first_dose[k] > 1 THEN
+        -- The last dose of a series begun here or elsewhere: any place of the slot will do.
+        UPDATE booking.appointment a SET leg = t.p_leg, first_day = t.p_first
+        FROM booking.take_any(p_slots[1], p_channel, 1, v_days[1]) t WHERE a.id = p_appointments[1] AND t.p_leg IS NOT NULL;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'taken' USING ERRCODE = 'BK001', DETAIL = p_slots[1]::text;
+        END IF;
+    ELSE
+        IF v_pots THEN -- first what is kept for the group of the person, then everybody's
+            FOREACH v_pot IN ARRAY booking.pots(p_person, p_channel) LOOP
+                EXIT WHEN v_pot = p_channel;
+                BEGIN
+                    PERFORM booking.take_series(v_pot, p_slots, v_days[1]);
+                    UPDATE booking.appointment SET channel = v_pot WHERE series_id = p_series;
+                    v_order := '{}';
+                    EXIT;
+                EXCEPTION WHEN SQLSTATE 'BK001' THEN
+                    NULL; -- the contingent has nothing left there
+                END;
+            END LOOP;
+        END IF;
+        IF cardinality(v_order) > 0 AND cardinality(p_slots) = 2 THEN
+            v_order := CASE WHEN p_slots[1] <= p_slots[2] THEN '{1,2}'::integer[] ELSE '{2,1}' END;
+        ELSIF cardinality(v_order) > 0 AND cardinality(p_slots) > 2 THEN
+            v_order := ARRAY(SELECT u.n FROM unnest(p_slots) WITH ORDINALITY AS u (id, n) ORDER BY u.id, u.n);
+        END IF;
+        FOREACH i IN ARRAY v_order LOOP
+            UPDATE booking.place SET taken = taken + 1
+            WHERE slot_id = p_slots[i] AND channel = p_channel AND leg = i AND first_day = v_days[1] AND taken < places;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'taken' USING ERRCODE = 'BK001', DETAIL = p_slots[i]::text;
+            END IF;
+        END LOOP;
+    END IF;
+    o_series := p_series; o_fresh := true; o_centre := v_centres[1]; o_product := v_products[1]; o_first_dose := p_first_dose[k];
+    RETURN NEXT;
+END $$;
+-- +goose StatementEnd
+
+-- Confirms all appointments of a series, or none, with the task that tells the
+-- person and the audit entry. Returns whether it was this call that did it:
+-- confirming twice is no error.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION booking.confirm(p_now timestamptz, p_series uuid, p_person uuid, p_task text) RETURNS boolean
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_centre  text;
+    v_product text;
+    v_by      text;
+    v_role    text;
+    v_channel text;
+    v_held    timestamptz;
+    v_state   text;
+    v_count   integer;
+BEGIN
+    UPDATE booking.series SET state = 'confirmed', confirmed_at = p_now
+    WHERE id = p_series AND person_id = p_person AND state = 'held' AND hold_until > p_now
+    RETURNING centre_id, product_id, booked_by, role, channel, created_at INTO v_centre, v_product, v_by, v_role, v_channel, v_held;
+    IF FOUND THEN
+        UPDATE booking.appointment SET state = 'confirmed', changed_at = p_now WHERE series_id = p_series AND state = 'held';
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        INSERT INTO jobs.outbox (kind, payload) VALUES (p_task, jsonb_build_object('series_id', p_series));
+        IF v_count = 1 THEN
+            -- The dose that was reserved for a second appointment may be free now.
+            INSERT INTO booking.plan AS p (centre_id, product_id, wanted) VALUES (v_centre, v_product, 1)
+            ON CONFLICT (centre_id, product_id) DO UPDATE SET wanted = p.wanted + 1;
+        END IF;
+        INSERT INTO audit.entry (at, actor, role, action, subject, after)
+        VALUES (p_now, v_by, v_role, 'booking.confirm', 'series:' || p_series,
+                jsonb_build_object('centre', v_centre, 'product', v_product, 'channel', v_channel, 'held_at', v_held, 'appointments', v_count));
+        RETURN true;
+    END IF;
+    SELECT state INTO v_state FROM booking.series WHERE id = p_series AND person_id = p_person;
+    IF NOT FOUND OR v_state = 'cancelled' THEN
+        RAISE EXCEPTION 'no such series' USING ERRCODE = 'BK004';
+    ELSIF v_state IN ('held', 'expired') THEN
+        RAISE EXCEPTION 'the hold has ended' USING ERRCODE = 'BK002';
+    END IF;
+    RETURN false;
+END $$;
+-- +goose StatementEnd
+
+-- +goose Down
+-- The functions and columns go with their schemas.
