@@ -175,16 +175,13 @@ const forever = 1 << 20
 // supply is the centre's stock by its last day of use, and what is planned to
 // come. Open doses are good for today only.
 func (s *Service) supply(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time, marginDays int) ([]planBatch, error) {
-	batches, err := s.Inventory.Supply(ctx, q, inventory.CentrePlace(centreID), productID, today)
+	batches, err := s.Inventory.Supply(ctx, q, inventory.CentrePlace(centreID), productID, today, marginDays)
 	if err != nil {
 		return nil, err
 	}
 	var out []planBatch
 	for _, b := range batches {
 		p := planBatch{From: daysBetween(today, b.From), Until: forever, Doses: b.Doses}
-		if b.Planned {
-			p.From += marginDays
-		}
 		if b.Until.Before(inventory.Forever) {
 			p.Until = daysBetween(today, b.Until)
 		}

@@ -1,9 +1,7 @@
 package inventory
 
 import (
-	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,11 +22,6 @@ func (s *Service) apiRoutes() []web.Route {
 		{Method: http.MethodGet, Path: "/api/v1/stock/lots/:id", Roles: admin, API: web.JSON("Show a lot: whether it is blocked, where it lies, where it was given", s.apiLot)},
 		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/block", Roles: admin, API: web.JSON("Block a lot: nothing of it is given or sent out any more", s.apiBlock)},
 		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/release", Roles: admin, API: web.JSON("Release a blocked lot", s.apiRelease)},
-		{Method: http.MethodGet, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("List deliveries", s.apiDeliveries)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("Plan a delivery", s.apiPlan)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/import", Roles: admin, API: web.JSON("Import the ministry's delivery report", s.apiImport)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/receive", Roles: admin, API: web.JSON("Receive a planned delivery by lot", s.apiReceive)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/cancel", Roles: admin, API: web.JSON("Cancel a planned delivery", s.apiCancel)},
 	}
 }
 
@@ -188,120 +181,4 @@ func (s *Service) apiShares(c *web.Ctx, in sharesIn) (sh Shares, err error) {
 		return err
 	})
 	return sh, problem(err)
-}
-
-type deliveriesIn struct {
-	State string `query:"state" json:"-" doc:"planned, received, cancelled; all without it"`
-}
-
-type deliveryOut struct {
-	ID          string     `json:"id"`
-	ProductID   string     `json:"product_id"`
-	Place       string     `json:"place"`
-	Day         string     `json:"day" doc:"planned"`
-	Vials       int        `json:"vials" doc:"planned; once received: what came"`
-	EqualShares bool       `json:"equal_shares"`
-	State       string     `json:"state" enum:"planned,received,cancelled"`
-	Source      string     `json:"source" enum:"manual,import"`
-	Note        string     `json:"note"`
-	ReceivedAt  *time.Time `json:"received_at"`
-}
-
-type deliveriesOut struct {
-	Deliveries []deliveryOut `json:"deliveries"`
-}
-
-func (s *Service) apiDeliveries(c *web.Ctx, in deliveriesIn) (deliveriesOut, error) {
-	ds, err := Deliveries(c.Std(), s.pool, in.State, 1000)
-	if err != nil {
-		return deliveriesOut{}, err
-	}
-	out := deliveriesOut{Deliveries: []deliveryOut{}}
-	for _, d := range ds {
-		out.Deliveries = append(out.Deliveries, deliveryOut{d.ID, d.ProductID, string(d.Place), isoDay(d.Day), d.Vials, d.EqualShares, d.State, d.Source, d.Note, d.ReceivedAt})
-	}
-	return out, nil
-}
-
-type planIn struct {
-	ProductID   string `json:"product_id"`
-	Place       string `json:"place" doc:"central or centre:leipzig"`
-	Day         string `json:"day" doc:"day as 2021-01-11"`
-	Vials       int    `json:"vials"`
-	EqualShares bool   `json:"equal_shares" doc:"only for central: given out to all active centres on arrival"`
-	Note        string `json:"note" maxlen:"500"`
-}
-
-type planOut struct {
-	ID string `json:"id"`
-}
-
-// HTTPStatus says that something was made.
-func (planOut) HTTPStatus() int { return http.StatusCreated }
-
-func (s *Service) apiPlan(c *web.Ctx, in planIn) (out planOut, err error) {
-	day, err := parseDay("day", in.Day)
-	if err != nil {
-		return out, err
-	}
-	n := NewDelivery{ProductID: in.ProductID, Place: Place(in.Place), Day: day, Vials: in.Vials, EqualShares: in.EqualShares, Note: in.Note}
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
-		out.ID, err = s.PlanDelivery(c.Std(), tx, n, by(c))
-		return err
-	})
-	return out, problem(err)
-}
-
-type receiveIn struct {
-	ID   string         `path:"id" json:"-"`
-	Lots []receiveLotIn `json:"lots"`
-}
-
-type receiveLotIn struct {
-	Number string `json:"number" maxlen:"40"`
-	Expiry string `json:"expiry" doc:"last day on which it may be given"`
-	Vials  int    `json:"vials"`
-}
-
-func (s *Service) apiReceive(c *web.Ctx, in receiveIn) (struct{}, error) {
-	if len(in.Lots) > 50 {
-		return struct{}{}, problem(ErrInvalid)
-	}
-	var lots []ReceivedLot
-	for _, l := range in.Lots {
-		expiry, err := parseDay("expiry", l.Expiry)
-		if err != nil {
-			return struct{}{}, err
-		}
-		lots = append(lots, ReceivedLot{l.Number, expiry, l.Vials})
-	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, in.ID, lots, by(c)) }))
-}
-
-type idIn struct {
-	ID string `path:"id" json:"-"`
-}
-
-func (s *Service) apiCancel(c *web.Ctx, in idIn) (struct{}, error) {
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.CancelDelivery(c.Std(), tx, in.ID, by(c)) }))
-}
-
-type importIn struct {
-	CSV string `json:"csv" doc:"the file: date,vaccine,doses"`
-}
-
-func (s *Service) apiImport(c *web.Ctx, in importIn) (ImportReport, error) {
-	rep, err := s.ImportDeliveries(c.Std(), strings.NewReader(in.CSV), c.Actor(), nil)
-	var bad ImportErrors
-	if errors.As(err, &bad) {
-		p := web.Fail(http.StatusUnprocessableEntity, "inventory.error.lines", "Count", len(bad))
-		for _, l := range bad {
-			p.Fields = append(p.Fields, web.FieldError{
-				Field: "csv", Key: "inventory.import.line_error",
-				Args: []any{"Line", l.Line, "What", c.T("inventory.import.error." + l.Key), "Value", l.Value},
-			})
-		}
-		return rep, p
-	}
-	return rep, err
 }

@@ -75,13 +75,18 @@
 //
 // # Deliveries
 //
-//	planned --receive--> received
-//	   |
-//	   +----cancel-----> cancelled
+//	planned <--change--> confirmed --receive, all or more--> received
+//	   |                     |
+//	   |                     +------receive, less----------> short --rest--> planned anew (a delivery of its own),
+//	   +-------cancel--------+------------> cancelled                        or written off
 //
-// A planned delivery counts for planning from its day on; stock it becomes
-// when it is received, by lot. "Equal shares" gives whole vials to all active
-// centres, the same number to each; the remainder stays where it is.
+// (A planned one is received like a confirmed one.) A delivery counts for planning
+// from its day plus a margin (setting of booking) on, confirmed or not: lorries are
+// late either way. One that is late counts until its margin is over; stock it
+// becomes when it is received, by lot. What a short one (Fehlmenge) lacks stays
+// visible until it is settled. Each change tells the centres concerned at once.
+// "Equal shares" gives whole vials to all active centres, the same number to each;
+// the remainder stays where it is.
 //
 // # The ministry's report
 //

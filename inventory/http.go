@@ -30,6 +30,9 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/deliveries/:id", Roles: admin, Handle: s.deliveryPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/receive", Roles: admin, Handle: s.receiveForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/cancel", Roles: admin, Handle: s.cancelForm},
+		{Method: http.MethodPost, Path: "/admin/deliveries/:id/change", Roles: admin, Handle: s.changeForm},
+		{Method: http.MethodPost, Path: "/admin/deliveries/:id/rest", Roles: admin, Handle: s.restForm},
+		{Method: http.MethodPost, Path: "/admin/deliveries/:id/write-off", Roles: admin, Handle: s.writeOffForm},
 		{Method: http.MethodGet, Path: "/admin/stock", Roles: admin, Nav: "inventory.nav.stock", NavGroup: "web.nav.vaccine", Handle: s.stockPage},
 		{Method: http.MethodPost, Path: "/admin/stock/equal-shares", Roles: admin, Handle: s.sharesForm},
 		{Method: http.MethodGet, Path: "/admin/stock/move", Roles: admin, Handle: s.movePage},
@@ -42,7 +45,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
-	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.apiRoutes())...)
+	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.apiRoutes())...)
 }
 
 // by is who asks, for ledger and audit.

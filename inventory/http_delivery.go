@@ -17,7 +17,8 @@ import (
 
 type deliveriesPage struct {
 	Names   *names
-	Planned []Delivery
+	Planned []Delivery // also confirmed ones
+	Short   []Delivery // of which something is still missing
 	Past    []Delivery
 	Today   time.Time
 }
@@ -36,13 +37,19 @@ func (s *Service) deliveries(c *web.Ctx) (deliveriesPage, error) {
 		return d, err
 	}
 	for _, x := range all {
-		if x.State == "planned" {
+		if x.Coming() {
 			d.Planned = append([]Delivery{x}, d.Planned...) // soonest first
 		} else if len(d.Past) < listLimit {
 			d.Past = append(d.Past, x)
 		}
 	}
-	return d, nil
+	short, err := Deliveries(c.Std(), s.pool, StateShort, listLimit)
+	for _, x := range short {
+		if x.Rest > 0 {
+			d.Short = append(d.Short, x)
+		}
+	}
+	return d, err
 }
 
 func (s *Service) deliveriesPage(c *web.Ctx) error {
@@ -62,7 +69,7 @@ func (s *Service) planForm(c *web.Ctx) error {
 	n := NewDelivery{
 		ProductID: known(f, "product", d.Names.Products), Place: Place(known(f, "place", d.Names.Places)),
 		Day: f.Day("day", "inventory.error.day"), Vials: f.Int("vials", 1, maxVials, "inventory.error.number"),
-		EqualShares: f.Get("equal_shares") != "", Note: f.Get("note"),
+		EqualShares: f.Get("equal_shares") != "", Confirmed: f.Get("confirmed") != "", Note: f.Get("note"),
 	}
 	if n.EqualShares && n.Place != Central && n.Place != "" {
 		f.Fail("equal_shares", "inventory.error.shares")
@@ -118,7 +125,75 @@ func (s *Service) deliveryPage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.PageForm("inventory/delivery", web.NewForm("vials_1", strconv.Itoa(d.Delivery.Vials)), d)
+	return c.PageForm("inventory/delivery", d.stored(), d)
+}
+
+// stored is what the forms of the page show at first.
+func (d deliveryPage) stored() *web.Form {
+	dl := d.Delivery
+	f := web.NewForm("vials_1", strconv.Itoa(dl.Vials), "day", isoDay(dl.Day), "vials", strconv.Itoa(dl.Vials), "note", dl.Note,
+		"rest_vials", strconv.Itoa(dl.Rest), "off_vials", strconv.Itoa(dl.Rest))
+	if dl.State == StateConfirmed {
+		f.Set("confirmed", "1")
+	}
+	return f
+}
+
+// deliveryDone runs do and goes on, or shows the page again with what is wrong.
+func (s *Service) deliveryDone(c *web.Ctx, f *web.Form, d deliveryPage, field, notice, to string, do func(tx pgx.Tx) error) error {
+	if f.OK() {
+		if err := pg.InTx(c.Std(), s.pool, do); err != nil && !formProblem(f, field, err) {
+			return err
+		}
+	}
+	if !f.OK() {
+		return c.PageForm("inventory/delivery", f, d)
+	}
+	c.Flash(notice)
+	return c.See(to)
+}
+
+func (s *Service) changeForm(c *web.Ctx) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	ch := DeliveryChange{
+		Day: f.Day("day", "inventory.error.day"), Vials: f.Int("vials", 1, maxVials, "inventory.error.number"), Note: f.Get("note"), Confirmed: f.Get("confirmed") != "",
+	}
+	if len([]rune(ch.Note)) > maxNote {
+		f.Fail("note", "inventory.error.long")
+	}
+	return s.deliveryDone(c, f, d, "vials", "inventory.delivery.changed", "/admin/deliveries", func(tx pgx.Tx) error {
+		return s.ChangeDelivery(c.Std(), tx, d.Delivery.ID, ch, by(c))
+	})
+}
+
+// restForm plans anew what is missing of a short delivery.
+func (s *Service) restForm(c *web.Ctx) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	st := Settlement{Vials: f.Int("rest_vials", 1, max(1, d.Delivery.Rest), "inventory.error.number"), Day: f.Day("rest_day", "inventory.error.day")}
+	return s.deliveryDone(c, f, d, "rest_vials", "inventory.delivery.saved", "/admin/deliveries", func(tx pgx.Tx) error {
+		return s.SettleRest(c.Std(), tx, d.Delivery.ID, st, by(c))
+	})
+}
+
+// writeOffForm gives up what is missing of a short delivery.
+func (s *Service) writeOffForm(c *web.Ctx) error {
+	d, err := s.delivery(c)
+	if err != nil {
+		return err
+	}
+	f := c.Form()
+	st := Settlement{Vials: f.Int("off_vials", 1, max(1, d.Delivery.Rest), "inventory.error.number"), Why: reasonText(f, "off_why")}
+	return s.deliveryDone(c, f, d, "off_vials", "inventory.delivery.written_off", "/admin/deliveries/"+d.Delivery.ID, func(tx pgx.Tx) error {
+		return s.SettleRest(c.Std(), tx, d.Delivery.ID, st, by(c))
+	})
 }
 
 func (s *Service) receiveForm(c *web.Ctx) error {
@@ -151,6 +226,14 @@ func (s *Service) receiveForm(c *web.Ctx) error {
 	}
 	if !f.OK() {
 		return c.PageForm("inventory/delivery", f, d)
+	}
+	after, err := DeliveryByID(c.Std(), s.pool, d.Delivery.ID)
+	if err != nil {
+		return err
+	}
+	if after.Rest > 0 { // what is missing is settled on its page
+		c.Flash("inventory.delivery.short", "Count", after.Rest, "N", after.Rest)
+		return c.See("/admin/deliveries/" + after.ID)
 	}
 	c.Flash("inventory.delivery.received")
 	return c.See("/admin/deliveries")

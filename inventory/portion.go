@@ -110,7 +110,6 @@ func (s *Service) thawAudited(ctx context.Context, tx pgx.Tx, t Thaw, by By) err
 type Batch struct {
 	From, Until time.Time
 	Doses       int
-	Planned     bool // is to come; From is the day of the delivery
 }
 
 // Forever is later than every last day of use.
@@ -118,11 +117,12 @@ var Forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // Supply returns what a plan that begins on the day of today may count on: closed
 // vials until the last day of use of their portion, doses of opened vials today,
-// and planned deliveries from their day. Blocked lots and what is past are no
-// supply. A batch counts by the lowest doses-per-vial rule that is in force or
+// and deliveries that are planned or confirmed from marginDays after their day; one
+// that is late counts as long as its margin is not over. Blocked lots and what is
+// past are no supply. A batch counts by the lowest doses-per-vial rule that is in force or
 // known to come while it may be opened: nothing is promised that a rule of
 // tomorrow takes away.
-func (s *Service) Supply(ctx context.Context, q pg.Querier, place Place, productID string, today time.Time) ([]Batch, error) {
+func (s *Service) Supply(ctx context.Context, q pg.Querier, place Place, productID string, today time.Time, marginDays int) ([]Batch, error) {
 	day := clock.Day(today)
 	rows, err := q.Query(ctx, `
 		SELECT use_by, sum(vials)::int FROM inventory.held
@@ -142,12 +142,12 @@ func (s *Service) Supply(ctx context.Context, q pg.Querier, place Place, product
 	if err != nil {
 		return nil, err
 	}
-	coming, err := s.Planned(ctx, q, place, productID, day)
+	coming, err := s.Planned(ctx, q, place, productID, day.AddDate(0, 0, min(0, 1-marginDays)))
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range coming {
-		out = append(out, Batch{From: d.Day, Until: Forever, Doses: d.Vials, Planned: true})
+		out = append(out, Batch{From: d.Day.AddDate(0, 0, marginDays), Until: Forever, Doses: d.Vials})
 	}
 	if len(out) > 0 {
 		rules, err := VialRules(ctx, q, productID)

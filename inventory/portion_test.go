@@ -58,7 +58,7 @@ func TestThawedVialsEndBeforeTheirLot(t *testing.T) {
 			t.Errorf("doses on %s: %d, want %d", on.Format(time.DateOnly), got, want)
 		}
 	}
-	batches, err := b.s.Supply(b.ctx, b.pool, leipzig, "comirnaty", b.now)
+	batches, err := b.s.Supply(b.ctx, b.pool, leipzig, "comirnaty", b.now, 0)
 	if err != nil || len(batches) != 2 || !batches[0].Until.Equal(day(2021, 1, 16)) || batches[0].Doses != 20 ||
 		!batches[1].Until.Equal(day(2021, 5, 31)) || batches[1].Doses != 30 {
 		t.Errorf("supply = %+v, %v", batches, err)

@@ -82,7 +82,7 @@ func (s *Service) productChanged(ctx context.Context, tx pgx.Tx, productID strin
 		WHERE EXISTS (SELECT 1 FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
 		              WHERE b.place = 'centre:' || c.id AND l.product_id = $1 AND (b.vials > 0 OR b.doses > 0))
 		   OR EXISTS (SELECT 1 FROM inventory.delivery d
-		              WHERE d.state = 'planned' AND d.product_id = $1 AND (d.place = 'centre:' || c.id OR (d.equal_shares AND c.active)))
+		              WHERE d.state IN ('planned', 'confirmed') AND d.product_id = $1 AND (d.place = 'centre:' || c.id OR (d.equal_shares AND c.active)))
 		ORDER BY 1`, productID)
 	if err != nil {
 		return err
