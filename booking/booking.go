@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redis/redis_rate/v10"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -169,6 +170,8 @@ type Deps struct {
 	Release func(c *web.Ctx)
 	// Extend keeps that pass until a hold has ended; nil = there is no waiting room.
 	Extend func(c *web.Ctx, until time.Time)
+	// Limiter bounds how often one network opens links of offers; nil = no bound.
+	Limiter *redis_rate.Limiter
 	// RulesKept is how long an answer of the programme's rules is used again.
 	RulesKept time.Duration
 }

@@ -3,6 +3,7 @@ package booking
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"impfportal/citizen"
 	"impfportal/internal/clock"
@@ -99,7 +100,7 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 	}
 	switch series.State {
 	case StateHeld:
-		return &citizen.NextStep{Text: c.T("booking.next.held", "Until", web.FormatClock(c.Lang, series.HoldUntil)), Href: "/appointments/held", Label: c.T("booking.next.held_button")}, nil
+		return &citizen.NextStep{Text: c.T("booking.next.held", "Until", untilText(c, series.HoldUntil)), Href: "/appointments/held", Label: c.T("booking.next.held_button")}, nil
 	case StateConfirmed:
 		next := series.Next()
 		if next == nil {
@@ -108,6 +109,14 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 		return &citizen.NextStep{Text: c.T("booking.next.come", "Date", web.FormatDateTime(c.Lang, next.Start)), Href: "/appointments", Label: c.T("booking.next.come_button")}, nil
 	}
 	return nil, nil
+}
+
+// untilText is a time of today, or with its day.
+func untilText(c *web.Ctx, t time.Time) string {
+	if clock.Day(t).Equal(clock.Day(c.Now)) {
+		return web.FormatClock(c.Lang, t)
+	}
+	return web.FormatDateTime(c.Lang, t)
 }
 
 // todayView are today's figures for the administration.

@@ -145,6 +145,44 @@
 // away instead. Who gave places back, or let a hold end, may hold the same ones
 // again at once: in one transaction, so nobody slips in between.
 //
+// # The waiting list
+//
+// Who waits (Warteliste, waiting*.go) says which centres, weekdays, times of day
+// and days would do, and how short the notice may be: one entry per person and
+// programme. What returns as a whole series is offered to them before it is free
+// for everybody, and so is what a plan newly adds: as many new series as somebody
+// on the list would take return like given-back ones (waiting_plan.go). Citizens
+// who enter themselves get the web's places, those whom an agent enters the
+// hotline's.
+//
+// The order is the rank of the group that is open today, then a draw
+// (waiting_rule.go): HMAC-SHA256 of the entry's id under the day's key. The hash
+// of the key is audited before its first use and the key itself when the day is
+// over; with the audited offers (who was asked as which, who was passed over and
+// why) anybody who may read the audit can check the order. Coming earlier is no
+// advantage.
+//
+// An offer (Terminangebot, waiting_offer.go) is a series in the state held with a
+// longer hold_until, made of the returning places in one transaction: they go from
+// hand to hand and are free for nobody in between, and all that holds for holds
+// holds for it. The time to answer (setting) is shorter when the appointment is
+// near and ends between 8 and 20 o'clock; at night nobody is asked, and places that
+// somebody would take wait for the morning. People are told by e-mail and SMS with
+// a link, by letter when there is nothing else and time enough; who has only a
+// telephone stands on the hotline's list. The link's token opens this offer only;
+// opening it changes nothing.
+//
+//	            accept                          another way: booked by oneself
+//	open -----------------> accepted     waiting ----------------------> done
+//	 | \ \                               |   ^                              ^
+//	 |  \ '- remove -> removed           |   | wishes saved anew            | accepted
+//	 |   '--- decline -> declined        v   |                              |
+//	 '------- until is over -> unanswered  paused ----> withdrawn <---- remove, withdraw
+//
+// Declining keeps the place on the list, five times; after two offers in a row
+// without an answer, too, the entry rests until its wishes are saved again. What
+// nobody took after three people were asked (setting) is free for everybody.
+//
 // # States
 //
 // of an appointment:

@@ -8,7 +8,6 @@ import (
 
 	"impfportal/centre"
 	"impfportal/citizen"
-	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
 )
@@ -30,7 +29,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/confirmation.pdf", Roles: citizens, Handle: s.showSheet},
 		{Method: http.MethodGet, Path: "/appointments/calendar.ics", Roles: citizens, Handle: s.showCalendar},
 	}
-	return slices.Concat(routes, s.changeRoutes(), s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
+	return slices.Concat(routes, s.changeRoutes(), s.waitingRoutes(), s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
 }
 
 // problem turns the errors of this package into what a caller is told.
@@ -328,13 +327,7 @@ func partsOf(c *web.Ctx, offers []OfferDay) (parts []dayPart, doses int) {
 	}
 	slices.SortFunc(starts, time.Time.Compare)
 	for _, start := range starts {
-		name := "booking.part.morning"
-		switch hour := start.In(clock.Berlin).Hour(); {
-		case hour >= 15:
-			name = "booking.part.afternoon"
-		case hour >= 11:
-			name = "booking.part.noon"
-		}
+		name := "booking.part." + partOf(start)
 		if n := len(parts); n == 0 || parts[n-1].Name != name {
 			parts = append(parts, dayPart{Name: name, Open: n == 0})
 		}

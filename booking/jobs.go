@@ -52,6 +52,13 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 			_, err := s.giveBackDue(ctx, s.Now(), nil)
 			return err
 		}},
+		{Name: "booking.offer-places", Every: 5 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
+			if _, err := s.SettleOffers(ctx); err != nil {
+				return err
+			}
+			_, err := s.OfferPlaces(ctx)
+			return err
+		}},
 		{Name: "booking.plan", Every: 2 * time.Second, Run: func(ctx context.Context, _ time.Time) error {
 			if err := s.PassMoments(ctx); err != nil {
 				return err
@@ -65,6 +72,12 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 		}},
 		{Name: "booking.day", Daily: "00:05", Run: func(ctx context.Context, now time.Time) error {
 			if err := s.markMissed(ctx, clock.Day(now), now); err != nil {
+				return err
+			}
+			if _, err := s.drawKey(ctx, now); err != nil {
+				return err
+			}
+			if err := s.revealDraws(ctx, now); err != nil {
 				return err
 			}
 			return s.ReplanAll(ctx, "system", nil)

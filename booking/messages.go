@@ -83,7 +83,7 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 		return err
 	}
 	to := s.Citizens.Recipient(person)
-	if series.Channel == Hotline && kind == "booking.confirmed" {
+	if series.Channel == Hotline && kind == "booking.confirmed" && series.Role != "system" { // an offer that was accepted is told from here
 		to.Postal = nil
 		if to.Email == "" && !notify.CanText(to.Phone) {
 			return nil

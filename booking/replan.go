@@ -73,6 +73,9 @@ func (s *Service) replan(ctx context.Context, centreID, productID string) error 
 			if err := write(ctx, tx, centreID, productID, changes); err != nil {
 				return err
 			}
+			if err := s.newForList(ctx, tx, look, centreID, productID, now, changes); err != nil {
+				return err
+			}
 		}
 		if err := saveShortfall(ctx, tx, centreID, productID, now, look.shortfall(result)); err != nil {
 			return err

@@ -69,6 +69,14 @@ func RetentionRules() []retention.Rule {
 			Name: "booking.quota_change", Table: "booking.quota_change", Policy: technical, Why: "Changes of quotas that nobody undoes any more; the audit has them",
 			Run: del(`DELETE FROM booking.quota_change WHERE id IN (SELECT id FROM booking.quota_change WHERE at < $1 LIMIT $2)`),
 		},
+		{
+			Name: "booking.waiting", Table: "booking.waiting", Policy: technical, Why: "Entries of the waiting list that have ended; the others go with their registration",
+			Run: del(`DELETE FROM booking.waiting WHERE id IN (SELECT id FROM booking.waiting WHERE ended_at < $1 LIMIT $2)`),
+		},
+		{
+			Name: "booking.waiting_offer", Table: "booking.waiting_offer", Policy: technical, Why: "Offers that were answered or have lapsed; they go with their registration, too",
+			Run: del(`DELETE FROM booking.waiting_offer WHERE id IN (SELECT id FROM booking.waiting_offer WHERE answered_at < $1 LIMIT $2)`),
+		},
 	}
 }
 
@@ -80,6 +88,7 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "booking.share", Why: "Configuration"},
 		{Table: "booking.returning", Why: "Ends by itself within minutes, when the places are free again"},
 		{Table: "booking.returning_place", Why: "Goes with its row in booking.returning"},
+		{Table: "booking.waiting_draw", Why: "One row per day, says nothing about anybody"},
 		{Table: "booking.lane", Why: "Configuration"},
 		{Table: "booking.release_rule", Why: "Configuration"},
 		{Table: "booking.opening", Why: "Configuration"},

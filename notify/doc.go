@@ -39,6 +39,12 @@
 // two into one. So SMS are delivered exactly once, e-mail at least once with a
 // stable id.
 //
+// # What comes in
+//
+// Twilio delivers SMS that people send us to /webhooks/sms, signed with the
+// account's token (inbound.go). Whom it concerns and what to reply is said by a
+// function that cmd hands over; nothing of it is stored here.
+//
 // In local runs nothing leaves the machine: delivery goes through the same
 // states and the same task and ends on the page /dev/mailbox.
 package notify

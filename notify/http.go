@@ -28,6 +28,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/api/v1/messages", Roles: admin, API: web.JSON("Messages, newest first, without whom they are for", s.apiList)},
 		{Method: http.MethodPost, Path: "/api/v1/messages/:id/resend", Roles: admin, API: web.JSON("Send a failed e-mail or SMS once more", s.apiResend)},
 	}
+	out = append(out, web.Route{Method: http.MethodPost, Path: inboundPath, Webhook: true, Handle: s.inboundSMS})
 	if s.cfg.Local {
 		out = append(out, s.mailboxRoutes()...)
 	}

@@ -28,6 +28,13 @@ type Config struct {
 	From   string // From of e-mails, as "Impfportal <termin@example.org>"
 	SMTP   SMTP
 	Twilio Twilio
+	// BaseURL is how the outside reaches this portal ("https://...", no slash at
+	// the end): it is part of what Twilio signs.
+	BaseURL string
+	// Inbound takes an SMS that somebody sent to us and returns what to reply, ""
+	// = nothing. It may be called more than once for the same one. cmd hands it
+	// over; nil = nobody reads them.
+	Inbound func(ctx context.Context, from, text string) (reply string, err error)
 }
 
 // Service sends messages.

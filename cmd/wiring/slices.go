@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-redis/redis_rate/v10"
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -87,7 +88,11 @@ func Build(env *Env) (_ *Slices, err error) {
 		SMTP: notify.SMTP{
 			Host: env.Cfg.SMTPHost, Port: env.Cfg.SMTPPort, User: env.Cfg.SMTPUser, Password: env.Cfg.SMTPPass, TLS: env.Cfg.SMTPTLS,
 		},
-		Twilio: notify.Twilio{AccountSID: env.Cfg.TwilioSID, AuthToken: env.Cfg.TwilioToken, From: env.Cfg.TwilioFrom},
+		Twilio:  notify.Twilio{AccountSID: env.Cfg.TwilioSID, AuthToken: env.Cfg.TwilioToken, From: env.Cfg.TwilioFrom},
+		BaseURL: base,
+		Inbound: func(ctx context.Context, from, text string) (string, error) {
+			return s.Booking.AnswerSMS(ctx, from, text)
+		},
 	})
 	s.Staff, err = staff.New(pool, v, env.Redis, now, s.scopes, local)
 	if err != nil {
@@ -110,7 +115,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Citizen = citizen.New(citizen.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
 		Bookings: booking.Standing, CancelBookings: booking.CancelStanding, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
-		Leave: s.Rooms.ReleaseRequest, Forget: s.Rooms.Forget,
+		Leave: s.Rooms.ReleaseRequest, Forget: s.forget,
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
@@ -123,6 +128,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Booking = booking.New(booking.Deps{
 		Pool: pool, Now: now, Log: log, Citizens: s.Citizen, Inventory: s.Inventory, Notify: s.Notify, BaseURL: base, Hotline: hotlineNumber,
 		Release: s.Rooms.ReleaseRequest, Extend: s.Rooms.ExtendRequest, RulesKept: time.Second,
+		Limiter: redis_rate.NewLimiter(env.Redis),
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
 	if err := s.buildCertificate(base); err != nil {
@@ -135,6 +141,14 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.buildRetention()
 	s.registerJobs()
 	return s, nil
+}
+
+// forget deletes what slices keep of persons under their ids alone.
+func (s *Slices) forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
+	if err := booking.Forget(ctx, tx, personIDs); err != nil {
+		return err
+	}
+	return s.Rooms.Forget(ctx, tx, personIDs)
 }
 
 // left tells how many people could still get what is behind a room: appointments

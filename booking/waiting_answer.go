@@ -1,0 +1,261 @@
+package booking
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/citizen"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+// What can be answered to an offer.
+const (
+	AnswerAccept  = "accept"
+	AnswerDecline = "decline" // not this one: stays on the list
+	AnswerRemove  = "remove"  // no offers any more: off the list
+)
+
+// What became of an offer; "" = it is open.
+const (
+	OfferAccepted   = "accepted"
+	OfferDeclined   = "declined"
+	OfferRemoved    = "removed"
+	OfferUnanswered = "unanswered"
+)
+
+// The ways an answer comes.
+const (
+	viaLink    = "link"
+	viaSMS     = "sms"
+	viaCall    = "call"
+	viaAccount = "account"
+)
+
+// waitingOffer is an offer to somebody on the waiting list.
+type waitingOffer struct {
+	ID, WaitingID, PersonID, SeriesID string
+	Origin                            string
+	Round                             int
+	Means                             string
+	MadeAt, Until                     time.Time
+	Answer                            string
+	Via                               string
+}
+
+// Open reports whether it can be answered at that time.
+func (o waitingOffer) Open(now time.Time) bool { return o.Answer == "" && now.Before(o.Until) }
+
+const offerColumns = `o.id::text, o.waiting_id::text, o.person_id::text, o.series_id::text, o.origin::text, o.round, o.means, o.made_at, o.until, coalesce(o.answer, ''), o.via`
+
+func offersWhere(ctx context.Context, q pg.Querier, where string, args ...any) ([]waitingOffer, error) {
+	rows, err := q.Query(ctx, `SELECT `+offerColumns+` FROM booking.waiting_offer o WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[waitingOffer])
+}
+
+// newOfferToken makes what the link of an offer holds: 256 random bits, of which
+// the database keeps the hash.
+func newOfferToken() (token string, hash []byte) {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (Go 1.24 and later)
+	token = base64.RawURLEncoding.EncodeToString(b)
+	return token, offerTokenHash(token)
+}
+
+func offerTokenHash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// offerByToken returns the offer of a link, or ErrNotFound.
+func offerByToken(ctx context.Context, q pg.Querier, token string) (waitingOffer, error) {
+	if len(token) != 43 {
+		return waitingOffer{}, ErrNotFound
+	}
+	list, err := offersWhere(ctx, q, `o.token = $1`, offerTokenHash(token))
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return waitingOffer{}, err
+	}
+	return list[0], nil
+}
+
+// answerOffer carries an answer out: accepting confirms the series, declining
+// gives its places to the next, removing takes the person off the list besides.
+// It returns the offer as it is then: answering twice, or too late, changes
+// nothing, and Answer says what holds.
+func (s *Service) answerOffer(ctx context.Context, offerID, answer, via string, by By) (out waitingOffer, err error) {
+	if !id.Valid(offerID) {
+		return out, ErrNotFound
+	}
+	now := s.Now()
+	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		o, state, err := lockOffer(ctx, tx, offerID)
+		if err != nil {
+			return err
+		}
+		if out = o; o.Answer != "" {
+			return nil
+		}
+		if state != StateHeld || !now.Before(o.Until) {
+			if state == StateHeld { // over, and nobody has ended it yet
+				out.Answer = OfferUnanswered
+				return nil
+			}
+			out.Answer, err = s.settle(ctx, tx, o, state, now)
+			return err
+		}
+		switch answer {
+		case AnswerAccept:
+			if _, err := tx.Exec(ctx, `SELECT booking.confirm($1, $2, $3, $4)`, now, o.SeriesID, o.PersonID, confirmed.Name()); err != nil {
+				return engineError(err)
+			}
+			out.Answer = OfferAccepted
+		case AnswerDecline, AnswerRemove:
+			if _, err := tx.Exec(ctx, `SELECT booking.cancel($1, $2, $3)`, now, o.SeriesID, o.PersonID); err != nil {
+				return engineError(err)
+			}
+			if err := citizen.Touch(ctx, tx, o.PersonID, now); err != nil {
+				return err
+			}
+			out.Answer = OfferDeclined
+			if answer == AnswerRemove {
+				out.Answer = OfferRemoved
+			}
+		default:
+			return fmt.Errorf("%w: answer %q", ErrInvalid, answer)
+		}
+		out.Via = via
+		return s.store(ctx, tx, o, out.Answer, via, now, by)
+	})
+	return out, err
+}
+
+// lockOffer locks the series, as everybody does first, then the offer.
+func lockOffer(ctx context.Context, tx pgx.Tx, offerID string) (o waitingOffer, state string, err error) {
+	err = tx.QueryRow(ctx, `SELECT state FROM booking.series WHERE id = (SELECT series_id FROM booking.waiting_offer WHERE id = $1) FOR UPDATE`, offerID).Scan(&state)
+	if pg.NoRows(err) {
+		return o, "", ErrNotFound
+	}
+	if err != nil {
+		return o, "", err
+	}
+	list, err := offersWhere(ctx, tx, `o.id = $1 FOR UPDATE`, offerID)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return o, "", err
+	}
+	return list[0], state, nil
+}
+
+// settle notes what became of an offer whose series is not held any more: it was
+// confirmed or given back where the person is logged in, or nobody answered.
+func (s *Service) settle(ctx context.Context, tx pgx.Tx, o waitingOffer, state string, now time.Time) (answer string, err error) {
+	by, via := By{"citizen:" + o.PersonID, "citizen"}, viaAccount
+	switch state {
+	case StateConfirmed, StateEnded:
+		answer = OfferAccepted
+	case StateCancelled:
+		answer = OfferDeclined
+	default:
+		answer, via, by = OfferUnanswered, "", By{"system", "system"}
+	}
+	return answer, s.store(ctx, tx, o, answer, via, now, by)
+}
+
+// store writes an answer down and what follows from it for the entry. Who does
+// not answer twice in a row, or declines five times, is not asked any more until
+// they say that they still wait.
+func (s *Service) store(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, via string, now time.Time, by By) error {
+	if _, err := tx.Exec(ctx, `UPDATE booking.waiting_offer SET answer = $2, via = $3, answered_at = $4 WHERE id = $1`, o.ID, answer, via, now); err != nil {
+		return err
+	}
+	if err := audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "booking.offer-answer", Subject: "waiting:" + o.WaitingID,
+		After: map[string]any{"series": o.SeriesID, "answer": answer, "via": via},
+	}); err != nil {
+		return err
+	}
+	switch answer {
+	case OfferAccepted:
+		return endWaiting(ctx, tx, now, o.WaitingID, WaitingDone, by)
+	case OfferRemoved:
+		return endWaiting(ctx, tx, now, o.WaitingID, WaitingWithdrawn, by)
+	}
+	var paused bool
+	err := tx.QueryRow(ctx, `
+		UPDATE booking.waiting SET
+			unanswered = CASE WHEN $2 THEN unanswered + 1 ELSE 0 END, declined = declined + CASE WHEN $2 THEN 0 ELSE 1 END, changed_at = $3,
+			state = CASE WHEN state = 'waiting' AND (CASE WHEN $2 THEN unanswered + 1 >= $4 ELSE declined + 1 >= $5 END) THEN 'paused' ELSE state END
+		WHERE id = $1 AND ended_at IS NULL RETURNING state = 'paused'`,
+		o.WaitingID, answer == OfferUnanswered, now, maxUnanswered, maxDeclined).Scan(&paused)
+	if pg.NoRows(err) {
+		return nil
+	}
+	if err != nil || !paused {
+		return err
+	}
+	return s.tellPaused(ctx, tx, o.PersonID)
+}
+
+// SettleOffers notes what became of offers that were not answered by their link,
+// and ends the entries of people who have appointments now. It returns how many
+// offers it settled.
+func (s *Service) SettleOffers(ctx context.Context) (n int, err error) {
+	rows, err := s.Pool.Query(ctx, `
+		SELECT o.id::text FROM booking.waiting_offer o LEFT JOIN booking.series s ON s.id = o.series_id
+		WHERE o.answer IS NULL AND s.state IS DISTINCT FROM 'held' ORDER BY o.until LIMIT 1000`)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return 0, err
+	}
+	now := s.Now()
+	for _, offerID := range ids {
+		if err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+			o, state, err := lockOffer(ctx, tx, offerID)
+			if err != nil || o.Answer != "" || state == StateHeld {
+				return err
+			}
+			_, err = s.settle(ctx, tx, o, state, now)
+			return err
+		}); err != nil {
+			return n, fmt.Errorf("settle offer %s: %w", offerID, err)
+		}
+		n++
+	}
+	rows, err = s.Pool.Query(ctx, `
+		SELECT id::text FROM booking.waiting w WHERE ended_at IS NULL
+		AND EXISTS (SELECT FROM booking.series s WHERE s.person_id = w.person_id AND s.programme_id = w.programme_id AND s.state = 'confirmed')`)
+	if err != nil {
+		return n, err
+	}
+	done, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return n, err
+	}
+	for _, waitingID := range done {
+		if err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+			return endWaiting(ctx, tx, now, waitingID, WaitingDone, By{"system", "system"})
+		}); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

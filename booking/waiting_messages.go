@@ -1,0 +1,132 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/citizen"
+	"impfportal/internal/pdf"
+	"impfportal/internal/web"
+	"impfportal/notify"
+)
+
+// phoneIndex is the keyed hash by which an SMS finds the offer it answers.
+func (s *Service) phoneIndex(e164 string) []byte {
+	return s.Citizens.Vault.BlindIndex("booking.waiting_offer phone", e164)
+}
+
+// tellOffer tells the person: by e-mail and SMS with the link, or by letter. Whom
+// the hotline calls is told nothing in writing.
+func (s *Service) tellOffer(ctx context.Context, tx pgx.Tx, o waitingOffer, person citizen.Person, to notify.Recipient, token string) error {
+	if o.Means == MeansCall {
+		return nil
+	}
+	series, err := seriesByID(ctx, tx, o.SeriesID)
+	if err != nil {
+		return err
+	}
+	p, err := s.paperOf(ctx, tx, *series, person, person.Lang)
+	if err != nil {
+		return err
+	}
+	args := []any{
+		"Dates", p.dates(series.Appointments, "\n", web.FormatDateTime), "Short", p.dates(series.Appointments, ", ", shortDate), "Where", p.Where(), "City", p.Centre.City, "Vaccine", p.Product.Name,
+		"Until", web.FormatDateTime(person.Lang, o.Until), "UntilShort", shortDate(person.Lang, o.Until), "URL", s.BaseURL + "/offers/" + token, "Phone", s.Hotline,
+	}
+	m := notify.Message{
+		Kind: "booking.offer", Subject: say(person.Lang, "message.offer.subject", args...),
+		Text: say(person.Lang, "message.offer.text", args...), SMS: say(person.Lang, "message.offer.sms", args...),
+	}
+	if o.Means == MeansLetter {
+		// Nobody types a link from paper: the hotline answers, or the own case.
+		m.Text = say(person.Lang, "message.offer.letter", args...)
+		m.Letter, err = pdf.Letter(pdf.LetterSpec{
+			Lang: person.Lang, Created: o.MadeAt, Sender: s.Notify.Sender(), Recipient: to.Postal.Lines(),
+			Date: web.FormatDate(person.Lang, o.MadeAt), Subject: m.Subject, Blocks: pdf.Texts(m.Text),
+		})
+		if err != nil && !errors.Is(err, pdf.ErrAddress) {
+			return err
+		}
+		m.ByPost = true
+	}
+	return s.Notify.Send(ctx, tx, to, m)
+}
+
+// tellPaused says that no offers come any more, and how to wait on.
+func (s *Service) tellPaused(ctx context.Context, tx pgx.Tx, personID string) error {
+	person, err := s.Citizens.Person(ctx, tx, personID)
+	if errors.Is(err, citizen.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	to := s.Citizens.Recipient(person)
+	args := []any{"URL", s.BaseURL + "/appointments/waiting", "Phone", s.Hotline}
+	return s.Notify.Send(ctx, tx, to, notify.Message{
+		Kind: "booking.waiting-paused", Subject: say(person.Lang, "message.paused.subject"),
+		Text: say(person.Lang, "message.paused.text", args...), SMS: say(person.Lang, "message.paused.sms", args...),
+	})
+}
+
+// AnswerSMS takes an SMS that came in: YES or NO to the offer that is open for
+// this number, STOP for the list. The reply is in the person's language; "" for a
+// number that nothing was offered to. from is E.164.
+func (s *Service) AnswerSMS(ctx context.Context, from, text string) (reply string, err error) {
+	offers, err := offersWhere(ctx, s.Pool, `o.phone = $1 AND o.made_at > $2 ORDER BY o.made_at DESC, o.id DESC LIMIT 10`, s.phoneIndex(from), s.Now().AddDate(0, 0, -7))
+	if err != nil || len(offers) == 0 {
+		return "", err
+	}
+	person, err := s.Citizens.Person(ctx, s.Pool, offers[0].PersonID)
+	if errors.Is(err, citizen.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	args := []any{"URL", s.BaseURL + "/appointments", "Phone", s.Hotline}
+	said := func(key string) (string, error) { return say(person.Lang, "sms."+key, args...), nil }
+	answer := smsAnswer(text)
+	if answer == "" {
+		return said("help")
+	}
+	o, open := offers[0], 0
+	for _, x := range offers {
+		if x.Open(s.Now()) {
+			if open++; open == 1 {
+				o = x
+			}
+		}
+	}
+	if open > 1 { // two people of one household: nobody guesses whom it is about
+		return said("many")
+	}
+	after, err := s.answerOffer(ctx, o.ID, answer, viaSMS, By{"citizen:" + o.PersonID, string(web.RoleCitizen)})
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return said(after.Answer)
+}
+
+// smsAnswer reads what people write; "" when it is neither.
+func smsAnswer(text string) string {
+	word := strings.ToUpper(strings.Trim(strings.TrimSpace(text), ".,!?\"'„“ "))
+	if i := strings.IndexAny(word, " ,.!\n"); i > 0 {
+		word = word[:i]
+	}
+	switch word {
+	case "JA", "J", "YES", "Y", "OK":
+		return AnswerAccept
+	case "NEIN", "N", "NO":
+		return AnswerDecline
+	case "AUSTRAGEN", "REMOVE":
+		return AnswerRemove
+	}
+	return ""
+}
