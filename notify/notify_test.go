@@ -486,7 +486,7 @@ func TestMailboxOnlyLocal(t *testing.T) {
 			if strings.HasPrefix(r.Path, "/dev/") {
 				return true
 			}
-			if len(r.Roles) == 0 && r.Method != http.MethodGet {
+			if len(r.Roles) == 0 && r.Method != http.MethodGet && !r.Webhook { // a webhook is signed
 				t.Errorf("%s %s is open to everybody", r.Method, r.Path)
 			}
 		}
