@@ -38,6 +38,7 @@ func (b benchCmd) Run(ctx context.Context) (err error) {
 		{slice: "waitingroom", alone: benchPortalMemory},
 		{slice: "citizen", run: benchRegister},
 		{slice: "booking", run: benchPair},
+		{slice: "plan", alone: benchPlan},
 		{slice: "certificate", run: benchIssue},
 	} {
 		if only != "" && !strings.Contains(only, part.slice) {

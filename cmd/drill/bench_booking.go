@@ -108,8 +108,8 @@ func hotDay(all []slotPair) (hot []slotPair) {
 	return hot
 }
 
-// pairs books one pair per call, each for another person.
-type pairs struct {
+// benchPairs books one pair per call, each for another person.
+type benchPairs struct {
 	p     *portal
 	heads []string // who has not booked yet; each can book once
 	next  atomic.Int64
@@ -117,11 +117,11 @@ type pairs struct {
 	holds []time.Duration
 }
 
-func (b *pairs) left() int { return len(b.heads) - int(b.next.Load()) }
+func (b *benchPairs) left() int { return len(b.heads) - int(b.next.Load()) }
 
 // book holds and confirms one pair out of slots over HTTP. due is when it
 // should have begun; the hold's time counts from there.
-func (b *pairs) book(c *caller, slots []slotPair, due time.Time) error {
+func (b *benchPairs) book(c *caller, slots []slotPair, due time.Time) error {
 	i := int(b.next.Add(1)) - 1
 	if i >= len(b.heads) {
 		return errDone
@@ -129,6 +129,12 @@ func (b *pairs) book(c *caller, slots []slotPair, due time.Time) error {
 	s := slots[rand.IntN(len(slots))]
 	status, body, err := c.do(request(http.MethodPost, "/api/v1/appointments/hold",
 		fmt.Sprintf(`{"slot_ids":[%d,%d],"key":"drill-%d"}`, s.first, s.second, i), "Cookie", b.heads[i]))
+	if status == http.StatusConflict {
+		b.mu.Lock()
+		b.holds = append(b.holds, time.Since(due))
+		b.mu.Unlock()
+		return errTaken
+	}
 	if err != nil || status != http.StatusOK {
 		return errors.Join(err, fmt.Errorf("hold: %d %.200q", status, body))
 	}
@@ -146,7 +152,7 @@ func (b *pairs) book(c *caller, slots []slotPair, due time.Time) error {
 	return nil
 }
 
-func (b *pairs) run(ctx context.Context, slots []slotPair, d time.Duration) (float64, error) {
+func (b *benchPairs) run(ctx context.Context, slots []slotPair, d time.Duration) (float64, error) {
 	if b.left() < clients {
 		return 0, errors.New("the people of the bench ran out")
 	}
@@ -154,7 +160,7 @@ func (b *pairs) run(ctx context.Context, slots []slotPair, d time.Duration) (flo
 }
 
 // paced books perSecond pairs a second and no more.
-func (b *pairs) paced(ctx context.Context, slots []slotPair, d time.Duration, perSecond float64) error {
+func (b *benchPairs) paced(ctx context.Context, slots []slotPair, d time.Duration, perSecond float64) error {
 	var turn atomic.Int64
 	start := time.Now()
 	_, err := load(ctx, b.p.addr, clients, d, func(c *caller, _ int) error {
@@ -170,6 +176,28 @@ func (b *pairs) paced(ctx context.Context, slots []slotPair, d time.Duration, pe
 	return err
 }
 
+// pacedUntil is paced that goes on until ctx ends. That somebody is too late for a
+// place or that the people have run out is no error.
+func (b *benchPairs) pacedUntil(ctx context.Context, slots []slotPair, perSecond float64) error {
+	var turn atomic.Int64
+	start := time.Now()
+	_, err := load(context.WithoutCancel(ctx), b.p.addr, clients, time.Minute, func(c *caller, _ int) error {
+		due := start.Add(time.Duration(float64(turn.Add(1)) / perSecond * float64(time.Second)))
+		if pause(ctx, time.Until(due)) != nil || b.left() <= 0 {
+			return errDone
+		}
+		err := b.book(c, slots, due)
+		if errors.Is(err, errTaken) {
+			return nil
+		}
+		return err
+	})
+	return err
+}
+
+// errTaken says that a place went to somebody else, or away with a plan.
+var errTaken = errors.New("taken")
+
 func benchPair(ctx context.Context, p *portal, r *Report, d time.Duration) error {
 	if _, err := p.env.Pool.Exec(ctx, yardstickTables); err != nil {
 		return err
@@ -183,7 +211,7 @@ func benchPair(ctx context.Context, p *portal, r *Report, d time.Duration) error
 		return err
 	}
 	hot := hotDay(slots)
-	b := &pairs{p: p}
+	b := &benchPairs{p: p}
 	// A first round that does not count tells how many people the others need.
 	if b.heads, err = bookers(ctx, p, 3000); err != nil {
 		return err
