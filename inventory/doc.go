@@ -88,6 +88,16 @@
 // "Equal shares" gives whole vials to all active centres, the same number to each;
 // the remainder stays where it is.
 //
+// # Allocation
+//
+// A product has an allocation plan (Verteilplan): fixed shares of centres and
+// teams, the population of the centres' areas, or by hand. Vials are divided with
+// the largest remainder (Hare-Niemeyer): whole vials, none lost, and of every lot
+// as evenly as it goes. Somebody sees what would be sent, may change it, and
+// confirms it once; when the central store has changed since, nothing is sent. An
+// automatic plan shares out each delivery to the central store on arrival, and
+// what is planned counts for the centres by it before; what lay there stays.
+//
 // # The ministry's report
 //
 // ImportDeliveries reads the federal ministry's table (date, vaccine, doses).

@@ -45,7 +45,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
-	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.apiRoutes())...)
+	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.allocationRoutes(), s.apiRoutes())...)
 }
 
 // by is who asks, for ledger and audit.
@@ -85,6 +85,8 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.already_corrected")
 	case errors.Is(err, ErrNotCorrectable):
 		return web.Fail(http.StatusConflict, "inventory.error.not_correctable")
+	case errors.Is(err, ErrStale):
+		return web.Fail(http.StatusConflict, "inventory.error.stale")
 	case errors.Is(err, ErrState):
 		return web.Fail(http.StatusConflict, "inventory.error.state")
 	case errors.Is(err, ErrInvalid):

@@ -107,14 +107,15 @@ func (s *Service) CancelDelivery(ctx context.Context, tx pgx.Tx, deliveryID stri
 // planned. When it is less the delivery is short, and what is missing stays
 // visible (see SettleRest). Of two people who receive the same delivery the
 // second gets ErrState. A lot that is known keeps its expiry, which must be the same
-// (ErrInvalid otherwise). A delivery for equal shares is given out at once.
+// (ErrInvalid otherwise). A delivery for equal shares is given out at once, another
+// one to the central store when the product's allocation plan is automatic.
 func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID string, lots []ReceivedLot, by By) error {
 	d, err := s.lockComing(ctx, tx, deliveryID)
 	if err != nil {
 		return err
 	}
 	now := s.now()
-	total := 0
+	total, received := 0, map[string]int{}
 	for _, l := range lots {
 		if l.Vials < 1 || l.Vials > maxVials {
 			return fmt.Errorf("%w: vials", ErrInvalid)
@@ -130,6 +131,7 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 			return err
 		}
 		total += l.Vials
+		received[lotID] += l.Vials
 	}
 	if total == 0 || total > maxVials {
 		return fmt.Errorf("%w: vials", ErrInvalid)
@@ -152,6 +154,10 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 	if d.EqualShares {
 		// Also when too little came for a share: then nothing is given out.
 		if _, err := s.EqualShares(ctx, tx, d.ProductID, "delivery "+d.ID, by); err != nil {
+			return err
+		}
+	} else if d.Place == Central {
+		if err := s.allocateReceived(ctx, tx, d, received, now, by); err != nil {
 			return err
 		}
 	}
@@ -207,19 +213,17 @@ func (s *Service) lockComing(ctx context.Context, tx pgx.Tx, deliveryID string) 
 
 // deliveryChanged tells the centres whose plan the delivery belongs to.
 func (s *Service) deliveryChanged(ctx context.Context, tx pgx.Tx, d Delivery) error {
-	if !d.EqualShares {
-		return s.changed(ctx, tx, d.ProductID, d.Place)
+	if d.EqualShares {
+		return s.allCentres(ctx, tx, d.ProductID)
 	}
-	centres, err := centre.List(ctx, tx)
-	if err != nil {
-		return err
-	}
-	for _, c := range centres {
-		if err := s.changed(ctx, tx, d.ProductID, CentrePlace(c.ID)); err != nil {
+	if d.Place == Central {
+		p, err := Plan(ctx, tx, d.ProductID)
+		if err != nil || !p.Automatic {
 			return err
 		}
+		return s.allCentres(ctx, tx, d.ProductID)
 	}
-	return nil
+	return s.changed(ctx, tx, d.ProductID, d.Place)
 }
 
 // lockDelivery reads a delivery and lets nobody else change it until tx ends.

@@ -16,6 +16,9 @@ func RetentionExempt() []retention.Exempt {
 		{Table: "inventory.balance", Why: "derived from inventory.entry"},
 		{Table: "inventory.portion", Why: "derived from inventory.entry"},
 		{Table: "inventory.delivery", Why: "deliveries explain the ledger; no personal data"},
+		{Table: "inventory.allocation", Why: "configuration; no personal data"},
+		{Table: "inventory.allocation_share", Why: "configuration; no personal data"},
+		{Table: "inventory.population", Why: "public figures; no personal data"},
 		{Table: "inventory.import_row", Why: "the ministry's report as imported; no personal data"},
 		{Table: "inventory.import_run", Why: "what each import did; no personal data beyond the account id"},
 	}

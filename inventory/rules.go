@@ -82,7 +82,8 @@ func (s *Service) productChanged(ctx context.Context, tx pgx.Tx, productID strin
 		WHERE EXISTS (SELECT 1 FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
 		              WHERE b.place = 'centre:' || c.id AND l.product_id = $1 AND (b.vials > 0 OR b.doses > 0))
 		   OR EXISTS (SELECT 1 FROM inventory.delivery d
-		              WHERE d.state IN ('planned', 'confirmed') AND d.product_id = $1 AND (d.place = 'centre:' || c.id OR (d.equal_shares AND c.active)))
+		              WHERE d.state IN ('planned', 'confirmed') AND d.product_id = $1 AND (d.place = 'centre:' || c.id OR (c.active AND (d.equal_shares
+		                OR d.place = 'central' AND EXISTS (SELECT 1 FROM inventory.allocation a WHERE a.product_id = d.product_id AND a.automatic)))))
 		ORDER BY 1`, productID)
 	if err != nil {
 		return err

@@ -10,6 +10,25 @@ import (
 	"impfportal/programme"
 )
 
+// demoPeople is how many people lived in the districts of the demo's centres at
+// the end of 2019, in thousands (Statistisches Landesamt Sachsen, rounded): the
+// three cities and ten rural districts of Saxony.
+var demoPeople = map[string]int{
+	"annaberg-buchholz": 335, // Erzgebirgskreis
+	"belgern":           198, // Nordsachsen
+	"borna":             258, // Landkreis Leipzig
+	"chemnitz":          246,
+	"dresden":           557,
+	"eich":              226, // Vogtlandkreis
+	"kamenz":            300, // Bautzen
+	"leipzig":           593,
+	"loebau":            253, // Görlitz
+	"mittweida":         304, // Mittelsachsen
+	"pirna":             246, // Sächsische Schweiz-Osterzgebirge
+	"riesa":             242, // Meißen
+	"zwickau":           315,
+}
+
 // SeedDemo fills an empty ledger for the demo: each centre has vaccine for
 // some weeks, more is planned. It needs the demo's programmes and centres and
 // does nothing when there is a delivery already.
@@ -26,6 +45,13 @@ func (s *Service) SeedDemo(ctx context.Context, tx pgx.Tx, now time.Time) error 
 		ON CONFLICT DO NOTHING`, programme.InfluenzaID, now)
 	if err != nil {
 		return err
+	}
+	for id, thousands := range demoPeople {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO inventory.population (centre_id, people) SELECT id, $2 FROM centre.centre WHERE id = $1 ON CONFLICT DO NOTHING`,
+			id, thousands*1000); err != nil {
+			return err
+		}
 	}
 	today := clock.Day(now)
 	received := []struct {

@@ -114,14 +114,6 @@ type Waste struct {
 	At      time.Time
 }
 
-// PlannedDelivery is what will come to a place, and when.
-type PlannedDelivery struct {
-	ID        string    `json:"id"`
-	ProductID string    `json:"product_id"`
-	Day       time.Time `json:"day"`
-	Vials     int       `json:"vials"`
-}
-
 // missing says that a product or place that was named is not there. Other
 // troubles of looking it up stay what they are.
 func missing(what string, err error) error {
