@@ -183,6 +183,21 @@
 // without an answer, too, the entry rests until its wishes are saved again. What
 // nobody took after three people were asked (setting) is free for everybody.
 //
+// # Shortfall
+//
+// When a delivery fails, a day closes or a lot is blocked, the plan names what is
+// missing (shortfall.go) and touches nobody. shortfall_rule.go says whom it
+// concerns: who has had no dose before who has, of these whoever booked last;
+// never anybody who is at the centre. proposal.go finds each of them other times
+// (Ersatztermin): the own centre first, then the nearest, the same product, the
+// right distance; one dose alone where that is enough, else the whole series. The
+// places are kept for a day like returning ones (returning.kept), so that
+// confirming cannot fail, and the old appointments hold until then. The
+// administrator confirms in one go (proposal_confirm.go): one swap per person, to
+// be stopped and begun again at any time; each is told through their own channel
+// and may choose otherwise. For whom nothing is found, who changes meanwhile, or
+// whose places were not confirmed in time: their appointments stay untouched.
+//
 // # States
 //
 // of an appointment:

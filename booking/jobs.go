@@ -31,6 +31,7 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 	jobs.Handle(m, confirmed, func(ctx context.Context, p seriesPayload) error { return s.tellConfirmed(ctx, p.SeriesID) })
 	jobs.Handle(m, cancelled, func(ctx context.Context, p seriesPayload) error { return s.tellCancelled(ctx, p.SeriesID) })
 	jobs.Handle(m, changed, func(ctx context.Context, p seriesPayload) error { return s.tellChanged(ctx, p.SeriesID) })
+	jobs.Handle(m, moved, func(ctx context.Context, p seriesPayload) error { return s.tellMoved(ctx, p.SeriesID) })
 	// All products of a centre share its stations, so each change concerns them all.
 	jobs.Handle(m, inventory.StockChanged, func(ctx context.Context, p inventory.StockChangedPayload) error {
 		if id := p.Place.CentreID(); id != "" {

@@ -56,6 +56,10 @@ func (s *Service) tellCancelled(ctx context.Context, seriesID string) error {
 
 // tellChanged sends the confirmation anew, once for the newest change.
 func (s *Service) tellChanged(ctx context.Context, seriesID string) error {
+	return s.tellRevision(ctx, seriesID, "booking.changed", "message.changed")
+}
+
+func (s *Service) tellRevision(ctx context.Context, seriesID, kind, key string) error {
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// Who was not told of the booking yet is told of it as it is now.
 		tag, err := tx.Exec(ctx, `
@@ -64,7 +68,7 @@ func (s *Service) tellChanged(ctx context.Context, seriesID string) error {
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		return s.tell(ctx, tx, seriesID, "booking.changed", "message.changed", true)
+		return s.tell(ctx, tx, seriesID, kind, key, true)
 	})
 }
 
@@ -113,9 +117,13 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 			{Name: say(person.Lang, "paper.file") + ".ics", ContentType: "text/calendar; charset=utf-8", Body: []byte(p.calendar(now))},
 		}
 		if to.Postal != nil && to.Email == "" && !notify.CanText(to.Phone) {
+			blocks := p.blocks()
+			if kind == moved.Name() { // on paper, too, it says why and what to do
+				blocks = append(pdf.Texts(say(person.Lang, key+".letter", args...)), blocks...)
+			}
 			m.Letter, err = pdf.Letter(pdf.LetterSpec{
 				Lang: person.Lang, Created: now, Sender: s.Notify.Sender(), Recipient: to.Postal.Lines(),
-				Date: web.FormatDate(person.Lang, now), Subject: m.Subject, Blocks: p.blocks(),
+				Date: web.FormatDate(person.Lang, now), Subject: m.Subject, Blocks: blocks,
 			})
 			if err != nil && !errors.Is(err, pdf.ErrAddress) { // an address too long for the window fails where staff see it
 				return err

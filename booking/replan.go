@@ -109,7 +109,7 @@ func (v *planView) decide() ([]change, planResult) {
 	result := makePlan(v.input)
 	if result.Gone > 0 { // the doses of what was given back are needed for those who have an appointment
 		for _, r := range v.back {
-			if !slices.Contains(v.gone, r.Head) {
+			if !r.Kept && !slices.Contains(v.gone, r.Head) {
 				v.gone = append(v.gone, r.Head)
 			}
 		}

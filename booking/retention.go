@@ -77,6 +77,10 @@ func RetentionRules() []retention.Rule {
 			Name: "booking.waiting_offer", Table: "booking.waiting_offer", Policy: technical, Why: "Offers that were answered or have lapsed; they go with their registration, too",
 			Run: del(`DELETE FROM booking.waiting_offer WHERE id IN (SELECT id FROM booking.waiting_offer WHERE answered_at < $1 LIMIT $2)`),
 		},
+		{
+			Name: "booking.proposal", Table: "booking.proposal", Policy: technical, Why: "Proposals for a shortfall that were confirmed or have ended; they go with their registration, too",
+			Run: del(`DELETE FROM booking.proposal WHERE id IN (SELECT id FROM booking.proposal WHERE ended_at < $1 LIMIT $2)`),
+		},
 	}
 }
 

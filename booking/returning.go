@@ -71,12 +71,13 @@ func (s *Service) giveBackDue(ctx context.Context, now time.Time, slots []int64)
 type backRow struct {
 	Head  string // what returns together
 	Start time.Time
+	Kept  bool // for a proposal: no plan drops it
 }
 
 // backRows reads what returns to a centre's plan of a product.
 func backRows(ctx context.Context, q pg.Querier, centreID, productID string, today time.Time) ([]backRow, error) {
 	rows, err := q.Query(ctx, `
-		SELECT p.returning_id::text, s.start_at FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id
+		SELECT p.returning_id::text, s.start_at, r.kept FROM booking.returning r JOIN booking.returning_place p ON p.returning_id = r.id JOIN booking.slot s ON s.id = p.slot_id
 		WHERE s.centre_id = $1 AND s.product_id = $2 AND s.start_at >= $3 ORDER BY p.returning_id, s.start_at`,
 		centreID, productID, clock.At(today, 0, 0))
 	if err != nil {
@@ -84,7 +85,7 @@ func backRows(ctx context.Context, q pg.Querier, centreID, productID string, tod
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (backRow, error) {
 		var r backRow
-		err := row.Scan(&r.Head, &r.Start)
+		err := row.Scan(&r.Head, &r.Start, &r.Kept)
 		r.Start = r.Start.UTC()
 		return r, err
 	})

@@ -264,7 +264,7 @@ func (v *planView) subtractTaken(now time.Time) {
 		}
 	}
 	for _, r := range v.back {
-		if tooMany[r.Start] && !slices.Contains(v.gone, r.Head) {
+		if tooMany[r.Start] && !r.Kept && !slices.Contains(v.gone, r.Head) {
 			v.gone = append(v.gone, r.Head)
 		}
 	}

@@ -245,6 +245,9 @@ func Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM booking.waiting_offer WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, `DELETE FROM booking.proposal WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `DELETE FROM booking.waiting WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs)
 	return err
 }

@@ -76,7 +76,7 @@ func wholeHeads(ctx context.Context, q pg.Querier, now time.Time, rounds int) ([
 			   AND min(p.first_day) = min(s.day) AND min(s.start_at) > $1) h ON true
 		JOIN programme.product m ON m.id = h.product_id
 		LEFT JOIN booking.waiting_offer o ON o.series_id = r.series_id AND o.answer IS DISTINCT FROM 'accepted'
-		WHERE r.due_at > $1 AND coalesce(o.round, 0) < $2
+		WHERE NOT r.kept AND r.due_at > $1 AND coalesce(o.round, 0) < $2
 		ORDER BY r.since, r.id LIMIT 500`, now, rounds)
 	if err != nil {
 		return nil, err

@@ -78,8 +78,8 @@ func (s *Service) wouldTake(ctx context.Context, tx pgx.Tx, centreID, productID 
 	}
 	var under int
 	err = tx.QueryRow(ctx, `
-		SELECT count(*) FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id
-		WHERE s.centre_id = $1 AND s.product_id = $2 AND p.leg = 1`, centreID, productID).Scan(&under)
+		SELECT count(*) FROM booking.returning r JOIN booking.returning_place p ON p.returning_id = r.id JOIN booking.slot s ON s.id = p.slot_id
+		WHERE s.centre_id = $1 AND s.product_id = $2 AND p.leg = 1 AND NOT r.kept`, centreID, productID).Scan(&under)
 	return list[min(under, len(list)):], err
 }
 
