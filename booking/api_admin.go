@@ -12,25 +12,12 @@ import (
 // adminAPI are the administrators' settings as JSON.
 func (s *Service) adminAPI() []web.Route {
 	admin := []web.Role{web.RoleAdmin}
-	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/v1/admin/quotas/:centre", Roles: admin, API: web.JSON("A centre's standing shares and its lanes", s.apiQuotas)},
-		{Method: http.MethodPut, Path: "/api/v1/admin/quotas/:centre", Roles: admin, API: web.JSON("Set a centre's standing shares; they add up to 100", s.apiSetShares)},
-		{Method: http.MethodPut, Path: "/api/v1/admin/quotas/:centre/days/:day", Roles: admin, API: web.JSON("Set the shares of one day; null takes the exception away", s.apiSetDay)},
+	return append(s.quotaAPI(), []web.Route{
 		{Method: http.MethodPut, Path: "/api/v1/admin/capacity/:centre", Roles: admin, API: web.JSON("Set the stations of a product from a day on; -1 removes that day's row", s.apiSetLane)},
 		{Method: http.MethodPatch, Path: "/api/v1/admin/booking/settings", Roles: admin, API: web.JSON("Change the settings of booking; what is left out stays", s.apiSetSettings)},
 		{Method: http.MethodPost, Path: "/api/v1/admin/capacity/plan", Roles: admin, API: web.JSON("Plan all centres again", s.apiPlan)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/shortfalls", Roles: admin, API: web.JSON("Where more is booked than supply or stations carry", s.apiShortfalls)},
-	}
-}
-
-type quotaIn struct {
-	Centre string `json:"-" path:"centre"`
-}
-
-// QuotasOut is how a centre shares its days and stations out.
-type QuotasOut struct {
-	Shares map[string]int `json:"shares" doc:"percent by channel"`
-	Lanes  []LaneOut      `json:"lanes"`
+	}...)
 }
 
 // LaneOut is how many stations work for a product from a day on.
@@ -38,31 +25,6 @@ type LaneOut struct {
 	ProductID string `json:"product_id"`
 	From      string `json:"from" doc:"YYYY-MM-DD"`
 	Stations  int    `json:"stations"`
-}
-
-func (s *Service) apiQuotas(c *web.Ctx, in quotaIn) (QuotasOut, error) {
-	out := QuotasOut{Shares: map[string]int{}, Lanes: []LaneOut{}}
-	channels, err := Channels(c.Std(), s.Pool)
-	if err != nil {
-		return out, err
-	}
-	quotas, _, err := standingQuotas(c.Std(), s.Pool, in.Centre, channels)
-	if err != nil {
-		return out, err
-	}
-	for channel, q := range quotas {
-		out.Shares[string(channel)] = q.Percent
-	}
-	lanes, err := Lanes(c.Std(), s.Pool, in.Centre)
-	for _, l := range lanes {
-		out.Lanes = append(out.Lanes, LaneOut{l.ProductID, l.From.Format(time.DateOnly), l.Stations})
-	}
-	return out, err
-}
-
-type sharesIn struct {
-	Centre string         `json:"-" path:"centre"`
-	Shares map[string]int `json:"shares" doc:"percent by channel, together 100"`
 }
 
 func sharesFrom(in map[string]int) Shares {
@@ -82,35 +44,6 @@ func apiAdminProblem(err error, field string) error {
 		return web.Invalid(web.FieldError{Field: field, Key: "web.error.invalid"})
 	}
 	return adminProblem(err)
-}
-
-func (s *Service) apiSetShares(c *web.Ctx, in sharesIn) (QuotasOut, error) {
-	if in.Shares == nil {
-		return QuotasOut{}, web.Invalid(web.FieldError{Field: "shares", Key: "web.error.required"})
-	}
-	if err := s.SetShares(c.Std(), in.Centre, sharesFrom(in.Shares), byUser(c)); err != nil {
-		return QuotasOut{}, apiAdminProblem(err, "shares")
-	}
-	return s.apiQuotas(c, quotaIn{in.Centre})
-}
-
-type daySharesIn struct {
-	Centre    string         `json:"-" path:"centre"`
-	Day       string         `json:"-" path:"day"`
-	ProductID string         `json:"product_id,omitempty" doc:"empty = every product"`
-	Shares    map[string]int `json:"shares"`
-}
-
-func (s *Service) apiSetDay(c *web.Ctx, in daySharesIn) (struct{}, error) {
-	day, err := time.Parse(time.DateOnly, in.Day)
-	if err != nil || day.Before(clock.Day(c.Now)) {
-		return struct{}{}, web.Invalid(web.FieldError{Field: "day", Key: "booking.error.day"})
-	}
-	err = s.SetDayShares(c.Std(), in.Centre, in.ProductID, day, sharesFrom(in.Shares), byUser(c))
-	if err != nil {
-		return struct{}{}, apiAdminProblem(err, "shares")
-	}
-	return struct{}{}, nil
 }
 
 type laneIn struct {

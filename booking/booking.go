@@ -183,6 +183,8 @@ type Service struct {
 	available  atomic.Pointer[Availability]
 	published  atomic.Pointer[feed] // the same picture as files
 	background sync.WaitGroup
+	weeksLock  sync.Mutex
+	weeks      map[weekKey]keptWeek // that administrators look at
 }
 
 // Wait returns when what pages have set off in the background is done.

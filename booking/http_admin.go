@@ -18,16 +18,12 @@ import (
 var admins = []web.Role{web.RoleAdmin}
 
 func (s *Service) adminRoutes() []web.Route {
-	return []web.Route{
-		{Method: http.MethodGet, Path: "/admin/quotas", Roles: admins, Nav: "booking.nav.quotas", NavGroup: "web.nav.appointments", Handle: s.showQuotas},
-		{Method: http.MethodPost, Path: "/admin/quotas/shares", Roles: admins, Handle: s.postShares},
-		{Method: http.MethodPost, Path: "/admin/quotas/day", Roles: admins, Handle: s.postDayShares},
-		{Method: http.MethodPost, Path: "/admin/quotas/settings", Roles: admins, Handle: s.postSettings},
+	return append(s.quotaRoutes(), []web.Route{
 		{Method: http.MethodGet, Path: "/admin/capacity", Roles: admins, Nav: "booking.nav.capacity", NavGroup: "web.nav.appointments", Handle: s.showCapacity},
 		{Method: http.MethodPost, Path: "/admin/capacity/lane", Roles: admins, Handle: s.postLane},
 		{Method: http.MethodPost, Path: "/admin/capacity/plan", Roles: admins, Handle: s.postPlan},
 		{Method: http.MethodGet, Path: "/admin/shortfall", Roles: admins, Nav: "booking.nav.shortfall", NavGroup: "web.nav.appointments", Handle: s.showShortfall},
-	}
+	}...)
 }
 
 func byUser(c *web.Ctx) By { return By{Actor: c.Actor(), Role: string(web.RoleAdmin)} }
@@ -59,121 +55,6 @@ func (s *Service) centreOptions(c *web.Ctx) (options []web.Option, current centr
 	return options, current, nil
 }
 
-// quotaView is a week of a centre by channel.
-type quotaView struct {
-	Centres    []web.Option
-	Centre     centre.Centre
-	Products   []web.Option
-	Channels   []ChannelRule
-	Shares     []int
-	Days       []quotaDay
-	From       time.Time
-	Prev, Next time.Time
-	Settings   settings
-}
-
-type quotaDay struct {
-	Day       time.Time
-	Exception bool
-	Cells     []quotaCell
-	Later     int // later appointments on the day
-	Sum       quotaCell
-}
-
-// quotaCell counts first appointments.
-type quotaCell struct{ Percent, Places, Taken, Free int }
-
-func (s *Service) showQuotas(c *web.Ctx) error { return s.pageQuotas(c, c.Form()) }
-
-func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
-	ctx := c.Std()
-	v := quotaView{From: clock.Day(c.Now)}
-	var err error
-	if v.Centres, v.Centre, err = s.centreOptions(c); err != nil {
-		return err
-	}
-	if d, err := time.Parse(time.DateOnly, c.Query("from")); err == nil {
-		v.From = d
-	}
-	v.Prev, v.Next = v.From.AddDate(0, 0, -7), v.From.AddDate(0, 0, 7)
-	if v.Channels, err = Channels(ctx, s.Pool); err != nil {
-		return err
-	}
-	if v.Settings, err = readSettings(ctx, s.Pool); err != nil {
-		return err
-	}
-	standing, _, err := standingQuotas(ctx, s.Pool, v.Centre.ID, v.Channels)
-	if err != nil {
-		return err
-	}
-	exceptions, err := exceptions(ctx, s.Pool, v.Centre.ID, v.From)
-	if err != nil {
-		return err
-	}
-	v.Products = []web.Option{{Value: "", Label: c.T("booking.quotas.all_products")}}
-	products, err := programme.Products(ctx, s.Pool, "")
-	if err != nil {
-		return err
-	}
-	for _, p := range products {
-		v.Products = append(v.Products, web.Option{Value: p.ID, Label: p.Name})
-	}
-	index := map[Channel]int{}
-	for i, ch := range v.Channels {
-		index[ch.ID] = i
-		v.Shares = append(v.Shares, standing[ch.ID].Percent)
-		if f.Get("share_"+string(ch.ID)) == "" {
-			f.Set("share_"+string(ch.ID), strconv.Itoa(standing[ch.ID].Percent))
-		}
-	}
-	for i := range 7 {
-		d := quotaDay{Day: v.From.AddDate(0, 0, i), Cells: make([]quotaCell, len(v.Channels))}
-		shares := standing
-		if e := exceptions[dayProduct{d.Day, ""}]; e != nil {
-			shares, d.Exception = e, true
-		}
-		for i, ch := range v.Channels {
-			d.Cells[i].Percent = shares[ch.ID].Percent
-		}
-		v.Days = append(v.Days, d)
-	}
-	rows, err := s.Pool.Query(ctx, `
-		SELECT s.day, p.channel, p.leg, sum(p.places)::int, sum(p.taken)::int
-		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
-		WHERE s.centre_id = $1 AND s.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3`, v.Centre.ID, v.From, v.From.AddDate(0, 0, 6))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var (
-			day           time.Time
-			ch            Channel
-			leg           int
-			places, taken int
-		)
-		if err := rows.Scan(&day, &ch, &leg, &places, &taken); err != nil {
-			return err
-		}
-		d := &v.Days[daysBetween(v.From, day)]
-		if leg > 1 {
-			d.Later += taken
-			continue
-		}
-		cell := &d.Cells[index[ch.base()]]
-		cell.Places += places
-		cell.Taken += taken
-		cell.Free += places - taken
-		d.Sum.Places += places
-		d.Sum.Taken += taken
-		d.Sum.Free += places - taken
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return c.PageForm("booking/quotas", f, v)
-}
-
 // number reads a whole number of a field.
 func number(f *web.Form, name string, low, high int) int {
 	n, err := strconv.Atoi(f.Get(name))
@@ -182,101 +63,6 @@ func number(f *web.Form, name string, low, high int) int {
 		return low
 	}
 	return n
-}
-
-func (s *Service) formShares(c *web.Ctx, f *web.Form, prefix string) (Shares, error) {
-	channels, err := Channels(c.Std(), s.Pool)
-	if err != nil {
-		return nil, err
-	}
-	shares, total := Shares{}, 0
-	for _, ch := range channels {
-		if f.Get(prefix+string(ch.ID)) == "" {
-			f.Set(prefix+string(ch.ID), "0")
-		}
-		shares[ch.ID] = number(f, prefix+string(ch.ID), 0, 100)
-		total += shares[ch.ID]
-	}
-	if f.OK() && total != 100 {
-		f.Fail(prefix+string(channels[0].ID), "booking.error.sum", "Sum", total)
-	}
-	return shares, nil
-}
-
-func (s *Service) postShares(c *web.Ctx) error {
-	f := c.Form()
-	shares, err := s.formShares(c, f, "share_")
-	if err != nil {
-		return err
-	}
-	if !f.OK() {
-		return s.pageQuotas(c, f)
-	}
-	if err := s.SetShares(c.Std(), c.Query("centre"), shares, byUser(c)); err != nil {
-		return adminProblem(err)
-	}
-	c.Flash("booking.flash.saved")
-	return c.See(quotaPath(c))
-}
-
-func quotaPath(c *web.Ctx) string {
-	return "/admin/quotas?centre=" + pathSegment(c.Query("centre")) + "&from=" + pathSegment(c.Query("from"))
-}
-
-func (s *Service) postDayShares(c *web.Ctx) error {
-	f := c.Form()
-	day, err := time.Parse(time.DateOnly, f.Get("day"))
-	if err != nil || day.Before(clock.Day(c.Now)) {
-		f.Fail("day", "booking.error.day")
-	}
-	var shares Shares
-	if f.Get("remove") == "" {
-		if shares, err = s.formShares(c, f, "day_"); err != nil {
-			return err
-		}
-	}
-	if !f.OK() {
-		return s.pageQuotas(c, f)
-	}
-	if err := s.SetDayShares(c.Std(), c.Query("centre"), f.Get("product"), day, shares, byUser(c)); err != nil {
-		return adminProblem(err)
-	}
-	c.Flash("booking.flash.saved")
-	return c.See(quotaPath(c))
-}
-
-func (s *Service) postSettings(c *web.Ctx) error {
-	f := c.Form()
-	channels, err := Channels(c.Std(), s.Pool)
-	if err != nil {
-		return err
-	}
-	margin := number(f, "margin", 0, 60)
-	u := SettingsUpdate{
-		HorizonDays: number(f, "horizon", 1, 366), HoldMinutes: number(f, "hold", 2, 60), SlotMinutes: number(f, "slot", 5, 120),
-		DeliveryMarginDays: &margin, LeadDays: map[Channel]int{},
-	}
-	for _, ch := range channels {
-		if ch.Bookable {
-			u.LeadDays[ch.ID] = number(f, "lead_"+string(ch.ID), 0, 90)
-		}
-	}
-	if !f.OK() {
-		return s.pageQuotas(c, f)
-	}
-	if err := s.SetSettings(c.Std(), u, byUser(c)); err != nil {
-		return adminProblem(err)
-	}
-	c.Flash("booking.flash.saved")
-	return c.See(quotaPath(c))
-}
-
-// adminProblem tells what an administrator has set wrong.
-func adminProblem(err error) error {
-	if errors.Is(err, centre.ErrNotFound) || pg.Violates(err, "share_centre_id_fkey") || pg.Violates(err, "share_day_centre_id_fkey") {
-		return web.NotFound()
-	}
-	return problem(err)
 }
 
 // capacityView shows lanes, stock and plans of a centre.

@@ -288,10 +288,14 @@ func (QuotaChange) days(list []dayState, today time.Time) ([]DayQuota, error) {
 			out = append(out, DayQuota{day, d.ProductID, d.Quotas})
 		}
 	}
-	slices.SortFunc(out, func(a, b DayQuota) int {
+	sortDays(out)
+	return out, nil
+}
+
+func sortDays(list []DayQuota) {
+	slices.SortFunc(list, func(a, b DayQuota) int {
 		return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.ProductID, b.ProductID))
 	})
-	return out, nil
 }
 
 // lastChange returns the last change that is not undone, or ErrNotFound.
