@@ -240,6 +240,13 @@ func benchPair(ctx context.Context, p *portal, r *Report, d time.Duration) error
 	r.add(Figure{Name: "booking.pair", Value: m.median(1), Unit: "pairs/s", Yardstick: m.median(0), Ratio: m.ratio(1, 0)})
 	r.add(Figure{Name: "booking.hot_day", Value: m.median(2), Unit: "pairs/s", Yardstick: m.median(1), Ratio: m.ratio(2, 1)})
 	b.holds = nil
+	if missing := int(m.median(1)*d.Seconds()*1.1) - b.left(); missing > 0 {
+		heads, err := bookers(ctx, p, missing)
+		if err != nil {
+			return err
+		}
+		b.heads = append(b.heads, heads...)
+	}
 	if err := b.paced(ctx, slots, 2*d, m.median(1)/2); err != nil {
 		return err
 	}
