@@ -185,6 +185,14 @@ func (s *Service) apiOffers(c *web.Ctx, in OffersIn) (OffersOut, error) {
 type HoldIn struct {
 	SlotIDs []int64 `json:"slot_ids" doc:"one per appointment, the first one first"`
 	Key     string  `json:"key" doc:"made by the caller; the same key gets the same series again"`
+	// With holds the same for a second person, for both or for neither.
+	With *WithIn `json:"with,omitempty" doc:"a second person who comes along: the same for both, or nothing"`
+}
+
+// WithIn is the login data of a second person.
+type WithIn struct {
+	CaseNumber string `json:"case_number"`
+	Secret     string `json:"secret"`
 }
 
 // takenJSON stands in the answer to a hold that came too late.
@@ -207,7 +215,28 @@ func choicesJSON(list []Choice) []choiceJSON {
 }
 
 func (s *Service) apiHold(c *web.Ctx, in HoldIn) (SeriesOut, error) {
-	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: in.SlotIDs, Key: in.Key, Actor: c.Actor(), Role: string(web.RoleCitizen)})
+	req := HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: in.SlotIDs, Key: in.Key, Actor: c.Actor(), Role: string(web.RoleCitizen)}
+	if in.With != nil {
+		return s.apiHoldTogether(c, req, *in.With)
+	}
+	series, err := s.Hold(c.Std(), req)
+	if err != nil {
+		return SeriesOut{}, problem(err)
+	}
+	s.stay(c, series)
+	return seriesOut(series), nil
+}
+
+func (s *Service) apiHoldTogether(c *web.Ctx, req HoldRequest, with WithIn) (SeriesOut, error) {
+	f := web.NewForm("case_number", with.CaseNumber, "secret", with.Secret)
+	second, err := s.Citizens.CheckLogin(c, f)
+	if err != nil {
+		return SeriesOut{}, err
+	}
+	if !f.OK() {
+		return SeriesOut{}, web.Invalid(f.Errors...)
+	}
+	series, err := s.HoldTogether(c.Std(), req, second.ID)
 	if err != nil {
 		return SeriesOut{}, problem(err)
 	}

@@ -127,6 +127,7 @@ type Series struct {
 	CreatedAt    time.Time
 	ConfirmedAt  *time.Time
 	Revision     int           // how often it was changed since it was booked
+	CoupleID     string        // the same for two who booked together; "" = alone
 	Appointments []Appointment // by time; also those that were given back
 }
 

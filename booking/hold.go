@@ -25,13 +25,20 @@ type HoldRequest struct {
 	Role     string
 }
 
+func (in HoldRequest) check() error {
+	if !id.Valid(in.PersonID) || in.Key == "" || len(in.Key) > 100 || len(in.SlotIDs) == 0 || len(in.SlotIDs) > 9 {
+		return ErrInvalid
+	}
+	return nil
+}
+
 // Hold takes a place at every slot for the person, all or none, for ten
 // minutes (setting). The same Key gives the same series again, whatever became
 // of it. Errors: *TakenError with the nearest that are free, ErrAlreadyBooked,
 // ErrKeyReused, *IneligibleError, ErrInvalid.
 func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
-	if !id.Valid(in.PersonID) || in.Key == "" || len(in.Key) > 100 || len(in.SlotIDs) == 0 || len(in.SlotIDs) > 9 {
-		return Series{}, ErrInvalid
+	if err := in.check(); err != nil {
+		return Series{}, err
 	}
 	person, err := s.Citizens.Person(ctx, s.Pool, in.PersonID)
 	if err != nil {
@@ -49,7 +56,7 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 		Lock: citizen.LockForBooking,
 	})
 	if errors.Is(err, ErrSlotTaken) {
-		near, nearErr := s.nearest(ctx, in, ents)
+		near, nearErr := s.nearest(ctx, in, ents, 1)
 		if nearErr != nil {
 			return Series{}, nearErr
 		}
@@ -97,16 +104,41 @@ func (s *Service) freeDue(ctx context.Context, slots []int64) error {
 	return err
 }
 
-// tryTake is one attempt: everything is decided and written by booking.hold.
+// tryTake is one attempt: everything is decided and written by booking.hold, in
+// one round trip and one transaction.
 func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
+	batch := &pgx.Batch{}
+	t := s.queueTake(batch, in)
+	if err := citizen.LockError(s.Pool.SendBatch(ctx, batch).Close()); err != nil {
+		return Series{}, engineError(err)
+	}
+	return t.done(ctx, s)
+}
+
+// taking is a hold on its way.
+type taking struct {
+	in                  takeRequest
+	series              Series
+	seriesID            string
+	fresh               bool
+	centreID, productID *string
+	firstDose           *int
+	starts              []time.Time
+	until               *time.Time
+	appointments        []string
+}
+
+// queueTake puts a hold into a batch; done reads what became of it.
+func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
 	now := s.Now()
-	series := Series{
+	t := &taking{in: in}
+	t.series = Series{
 		ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
 		State: StateHeld, BookedBy: in.Actor, Role: in.Role, CreatedAt: now,
 	}
-	appointments := make([]string, len(in.SlotIDs))
-	for i := range appointments {
-		appointments[i] = id.New()
+	t.appointments = make([]string, len(in.SlotIDs))
+	for i := range t.appointments {
+		t.appointments[i] = id.New()
 	}
 	n := len(in.Entitlements)
 	products, legs, firsts, mins, maxs, notBefore := make([]string, n), make([]int, n), make([]int, n), make([]int, n), make([]int, n), make([]*time.Time, n)
@@ -116,17 +148,6 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 			notBefore[i] = &in.Entitlements[i].NotBefore
 		}
 	}
-	var (
-		seriesID  string
-		fresh     bool
-		centreID  *string
-		productID *string
-		firstDose *int
-		starts    []time.Time
-		until     *time.Time
-	)
-	// One round trip, one transaction: statements of a batch stand or fall together.
-	batch := &pgx.Batch{}
 	if in.Lock != nil {
 		in.Lock(batch, in.PersonID)
 	}
@@ -136,17 +157,20 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 	batch.Queue(`
 		SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until
 		FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-		now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, series.ID, series.Reference, in.Actor, in.Role,
-		appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
+		now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, t.series.ID, t.series.Reference, in.Actor, in.Role,
+		t.appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
 		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&seriesID, &fresh, &centreID, &productID, &firstDose, &starts, &until)
+			return row.Scan(&t.seriesID, &t.fresh, &t.centreID, &t.productID, &t.firstDose, &t.starts, &t.until)
 		})
-	err := citizen.LockError(s.Pool.SendBatch(ctx, batch).Close())
-	if err != nil {
-		return Series{}, engineError(err)
-	}
-	if !fresh {
-		found, err := seriesByID(ctx, s.Pool, seriesID)
+	return t
+}
+
+// done returns the series that was held, or the older one when the key was used
+// before.
+func (t *taking) done(ctx context.Context, s *Service) (Series, error) {
+	in, series := t.in, t.series
+	if !t.fresh {
+		found, err := seriesByID(ctx, s.Pool, t.seriesID)
 		if err != nil {
 			return Series{}, err
 		}
@@ -155,19 +179,19 @@ func (s *Service) tryTake(ctx context.Context, in takeRequest) (Series, error) {
 		}
 		return *found, nil
 	}
-	series.CentreID, series.ProductID, series.HoldUntil = *centreID, *productID, until.UTC()
-	for i, start := range starts {
+	series.CentreID, series.ProductID, series.HoldUntil = *t.centreID, *t.productID, t.until.UTC()
+	for i, start := range t.starts {
 		series.Appointments = append(series.Appointments, Appointment{
-			ID: appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
+			ID: t.appointments[i], SeriesID: series.ID, PersonID: in.PersonID,
 			CentreID: series.CentreID, ProductID: series.ProductID, Channel: string(in.Channel), Reference: series.Reference,
-			DoseNumber: *firstDose + i, Start: start.UTC(), State: StateHeld, SlotID: in.SlotIDs[i],
+			DoseNumber: *t.firstDose + i, Start: start.UTC(), State: StateHeld, SlotID: in.SlotIDs[i],
 		})
 	}
 	return series, nil
 }
 
 // Confirm makes the held series of the person theirs: all appointments or
-// none. Confirming twice is no error. key is accepted for symmetry: a series
+// none; with it that of the second person for whom they booked. Confirming twice is no error. key is accepted for symmetry: a series
 // can be confirmed only once, so its id is the key. Errors: ErrHoldExpired,
 // ErrNotFound (also for somebody else's series).
 func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (Series, error) {
@@ -198,8 +222,16 @@ func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dos
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return ErrNotFound
 	}
+	err := s.cancelFrom(ctx, seriesID, personID, dose, actor)
+	if pg.IsLockTimeout(err) { // a couple, and both give back at the same moment
+		err = s.cancelFrom(ctx, seriesID, personID, dose, actor)
+	}
+	return engineError(err)
+}
+
+func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dose int, actor string) error {
 	now := s.Now()
-	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		before, err := seriesByID(ctx, tx, seriesID)
 		if err != nil {
 			return err
@@ -207,6 +239,17 @@ func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dos
 		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, dose, By{Actor: actor})
 		if err != nil || freed == 0 {
 			return err
+		}
+		if before.State == StateHeld { // what is held together goes together
+			other, err := s.partner(ctx, tx, *before)
+			if err != nil {
+				return err
+			}
+			if other != nil && other.State == StateHeld {
+				if _, err := giveBack(ctx, tx, now, other.ID, other.PersonID, other.State, 1, By{Actor: actor}); err != nil {
+					return err
+				}
+			}
 		}
 		tag, err := tx.Exec(ctx, `UPDATE booking.series SET revision = revision + 1 WHERE id = $1 AND state = 'confirmed'`, seriesID)
 		if err != nil {
@@ -227,7 +270,6 @@ func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dos
 		// A later appointment alone belongs to no new series until the plan is made again.
 		return want(ctx, tx, before.CentreID, before.ProductID)
 	})
-	return engineError(err)
 }
 
 // giveBack cancels what a series has open from a dose on and writes down who did it. Whoever

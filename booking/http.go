@@ -29,17 +29,22 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/confirmation.pdf", Roles: citizens, Handle: s.showSheet},
 		{Method: http.MethodGet, Path: "/appointments/calendar.ics", Roles: citizens, Handle: s.showCalendar},
 	}
-	return slices.Concat(routes, s.changeRoutes(), s.waitingRoutes(), s.proposalRoutes(), s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
+	return slices.Concat(routes, s.changeRoutes(), s.coupleRoutes(), s.waitingRoutes(), s.proposalRoutes(), s.feedRoutes(), s.adminRoutes(), s.apiRoutes(), s.adminAPI())
 }
 
 // problem turns the errors of this package into what a caller is told.
 func problem(err error) error {
 	var not *IneligibleError
 	var taken *TakenError
+	var second *CompanionError
 	mine := func(status int, key string) *web.Problem {
 		return &web.Problem{Status: status, Key: key, Link: "/appointments", LinkKey: "booking.nav.appointments"}
 	}
 	switch {
+	case errors.As(err, &second) && errors.Is(err, ErrAlreadyBooked):
+		return mine(http.StatusConflict, "booking.error.companion.already")
+	case errors.As(err, &second):
+		return mine(http.StatusForbidden, "booking.error.companion.not")
 	case errors.As(err, &taken):
 		p := mine(http.StatusConflict, "booking.error.taken")
 		p.Extra = takenJSON{Alternatives: choicesJSON(taken.Alternatives)}
@@ -110,6 +115,7 @@ type centresView struct {
 	Postcode string
 	Refused  string    // why nothing can be booked now; "" = may book
 	Next     time.Time // nothing is free: when new appointments open; zero = no rule says so
+	Second   string    // case number of a second person who comes along; "" = alone
 	Last     *seriesView
 }
 
@@ -159,8 +165,14 @@ func (s *Service) pageCentres(c *web.Ctx, person citizen.Person, series *Series,
 		}
 		view.Last = &last
 	}
-	ents, err := s.entitlements(c.Std(), s.Pool, person)
+	ents, second, err := s.mayBook(c, person)
+	view.Second = companionNumber(second)
 	var not *IneligibleError
+	var theirs *CompanionError
+	if errors.As(err, &theirs) {
+		view.Refused = "booking.error.companion.not"
+		return c.PageForm("booking/centres", c.Form(), view)
+	}
 	if errors.As(err, &not) {
 		view.Refused = "booking.error.not." + not.Reason
 		return c.PageForm("booking/centres", c.Form(), view)
@@ -219,6 +231,7 @@ type timesView struct {
 	Taken  *takenView
 	Action string // where the form goes
 	Base   string // address of a day, without the day
+	Second string // case number of a second person who comes along; "" = alone
 	// Of a change only:
 	What    string // a dose, or changeAll; "" = a new booking
 	Old     *seriesView
@@ -273,12 +286,12 @@ func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, ta
 	if at == nil {
 		return web.NotFound()
 	}
-	ents, err := s.entitlements(c.Std(), s.Pool, person)
+	ents, second, err := s.mayBook(c, person)
 	if err != nil {
 		return problem(err)
 	}
 	view := timesView{
-		Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken,
+		Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken, Second: companionNumber(second),
 		Action: "/appointments/hold", Base: "/appointments/at/" + at.ID + "?day=",
 	}
 	free, err := s.freeDays(c.Std(), s.Pool, a, centreID, Web, ents)
@@ -300,6 +313,9 @@ func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, ta
 		offers, err := s.offers(c.Std(), s.Pool, centreID, Web, view.Day, view.Day, ents)
 		if err != nil {
 			return problem(err)
+		}
+		if second != nil {
+			offers = forTwo(offers)
 		}
 		view.Parts, view.Doses = partsOf(c, offers)
 	}

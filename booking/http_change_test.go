@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"impfportal/citizen"
+	"impfportal/notify"
 )
 
 var (
@@ -110,4 +113,66 @@ func TestChangeAPI(t *testing.T) {
 	if out.State != StateConfirmed || out.Appointments[len(out.Appointments)-1].State != StateCancelled {
 		t.Errorf("%+v", out)
 	}
+}
+
+// registered registers somebody and returns what was handed out.
+func (b *bundle) registered() citizen.Registered {
+	b.t.Helper()
+	b.people++
+	r, err := b.citizens.Register(b.ctx, citizen.Registration{
+		ProgrammeID: "covid-19", GroupCode: "s2-age", ProofReady: true, FamilyName: "Zweite" + string(rune('a'+b.people%26)), GivenName: "Person",
+		Birth: citizen.PartialDate{Year: 1935, Month: 2, Day: 1 + b.people%28}, Sex: "female", Email: "zwei@example.org", Lang: "de",
+		Address: notify.Address{Street: "Weg 2", Postcode: "04109", City: "Leipzig"},
+	}, "citizen")
+	b.ok(err)
+	return r
+}
+
+func TestCoupleOnThePages(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	p, q := b.person(), b.registered()
+	app := b.app()
+	app.LoginAs(citizenUser(p))
+	b.see(app.Get("/appointments"), 200, "Zu zweit kommen")
+	wrong := b.see(app.PostForm("/appointments/together", "case_number", q.CaseNumber, "secret", "AAAA-AAAA-AAAA-AAAA-AAAA"), http.StatusUnprocessableEntity)
+	if strings.Contains(wrong.Body, "Zweite") {
+		t.Error("the page tells a name")
+	}
+	b.goTo(app.PostForm("/appointments/together", "case_number", q.CaseNumber, "secret", q.Secret), "/appointments")
+	b.see(app.Get("/appointments"), 200, "Sie buchen für zwei", q.CaseNumber)
+	times := b.see(app.Get("/appointments/at/"+leipzig), 200, "Sie buchen für zwei")
+	b.goTo(app.PostForm("/appointments/hold", "centre", leipzig, "slots", found(t, slotChoice, times.Body), "key", found(t, pageKeyIn, times.Body)), "/appointments/held")
+	held := b.see(app.Get("/appointments/held"), 200, "auch für die Vorgangsnummer", q.CaseNumber)
+	if strings.Contains(held.Body, "Zweite") {
+		t.Error("the page tells a name")
+	}
+	b.goTo(app.PostForm("/appointments/confirm", "series", found(t, regexp.MustCompile(`name="series" value="([^"]+)"`), held.Body)), "/appointments")
+	if n := b.count(`SELECT count(*) FROM booking.series WHERE state = 'confirmed'`); n != 2 {
+		t.Errorf("%d confirmed", n)
+	}
+	other := b.app()
+	other.LoginAs(citizenUser(q.Person))
+	b.see(other.Get("/appointments"), 200, "Ihre", "Termine ändern")
+	// Nobody books for two without the second one's login data.
+	third := b.app()
+	third.LoginAs(citizenUser(b.person()))
+	b.see(third.PostForm("/appointments/together", "case_number", q.CaseNumber, "secret", ""), http.StatusUnprocessableEntity)
+	in := HoldIn{SlotIDs: b.choices(leipzig, pair(comirnaty))[0].SlotIDs(), Key: "k", With: &WithIn{CaseNumber: q.CaseNumber, Secret: q.Secret}}
+	if a := third.JSON(http.MethodPost, "/api/v1/appointments/hold", in, nil); a.Status != http.StatusConflict || !strings.Contains(a.Body, "zweite Person") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	fourth := b.registered()
+	in.With = &WithIn{CaseNumber: fourth.CaseNumber, Secret: fourth.Secret}
+	var out SeriesOut
+	if a := third.JSON(http.MethodPost, "/api/v1/appointments/hold", in, &out); a.Status != 200 || out.State != StateHeld {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if a := third.JSON(http.MethodPost, "/api/v1/appointments/"+out.ID+"/confirm", nil, &out); a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if n := b.count(`SELECT count(*) FROM booking.series WHERE state = 'confirmed'`); n != 4 {
+		t.Errorf("%d confirmed", n)
+	}
+	b.sound()
 }

@@ -43,7 +43,21 @@ func (s *Service) postHold(c *web.Ctx) error {
 		f.Fail("slots", "booking.error.choose")
 		return s.pageTimes(c, f, centreID, day, nil)
 	}
-	series, err := s.Hold(c.Std(), HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: pageKey(f.Get("key"), slots), Actor: c.Actor(), Role: string(web.RoleCitizen)})
+	second, err := s.Companion(c.Std(), c.User.ID)
+	if err != nil {
+		return err
+	}
+	var series Series
+	req := HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: pageKey(f.Get("key"), slots), Actor: c.Actor(), Role: string(web.RoleCitizen)}
+	if second != nil {
+		series, err = s.HoldTogether(c.Std(), req, second.ID)
+	} else {
+		series, err = s.Hold(c.Std(), req)
+	}
+	var theirs *CompanionError
+	if errors.As(err, &theirs) {
+		return problem(err)
+	}
 	var taken *TakenError
 	switch {
 	case errors.As(err, &taken):
@@ -99,6 +113,7 @@ type heldView struct {
 	seriesView
 	Until    time.Time
 	UntilISO string
+	Second   string // case number of the second person; "" = alone
 }
 
 func (s *Service) showHeld(c *web.Ctx) error {
@@ -113,7 +128,17 @@ func (s *Service) showHeld(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Page("booking/held", heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)})
+	view := heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)}
+	if other, err := s.partner(c.Std(), s.Pool, *series); err != nil {
+		return err
+	} else if other != nil {
+		second, err := s.Citizens.Person(c.Std(), s.Pool, other.PersonID)
+		if err != nil {
+			return problem(err)
+		}
+		view.Second = companionNumber(&second)
+	}
+	return c.Page("booking/held", view)
 }
 
 func (s *Service) postConfirm(c *web.Ctx) error {
@@ -126,6 +151,9 @@ func (s *Service) postConfirm(c *web.Ctx) error {
 	}
 	if s.Release != nil {
 		s.Release(c)
+	}
+	if err := s.SetCompanion(c.Std(), c.User.ID, ""); err != nil {
+		return err
 	}
 	return c.See("/appointments")
 }

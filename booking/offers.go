@@ -224,8 +224,9 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// nearest returns up to three series that are free, nearest to what was wanted.
-func (s *Service) nearest(ctx context.Context, in HoldRequest, ents []Entitlement) ([]Choice, error) {
+// nearest returns up to three series that are free for so many people, nearest to
+// what was wanted.
+func (s *Service) nearest(ctx context.Context, in HoldRequest, ents []Entitlement, people int) ([]Choice, error) {
 	var (
 		centreID string
 		start    time.Time
@@ -255,6 +256,9 @@ func (s *Service) nearest(ctx context.Context, in HoldRequest, ents []Entitlemen
 		}
 		if err != nil {
 			return nil, err
+		}
+		if people > 1 {
+			list = forTwo(list)
 		}
 		var out []Choice
 		seen := map[int64]bool{}

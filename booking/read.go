@@ -12,7 +12,7 @@ import (
 	"impfportal/internal/pg"
 )
 
-const seriesColumns = `id::text, person_id::text, programme_id, product_id, centre_id, channel, reference, state, booked_by, role, hold_until, created_at, confirmed_at, revision`
+const seriesColumns = `id::text, person_id::text, programme_id, product_id, centre_id, channel, reference, state, booked_by, role, hold_until, created_at, confirmed_at, revision, coalesce(couple_id::text, '')`
 
 // findSeries reads one series with its appointments.
 func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*Series, error) {
@@ -32,7 +32,7 @@ func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*
 func (s *Series) fields() []any {
 	return []any{
 		&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role,
-		&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision,
+		&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision, &s.CoupleID,
 	}
 }
 

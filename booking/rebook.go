@@ -300,7 +300,7 @@ func (s *Service) nearestMoves(ctx context.Context, series Series, in RebookRequ
 		if err != nil {
 			return nil, err
 		}
-		return s.nearest(ctx, HoldRequest{PersonID: in.PersonID, Channel: in.Channel, SlotIDs: slots}, ents)
+		return s.nearest(ctx, HoldRequest{PersonID: in.PersonID, Channel: in.Channel, SlotIDs: slots}, ents, 1)
 	}
 	times, err := s.MoveOffers(ctx, s.Pool, series, in.Moves[0].Dose, centreID, in.Channel)
 	if err != nil {

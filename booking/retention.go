@@ -38,6 +38,10 @@ func RetentionRules() []retention.Rule {
 			Run: del(`DELETE FROM booking.idempotency WHERE (person_id, key) IN (SELECT person_id, key FROM booking.idempotency WHERE created_at < $1 LIMIT $2)`),
 		},
 		{
+			Name: "booking.companion", Table: "booking.companion", Policy: technical, Why: "For whom somebody booked besides themselves; it counts for half an hour",
+			Run: del(`DELETE FROM booking.companion WHERE person_id IN (SELECT person_id FROM booking.companion WHERE until_at < $1 LIMIT $2)`),
+		},
+		{
 			Name: "booking.slot", Table: "booking.slot", Policy: "after-vaccination", Why: "Times that are past and that no appointment names any more",
 			Run: del(`DELETE FROM booking.slot WHERE id IN (
 				SELECT s.id FROM booking.slot s WHERE s.day < $1::date AND NOT EXISTS (SELECT 1 FROM booking.appointment a WHERE a.slot_id = s.id) LIMIT $2)`),

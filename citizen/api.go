@@ -153,7 +153,7 @@ func (apiSession) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiLogin(c *web.Ctx, in apiCredentials) (apiSession, error) {
 	f := web.NewForm("case_number", in.CaseNumber, "secret", in.Secret)
-	p, err := s.login(c, f)
+	p, err := s.CheckLogin(c, f)
 	if err != nil {
 		return apiSession{}, err
 	}

@@ -81,7 +81,7 @@ func (s *Service) showLogin(c *web.Ctx) error {
 func (s *Service) postLogin(c *web.Ctx) error {
 	f := c.Form()
 	to := web.OwnPath(f.Get("to"), "/my-case")
-	p, err := s.login(c, f)
+	p, err := s.CheckLogin(c, f)
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,9 @@ func (s *Service) postLogin(c *web.Ctx) error {
 	return c.See(to)
 }
 
-// login checks the typed login data; what is wrong stands in f.
-func (s *Service) login(c *web.Ctx, f *web.Form) (p Person, err error) {
+// CheckLogin checks the login data that were typed as case_number and secret, with
+// all limits on trying; what is wrong stands in f.
+func (s *Service) CheckLogin(c *web.Ctx, f *web.Form) (p Person, err error) {
 	number, numberErr := ParseCaseNumber(f.Get("case_number"))
 	secret, secretErr := ParseSecret(f.Get("secret"))
 	switch {
