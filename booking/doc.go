@@ -117,10 +117,10 @@
 //
 // # Taking places
 //
-// hold.go calls one SQL function, booking.hold, in one round trip: idempotency
-// key first (the same key gets the same series again), then the rules (the
-// slots make a series that this person may have), the series and its
-// appointments, and last the guarded updates
+// hold.go calls one SQL function, booking.hold, in one round trip: the rules (the
+// slots make a series that this person may have), the series with its idempotency
+// key (the same key gets the same series again), its appointments, and last the
+// guarded updates
 //
 //	UPDATE booking.place SET taken = taken + 1 WHERE ... AND taken < places
 //
@@ -130,6 +130,31 @@
 // Before anybody is told 'taken', holds whose time is over are ended and the
 // attempt is made once more; then the three nearest alternatives come in the
 // same answer.
+//
+// Who needs only the last dose of a series, because it was begun elsewhere or the
+// second appointment was given back, may take any place of a slot (lone.go): places
+// lie in pairs, first ones near, later ones far, and three weeks after a first dose
+// there is often no first place. The next plan mends the pair that loses its later
+// place by it.
+//
+// Couples (Paare, couple.go): with the login data of a second person one books the
+// same times for both; two holds in one transaction, in the order of the people's
+// ids. One confirmation confirms both. Of the second person nothing is shown but the
+// case number that was typed; from the confirmation on each series is its person's
+// own affair.
+//
+// # Changing
+//
+// rebook.go moves either appointment, or all that are open, by a swap (Umbuchung):
+// booking.swap takes the new places and gives the old ones back in one transaction,
+// so the old appointment stays until the new one is certain, and there is nothing in
+// between. What is not moved binds centre and product, a dose that was given binds
+// the product, and the doses stay at the right distance, whatever slots are sent.
+// Appointment and booking reference stay the same; series.revision counts the
+// changes, and each tells the person once, with a calendar file that moves the event
+// (SEQUENCE). One appointment alone may take a place that was kept for another kind
+// of series, as above. A later appointment can be given back alone and booked again;
+// giving back the first one gives back the later ones too.
 //
 // # Places that return
 //
