@@ -45,7 +45,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
-	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.allocationRoutes(), s.apiRoutes())...)
+	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.allocationRoutes(), s.outlookRoutes(), s.apiRoutes())...)
 }
 
 // by is who asks, for ledger and audit.
@@ -163,6 +163,9 @@ func (n *names) Place(p Place) string {
 	}
 	return n.c.T("inventory.place." + string(p))
 }
+
+// Centre is what a centre is called.
+func (n *names) Centre(id string) string { return n.Place(CentrePlace(id)) }
 
 // Product is what a product is called.
 func (n *names) Product(id string) string { return n.products[id] }

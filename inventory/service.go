@@ -60,6 +60,9 @@ type Service struct {
 	// TeamNames says what mobile teams are called, by their id; nil = pages show
 	// the end of the id. Set before the first request.
 	TeamNames func(ctx context.Context, q pg.Querier) (map[string]string, error)
+	// Demand tells what appointments need in the next weeks; nil = nothing. Set
+	// before the first request.
+	Demand DemandOf
 	// LotCards show on a lot's page what other slices know of it.
 	LotCards []LotCard
 

@@ -1,0 +1,248 @@
+package inventory
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"impfportal/internal/web"
+)
+
+// outlookWeeks is how far the picture reaches: a second dose given six weeks
+// after a first one that is booked four weeks ahead.
+const outlookWeeks = 10
+
+// outlookRoutes are the picture of the next weeks.
+func (s *Service) outlookRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/admin/outlook", Roles: admin, Nav: "inventory.nav.outlook", NavGroup: "web.nav.vaccine", Handle: s.outlookPage},
+		{Method: http.MethodGet, Path: "/api/v1/outlook", Roles: admin, API: web.JSON("Show stock, deliveries, reserved and free doses of the next weeks by centre and vaccine", s.apiOutlook)},
+	}
+}
+
+// outlookRow is a centre's product in the overview.
+type outlookRow struct {
+	Outlook
+	Sums OutlookWeek
+	Dry  *OutlookWeek // the first week at whose end nothing is left
+}
+
+func rowOf(o Outlook) outlookRow {
+	r := outlookRow{Outlook: o, Sums: o.Sum()}
+	if i := o.Dry(); i >= 0 {
+		r.Dry = &o.Weeks[i]
+	}
+	return r
+}
+
+type outlookPage struct {
+	Names   *names
+	Centres []web.Option // with "all"
+	Product string
+	Centre  string
+	Shown   outlookRow
+	Central int // doses in the central store
+	Rows    []outlookRow
+	Chart   weekChart
+}
+
+func (s *Service) outlookPage(c *web.Ctx) error {
+	n, err := s.names(c)
+	if err != nil {
+		return err
+	}
+	d := outlookPage{Names: n, Product: c.Query("product"), Centre: c.Query("centre"), Centres: []web.Option{{Label: c.T("inventory.outlook.all")}}}
+	for _, o := range n.Places {
+		if id := Place(o.Value).CentreID(); id != "" {
+			d.Centres = append(d.Centres, web.Option{Value: id, Label: o.Label})
+		}
+	}
+	all, err := s.Outlooks(c.Std(), s.pool, c.Now, outlookWeeks)
+	if err != nil {
+		return err
+	}
+	if d.Product == "" { // the first product that anybody has
+		for _, p := range n.Products {
+			for _, o := range all {
+				if o.ProductID == p.Value && d.Product == "" {
+					d.Product = p.Value
+				}
+			}
+		}
+	}
+	var mine []Outlook
+	for _, o := range all {
+		if o.ProductID != d.Product {
+			continue
+		}
+		d.Rows = append(d.Rows, rowOf(o))
+		if d.Centre == "" || d.Centre == o.CentreID {
+			mine = append(mine, o)
+		}
+	}
+	if len(mine) > 0 {
+		d.Shown = rowOf(together(mine))
+		d.Chart = chartOf(c, d.Shown)
+	}
+	central, err := s.Doses(c.Std(), s.pool, Central, d.Product, c.Now)
+	if err != nil {
+		return err
+	}
+	d.Central = central.Doses
+	return c.PageForm("inventory/outlook", web.NewForm("product", d.Product, "centre", d.Centre), d)
+}
+
+// Measures of the chart; one unit is about a pixel on a telephone.
+const (
+	chartWidth, chartHeight = 480.0, 280.0
+	chartLeft, chartTop     = 52.0, 26.0
+	chartBottom             = chartHeight - 40
+)
+
+// weekChart is the weeks as stacked bars.
+type weekChart struct {
+	Title, Text   string
+	Width, Height float64
+	Left, Right   float64
+	Bottom        float64
+	Ticks         []chartTick
+	Bars          []chartBar
+	Dry           *chartMark
+}
+
+// chartTick is a line of the scale.
+type chartTick struct {
+	Y     float64
+	Value int
+}
+
+// chartBar is a part of a week.
+type chartBar struct {
+	X, Y, Width, Height float64
+	Kind                string // later, first, free, rest
+	Label               string // of the week, at its lowest part
+	Middle              float64
+}
+
+// chartMark is where it runs dry.
+type chartMark struct {
+	X    float64
+	Text string
+	End  bool // so far right that the words stand left of it
+}
+
+// week is the number of a calendar week, as people name it.
+func week(t time.Time) int {
+	_, n := t.ISOWeek()
+	return n
+}
+
+// chartOf draws the weeks: what is reserved for later doses, first doses, what is
+// offered, and what nobody is promised yet.
+func chartOf(c *web.Ctx, r outlookRow) weekChart {
+	ch := weekChart{
+		Title: c.T("inventory.outlook.chart"), Text: c.T("inventory.outlook.never"),
+		Width: chartWidth, Height: chartHeight, Left: chartLeft, Right: chartWidth - 6, Bottom: chartBottom,
+	}
+	top := 1
+	for _, w := range r.Weeks {
+		top = max(top, w.First+w.Later+w.Free+w.Left)
+	}
+	step := niceStep(top)
+	top = (top + step - 1) / step * step
+	for v := 0; v <= top; v += step {
+		ch.Ticks = append(ch.Ticks, chartTick{chartBottom - (chartBottom-chartTop)*float64(v)/float64(top), v})
+	}
+	each := (ch.Right - chartLeft) / float64(len(r.Weeks))
+	for i, w := range r.Weeks {
+		x, y := chartLeft+each*(float64(i)+.14), chartBottom
+		label := fmt.Sprint(week(w.From))
+		for _, part := range []struct {
+			kind string
+			n    int
+		}{{"later", w.Later}, {"first", w.First}, {"free", w.Free}, {"rest", w.Left}} {
+			h := (chartBottom - chartTop) * float64(part.n) / float64(top)
+			y -= h
+			ch.Bars = append(ch.Bars, chartBar{X: round(x), Y: round(y), Width: round(each * .72), Height: round(h), Kind: part.kind, Label: label, Middle: round(x + each*.36)})
+			label = ""
+		}
+	}
+	if i := r.Outlook.Dry(); i >= 0 {
+		x := chartLeft + each*float64(i+1)
+		when := c.T("inventory.outlook.week", "N", week(r.Weeks[i].From))
+		ch.Text = c.T("inventory.outlook.dry_text", "Week", when)
+		ch.Dry = &chartMark{X: round(x), Text: c.T("inventory.outlook.dry"), End: i >= len(r.Weeks)/2}
+	}
+	return ch
+}
+
+func round(x float64) float64 { return float64(int(x*10+.5)) / 10 }
+
+// niceStep is a round distance for about four lines of a scale up to top.
+func niceStep(top int) int {
+	for step := 1; ; step *= 10 {
+		for _, k := range []int{1, 2, 5} {
+			if step*k*4 >= top {
+				return step * k
+			}
+		}
+	}
+}
+
+type outlookIn struct {
+	Product string `query:"product" json:"-" doc:"all without it"`
+	Centre  string `query:"centre" json:"-" doc:"all without it"`
+	Weeks   int    `query:"weeks" json:"-" doc:"1 to 26; 10 without it"`
+}
+
+type outlookOut struct {
+	Outlooks []outlookCentre `json:"outlooks"`
+}
+
+type outlookCentre struct {
+	CentreID  string           `json:"centre_id"`
+	ProductID string           `json:"product_id"`
+	DryFrom   string           `json:"dry_from,omitempty" format:"date" doc:"the day after the first week at whose end nothing is left"`
+	Weeks     []outlookWeekOut `json:"weeks"`
+}
+
+type outlookWeekOut struct {
+	From  string `json:"from" format:"date"`
+	To    string `json:"to" format:"date"`
+	Stock int    `json:"stock" doc:"doses at its beginning"`
+	Comes int    `json:"comes" doc:"planned and confirmed deliveries, with their margin"`
+	First int    `json:"first" doc:"booked first doses"`
+	Later int    `json:"later" doc:"reserved for second and further doses"`
+	Free  int    `json:"free" doc:"offered, and taken by nobody yet"`
+	Lost  int    `json:"lost" doc:"run out before anybody needs them"`
+	Short int    `json:"short" doc:"booked, and not there"`
+	Left  int    `json:"left" doc:"at its end, when everything that is offered is booked too"`
+}
+
+func (s *Service) apiOutlook(c *web.Ctx, in outlookIn) (outlookOut, error) {
+	if in.Weeks == 0 {
+		in.Weeks = outlookWeeks
+	}
+	if in.Weeks < 1 || in.Weeks > 26 {
+		return outlookOut{}, web.Invalid(web.FieldError{Field: "weeks", Key: "inventory.error.number", Args: []any{"Low", 1, "High", 26}})
+	}
+	all, err := s.Outlooks(c.Std(), s.pool, c.Now, in.Weeks)
+	if err != nil {
+		return outlookOut{}, err
+	}
+	out := outlookOut{Outlooks: []outlookCentre{}}
+	for _, o := range all {
+		if (in.Product != "" && in.Product != o.ProductID) || (in.Centre != "" && in.Centre != o.CentreID) {
+			continue
+		}
+		x := outlookCentre{CentreID: o.CentreID, ProductID: o.ProductID}
+		if i := o.Dry(); i >= 0 {
+			x.DryFrom = isoDay(o.Weeks[i].To.AddDate(0, 0, 1))
+		}
+		for _, w := range o.Weeks {
+			x.Weeks = append(x.Weeks, outlookWeekOut{isoDay(w.From), isoDay(w.To), w.Stock, w.Comes, w.First, w.Later, w.Free, w.Lost, w.Short, w.Left})
+		}
+		out.Outlooks = append(out.Outlooks, x)
+	}
+	return out, nil
+}

@@ -1,0 +1,91 @@
+package inventory
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"impfportal/internal/pg"
+)
+
+// TestProject: every dose is somewhere, and each week begins with what the one
+// before has left.
+func TestProject(t *testing.T) {
+	t.Parallel()
+	today := day(2021, 1, 13) // a Wednesday
+	rapid.Check(t, func(rt *rapid.T) {
+		var batches []Batch
+		for range rapid.IntRange(0, 6).Draw(rt, "batches") {
+			from := today.AddDate(0, 0, rapid.SampledFrom([]int{0, 0, 1, 5, 9, 20}).Draw(rt, "from"))
+			batches = append(batches, Batch{From: from, Until: from.AddDate(0, 0, rapid.IntRange(0, 90).Draw(rt, "lasts")), Doses: rapid.IntRange(0, 500).Draw(rt, "doses")})
+		}
+		var demand []DemandWeek
+		for w := range 10 {
+			demand = append(demand, DemandWeek{Week: w, First: rapid.IntRange(0, 80).Draw(rt, "first"), Later: rapid.IntRange(0, 80).Draw(rt, "later"), Free: rapid.IntRange(0, 80).Draw(rt, "free")})
+		}
+		before := 0
+		for i, w := range project(today, 10, batches, demand) {
+			if w.From.Before(today) || w.To.Weekday() != time.Sunday || (i > 0 && (w.From.Weekday() != time.Monday || w.Stock != before)) {
+				rt.Fatalf("week %d: %+v after %d", i, w, before)
+			}
+			used := w.Stock + w.Comes - w.Lost - w.Left
+			if w.Left < 0 || w.Lost < 0 || w.Short < 0 || used < w.First+w.Later-w.Short || used > w.First+w.Later-w.Short+w.Free {
+				rt.Fatalf("week %d: %d used: %+v", i, used, w)
+			}
+			if w.Short > 0 && w.Left > 0 {
+				rt.Fatalf("week %d: something is missing although something is left: %+v", i, w)
+			}
+			before = w.Left
+		}
+	})
+}
+
+func TestOutlook(t *testing.T) {
+	t.Parallel()
+	b := setup(t) // Monday, 11 January 2021
+	leipzig := CentrePlace("leipzig")
+	lot := b.receive(leipzig, "comirnaty", "AB1", day(2021, 5, 31), 20)
+	must(t, b.thaw(leipzig, lot, 4, b.now)) // until Saturday
+	b.receive(Central, "comirnaty", "AB1", day(2021, 5, 31), 3)
+	b.plan(NewDelivery{ProductID: "comirnaty", Place: leipzig, Day: day(2021, 1, 24), Vials: 2})
+	var asked []time.Time
+	b.s.Demand = func(_ context.Context, _ pg.Querier, monday time.Time, _ int) (Demand, error) {
+		asked = append(asked, monday)
+		return Demand{MarginDays: 2, Weeks: []DemandWeek{
+			{"leipzig", "comirnaty", 0, 10, 5, 0}, {"leipzig", "comirnaty", 1, 0, 30, 20}, {"leipzig", "comirnaty", 2, 0, 0, 40}, {"dresden", "comirnaty", 1, 3, 0, 0},
+		}}, nil
+	}
+	all, err := b.s.Outlooks(b.ctx, b.pool, b.now, 10)
+	if err != nil || len(all) != 2 || all[0].CentreID != "dresden" || len(asked) != 1 || !asked[0].Equal(day(2021, 1, 11)) {
+		t.Fatalf("%+v, %v, asked %v", all, err, asked)
+	}
+	w := all[1].Weeks
+	// 100 doses, 20 of them until Saturday: 15 are needed, 5 run out.
+	if w[0].Stock != 100 || w[0].Lost != 5 || w[0].Left != 80 || w[1].Left != 30 || w[2].Comes != 10 || w[2].Left != 0 || all[1].Dry() != 2 {
+		t.Errorf("leipzig: %+v, dry in %d", w[:4], all[1].Dry())
+	}
+	if all[0].Weeks[1].Short != 3 {
+		t.Errorf("dresden: %+v", all[0].Weeks[:2])
+	}
+	a := b.app()
+	if r := a.Get("/admin/outlook"); r.Status != http.StatusOK || !strings.Contains(r.Body, "<svg") || !strings.Contains(r.Body, "Impfzentrum Dresden") || !strings.Contains(r.Body, `class="inv-bar inv-bar--later"`) {
+		t.Errorf("page: %d\n%s", r.Status, r.Body)
+	}
+	if r := a.Get("/admin/outlook?product=comirnaty&centre=leipzig"); r.Status != http.StatusOK || !strings.Contains(r.Body, "inv-dry") || !strings.Contains(r.Body, "aufgebraucht") {
+		t.Errorf("leipzig: %d", r.Status)
+	}
+	if r := a.Get("/admin/outlook?product=janssen"); r.Status != http.StatusOK || strings.Contains(r.Body, "inv-chart") {
+		t.Errorf("nothing: %d", r.Status)
+	}
+	var out outlookOut
+	if r := a.JSON(http.MethodGet, "/api/v1/outlook?centre=leipzig&weeks=4", nil, &out); r.Status != http.StatusOK || len(out.Outlooks) != 1 || len(out.Outlooks[0].Weeks) != 4 || out.Outlooks[0].DryFrom != "2021-02-01" {
+		t.Errorf("API: %d %+v", r.Status, out)
+	}
+	if r := a.JSON(http.MethodGet, "/api/v1/outlook?weeks=100", nil, nil); r.Status != http.StatusUnprocessableEntity {
+		t.Errorf("a hundred weeks: %d", r.Status)
+	}
+}
