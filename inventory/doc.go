@@ -83,7 +83,7 @@
 // (A planned one is received like a confirmed one.) A delivery counts for planning
 // from its day plus a margin (setting of booking) on, confirmed or not: lorries are
 // late either way. One that is late counts until its margin is over; stock it
-// becomes when it is received, by lot. What a short one (Fehlmenge) lacks stays
+// becomes when it is received, by lot. What a short one lacks (Restmenge) stays
 // visible until it is settled. Each change tells the centres concerned at once.
 // "Equal shares" gives whole vials to all active centres, the same number to each;
 // the remainder stays where it is.
@@ -97,6 +97,14 @@
 // confirms it once; when the central store has changed since, nothing is sent. An
 // automatic plan shares out each delivery to the central store on arrival, and
 // what is planned counts for the centres by it before; what lay there stays.
+//
+// # The next weeks
+//
+// Outlooks goes through the next weeks of each product at each centre: what lies
+// there and until when, what will come, what is booked, what is reserved for second
+// doses, what is offered (both told by booking, see DemandOf), what runs out, what
+// is left, and in which week nothing is. The page draws it as stacked weeks and says
+// the same as a table.
 //
 // # The ministry's report
 //

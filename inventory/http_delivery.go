@@ -232,7 +232,7 @@ func (s *Service) receiveForm(c *web.Ctx) error {
 		return err
 	}
 	if after.Rest > 0 { // what is missing is settled on its page
-		c.Flash("inventory.delivery.short", "Count", after.Rest, "N", after.Rest)
+		c.Flash("inventory.delivery.short", "N", after.Rest)
 		return c.See("/admin/deliveries/" + after.ID)
 	}
 	c.Flash("inventory.delivery.received")

@@ -1,9 +1,8 @@
 package inventory
 
 import (
-	"fmt"
 	"net/http"
-	"time"
+	"strconv"
 
 	"impfportal/internal/web"
 )
@@ -95,7 +94,7 @@ func (s *Service) outlookPage(c *web.Ctx) error {
 // Measures of the chart; one unit is about a pixel on a telephone.
 const (
 	chartWidth, chartHeight = 480.0, 280.0
-	chartLeft, chartTop     = 52.0, 26.0
+	chartLeft, chartTop     = 64.0, 26.0
 	chartBottom             = chartHeight - 40
 )
 
@@ -131,9 +130,9 @@ type chartMark struct {
 	End  bool // so far right that the words stand left of it
 }
 
-// week is the number of a calendar week, as people name it.
-func week(t time.Time) int {
-	_, n := t.ISOWeek()
+// Number is the number of the calendar week, as people name it.
+func (w OutlookWeek) Number() int {
+	_, n := w.From.ISOWeek()
 	return n
 }
 
@@ -156,7 +155,7 @@ func chartOf(c *web.Ctx, r outlookRow) weekChart {
 	each := (ch.Right - chartLeft) / float64(len(r.Weeks))
 	for i, w := range r.Weeks {
 		x, y := chartLeft+each*(float64(i)+.14), chartBottom
-		label := fmt.Sprint(week(w.From))
+		label := strconv.Itoa(w.Number())
 		for _, part := range []struct {
 			kind string
 			n    int
@@ -169,7 +168,7 @@ func chartOf(c *web.Ctx, r outlookRow) weekChart {
 	}
 	if i := r.Outlook.Dry(); i >= 0 {
 		x := chartLeft + each*float64(i+1)
-		when := c.T("inventory.outlook.week", "N", week(r.Weeks[i].From))
+		when := c.T("inventory.outlook.week", "N", r.Weeks[i].Number())
 		ch.Text = c.T("inventory.outlook.dry_text", "Week", when)
 		ch.Dry = &chartMark{X: round(x), Text: c.T("inventory.outlook.dry"), End: i >= len(r.Weeks)/2}
 	}

@@ -51,6 +51,16 @@ func (l Line) thawedOn() (*time.Time, error) {
 	return &d, err
 }
 
+// ThawedDay is the day on which the vials of the line were thawed; nil = frozen, or
+// not noted.
+func (l Line) ThawedDay() *time.Time {
+	d, err := l.thawedOn()
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
 // Thaw is vials that were taken out of the freezer (Auftauen).
 type Thaw struct {
 	Place Place

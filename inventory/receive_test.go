@@ -166,10 +166,10 @@ func TestShortDeliveryPages(t *testing.T) {
 		t.Errorf("no vials: %d", r.Status)
 	}
 	mustSee(t, a.PostForm(page+"/receive", "lot_1", "EX1", "expiry_1", "2021-05-01", "vials_1", "90"), "receive")
-	if r := a.Get(page); r.Status != http.StatusOK || !strings.Contains(r.Body, "Fehlmenge neu planen") {
+	if r := a.Get(page); r.Status != http.StatusOK || !strings.Contains(r.Body, "Restmenge neu planen") {
 		t.Errorf("page of the short one: %d", r.Status)
 	}
-	if r := a.Get("/admin/deliveries"); !strings.Contains(r.Body, "Fehlmengen") {
+	if r := a.Get("/admin/deliveries"); !strings.Contains(r.Body, "Offene Restmengen") {
 		t.Errorf("list: %d", r.Status)
 	}
 	mustSee(t, a.PostForm(page+"/rest", "rest_vials", "20", "rest_day", "2021-01-25"), "plan anew")
