@@ -131,6 +131,7 @@ type quotaBook struct {
 	releases   []ReleaseRule
 	shifts     []Shift
 	kept       []Contingent
+	openings   openings
 	lanes      []Lane
 	busy       []string
 }
@@ -155,6 +156,9 @@ func (s *Service) quotaBook(ctx context.Context, q pg.Querier, c centre.Centre, 
 		return nil, err
 	}
 	if b.kept, err = Contingents(ctx, q, c.ID, today); err != nil {
+		return nil, err
+	}
+	if b.openings, err = Openings(ctx, q); err != nil {
 		return nil, err
 	}
 	if b.lanes, err = Lanes(ctx, q, c.ID); err != nil {

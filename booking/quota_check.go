@@ -49,6 +49,10 @@ func (s *Service) conflicts(ctx context.Context, q pg.Querier, centreID string, 
 	if err != nil {
 		return nil, err
 	}
+	set, err := readSettings(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	now := s.Now()
 	known := false
 	var out []Conflict
@@ -70,6 +74,7 @@ func (s *Service) conflicts(ctx context.Context, q pg.Querier, centreID string, 
 			return nil, err
 		}
 		for _, d := range days {
+			d.Open = before.openings.percent(d.Day, now, set.HorizonDays)
 			out = append(out, d.conflicts(before, &after, now)...)
 		}
 	}
@@ -85,6 +90,7 @@ type takenDay struct {
 	ProductID string
 	Free      int
 	Taken     []int
+	Open      int // percent of the day's places that Free and Taken are of
 }
 
 // takenDays counts first appointments of the days from today on, by day and product.
@@ -136,6 +142,10 @@ func (d takenDay) conflicts(before, after *quotaBook, now time.Time) []Conflict 
 	return out
 }
 
+// dayUnknown stands for the places of a day that is not open: more than anybody
+// has taken. Only what is fixed in places can be below that.
+const dayUnknown = 1 << 20
+
 // goals are what the channels of the day would have if nothing were taken, as
 // Places of their pots.
 func (d takenDay) goals(b *quotaBook, now time.Time) []pot {
@@ -153,6 +163,12 @@ func (d takenDay) goals(b *quotaBook, now time.Time) []pot {
 			continue
 		}
 		total += pots[i].Taken
+	}
+	switch {
+	case d.Open == 0:
+		total = dayUnknown
+	case d.Open < 100:
+		total = total * 100 / d.Open
 	}
 	for i, n := range goals(total, pots) {
 		pots[i].Places = n

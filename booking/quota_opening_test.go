@@ -93,6 +93,13 @@ func TestNewDaysOpenInStagesAtTheMinute(t *testing.T) {
 	if got := b.places(last)[Web]; got != [2]int{full / 2, 5} {
 		t.Errorf("after five were sold: %v", got)
 	}
+	// Half is open: what the web has taken of it is less than half of all.
+	b.sell(Web, last, full/2-5)
+	b.ok(b.s.SetDays(b.ctx, leipzig, []DayQuota{{Day: last, Quotas: Quotas{Web: {Percent: 60}, Hotline: {Percent: 40}}}}, admin))
+	var below *BelowTakenError
+	if err := b.s.SetDays(b.ctx, leipzig, []DayQuota{{Day: last, Quotas: Quotas{Web: {Percent: 45}, Hotline: {Percent: 55}}}}, admin); !errors.As(err, &below) {
+		t.Errorf("below what is taken: %v", err)
+	}
 	at(18, 30, full)
 	b.sound()
 	if n := b.count(`SELECT count(*) FROM audit.entry WHERE action = 'booking.openings'`); n != 1 {

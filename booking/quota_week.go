@@ -76,10 +76,6 @@ func (s *Service) Week(ctx context.Context, q pg.Querier, centreID string, from 
 	if book.exceptions, err = exceptions(ctx, q, centreID, from); err != nil {
 		return w, err
 	}
-	rules, err := Openings(ctx, q)
-	if err != nil {
-		return w, err
-	}
 	set, err := readSettings(ctx, q)
 	if err != nil {
 		return w, err
@@ -87,7 +83,7 @@ func (s *Service) Week(ctx context.Context, q pg.Querier, centreID string, from 
 	w.Standing, w.Own = book.standing, book.own
 	for i := range weekDays {
 		d := WeekDay{Day: from.AddDate(0, 0, i)}
-		d.Open = openings(rules).percent(d.Day, now, set.HorizonDays)
+		d.Open = book.openings.percent(d.Day, now, set.HorizonDays)
 		d.Beyond = daysBetween(book.today, d.Day) >= set.HorizonDays
 		for key := range book.exceptions {
 			switch {

@@ -201,11 +201,7 @@ func (s *Service) readDays(ctx context.Context, q pg.Querier, v *planView, c cen
 		return err
 	}
 	v.book = book
-	rules, err := Openings(ctx, q)
-	if err != nil {
-		return err
-	}
-	openings(rules).stage(&v.input, v.today, now, end, set.HorizonDays)
+	book.openings.stage(&v.input, v.today, now, end, set.HorizonDays)
 	book.divide(&v.input, productID, v.today, end, now)
 	v.slots = make([][]slotRoom, end)
 	for i := range end {
