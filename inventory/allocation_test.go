@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -132,6 +134,36 @@ func TestAllocationByPlan(t *testing.T) {
 	}
 	if err := allocate(11, pv.Amounts...); !errors.Is(err, ErrStale) {
 		t.Errorf("confirmed twice: %v", err)
+	}
+	b.reconciled()
+}
+
+// Two people confirm the same preview: it is carried out once.
+func TestAllocationIsCarriedOutOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	leipzig := CentrePlace("leipzig")
+	b.receive(Central, "comirnaty", "AB1", day(2021, 3, 1), 40)
+	var sent, stale atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := b.try(func(tx pgx.Tx) error {
+				return b.s.Allocate(b.ctx, tx, "comirnaty", []Amount{{leipzig, 10}}, 40, "plan", b.by)
+			})
+			switch {
+			case err == nil:
+				sent.Add(1)
+			case errors.Is(err, ErrStale):
+				stale.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := b.stock(leipzig, "comirnaty", b.now).Vials; sent.Load() != 1 || stale.Load() != 7 || n != 10 {
+		t.Errorf("sent %d times, stale %d times, %d vials", sent.Load(), stale.Load(), n)
 	}
 	b.reconciled()
 }

@@ -96,7 +96,8 @@
 // as evenly as it goes. Somebody sees what would be sent, may change it, and
 // confirms it once; when the central store has changed since, nothing is sent. An
 // automatic plan shares out each delivery to the central store on arrival, and
-// what is planned counts for the centres by it before; what lay there stays.
+// what is planned counts for the centres by it before; what lay there stays. Deliveries
+// that follow the ministry's report are left to somebody to share out.
 //
 // # The next weeks
 //

@@ -30,7 +30,7 @@ func (s *Service) reconcile(ctx context.Context, _ time.Time) error {
 		return err
 	}
 	for _, d := range diffs {
-		s.log.ErrorContext(ctx, "ALARM: stock balance differs from the ledger", "place", d.Place, "lot", d.LotID,
+		s.log.ErrorContext(ctx, "ALARM: stock balance differs from the ledger", "place", d.Place, "lot", d.LotID, "thawed", d.Thawed,
 			"balance_vials", d.Vials, "ledger_vials", d.SumVials, "balance_doses", d.Doses, "ledger_doses", d.SumDoses)
 	}
 	if len(diffs) > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,10 +28,12 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	}
 	var (
 		vials, open int
-		opened      *time.Time
+		old         bool // the opened vial has been open for too long
 	)
-	err := tx.QueryRow(ctx, `SELECT vials, doses, opened_at FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, g.Place, g.LotID).
-		Scan(&vials, &open, &opened)
+	err := tx.QueryRow(ctx, `
+		SELECT b.vials, b.doses, coalesce(inventory.opened_until(l.product_id, b.opened_at) < $3, false)
+		FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
+		WHERE b.place = $1 AND b.lot_id = $2 FOR UPDATE OF b`, g.Place, g.LotID, g.At).Scan(&vials, &open, &old)
 	if err != nil && !pg.NoRows(err) {
 		return fmt.Errorf("balance of lot: %w", err)
 	}
@@ -44,10 +45,14 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	if err := lot.usable(g.At); err != nil {
 		return err
 	}
-	if open > 0 && opened != nil {
-		if open, err = s.discardOld(ctx, tx, g, lot, open, *opened); err != nil {
+	if open > 0 && old {
+		if _, err := s.post(ctx, tx, movement{
+			kind: "waste", lotID: lot.ID, at: g.At, actor: g.Actor, why: "opened too long ago",
+			entries: []entry{{g.Place, 0, -open}, {OpenVial.place(), 0, open}},
+		}); err != nil {
 			return err
 		}
+		open = 0
 	}
 	if vials == 0 && open == 0 {
 		return ErrLotEmpty
@@ -77,20 +82,6 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 		return nil
 	}
 	return s.changed(ctx, tx, lot.ProductID, g.Place)
-}
-
-// discardOld throws away the open doses of a lot when their vial was opened
-// longer ago than the rule allows, and returns how many are left to give.
-func (s *Service) discardOld(ctx context.Context, tx pgx.Tx, g Give, lot Lot, open int, opened time.Time) (int, error) {
-	var old bool
-	if err := tx.QueryRow(ctx, `SELECT coalesce(inventory.opened_until($1, $2) < $3, false)`, lot.ProductID, opened, g.At).Scan(&old); err != nil || !old {
-		return open, err
-	}
-	_, err := s.post(ctx, tx, movement{
-		kind: "waste", lotID: lot.ID, at: g.At, actor: g.Actor, why: "opened too long ago",
-		entries: []entry{{g.Place, 0, -open}, {OpenVial.place(), 0, open}},
-	})
-	return 0, err
 }
 
 // Transfer moves stock between two places that hold stock; thawed vials stay

@@ -362,7 +362,7 @@ func LotOptions(c *web.Ctx, product string, lots []inventory.Lot) []web.Option {
 	out := make([]web.Option, len(lots))
 	for i, l := range lots {
 		out[i] = web.Option{Value: l.ID, Label: c.T("vaccination.lot", "Product", product, "Number", l.Number,
-			"Expiry", web.FormatDayShort(c.Lang, l.Expiry), "Open", l.OpenDoses, "Vials", l.Vials)}
+			"Expiry", web.FormatDayShort(c.Lang, l.UseBy), "Open", l.OpenDoses, "Vials", l.Vials)}
 	}
 	return out
 }
