@@ -21,7 +21,7 @@ import (
 // app is the portal with nothing but booking.
 func (b *bundle) app() *webtest.App {
 	b.t.Helper()
-	return webtest.New(b.t, webtest.Config{Pool: b.pool, Now: b.now, Routes: b.s.Routes(), Bundles: []web.Bundle{Assets, citizen.Assets}})
+	return webtest.New(b.t, webtest.Config{Pool: b.pool, Now: b.now, Routes: append(b.s.Routes(), b.s.DeskRoutes()...), Bundles: []web.Bundle{Assets, citizen.Assets}})
 }
 
 func citizenUser(p citizen.Person) web.User {

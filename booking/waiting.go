@@ -72,6 +72,12 @@ func (w Wishes) Match(centreID string, start, now time.Time) bool {
 		daysBetween(clock.Day(now), day) >= w.NoticeDays
 }
 
+// mayTake reports whether places of a channel, or of a group's contingent there,
+// are for this entry.
+func (w Waiting) mayTake(pot Channel) bool {
+	return pot == w.Channel || pot == groupPot(w.Channel, w.GroupCode)
+}
+
 // Waiting is an entry of the waiting list.
 type Waiting struct {
 	ID, PersonID, ProgrammeID string

@@ -6,6 +6,7 @@ import (
 
 	"impfportal/internal/clock"
 	"impfportal/internal/web"
+	"impfportal/programme"
 )
 
 // WishesIn are wishes as JSON.
@@ -261,7 +262,20 @@ func (s *Service) pageWaitingAdmin(c *web.Ctx, f *web.Form) error {
 	if err != nil {
 		return err
 	}
-	v := waitingAdminView{WaitingFigures: figures}
+	v := waitingAdminView{WaitingFigures: figures, GroupNames: map[string]string{}}
+	programmes, err := programme.Programmes(c.Std(), s.Pool, c.Lang)
+	if err != nil {
+		return err
+	}
+	for _, p := range programmes {
+		groups, err := programme.GroupsOn(c.Std(), s.Pool, p.ID, c.Now, c.Lang)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			v.GroupNames[g.Code] = g.Name
+		}
+	}
 	if f.OK() {
 		for name, n := range map[string]int{"delay": v.Rules.DelayMinutes, "spread": v.Rules.SpreadMinutes, "hours": v.Rules.OfferHours, "rounds": v.Rules.OfferRounds} {
 			f.Set(name, strconv.Itoa(n))

@@ -28,10 +28,6 @@ func (s *Service) waitingRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/hotline/persons/:id/waiting", Roles: agents, Handle: s.postWaiting},
 		{Method: http.MethodPost, Path: "/hotline/persons/:id/waiting/withdraw", Roles: agents, Handle: s.postWithdraw},
 
-		// Whom the hotline calls, and whoever calls about an offer.
-		{Method: http.MethodGet, Path: "/hotline/offers", Roles: agents, Nav: "booking.nav.calls", Handle: s.showCalls},
-		{Method: http.MethodPost, Path: "/hotline/offers/:offer", Roles: agents, Handle: s.postCall},
-
 		// The link of an offer: its token opens this offer and nothing else.
 		{Method: http.MethodGet, Path: "/offers/:token", Handle: s.showOffer},
 		{Method: http.MethodPost, Path: "/offers/:token", Handle: s.postOffer},
@@ -48,6 +44,16 @@ func (s *Service) waitingRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/hotline/offers/:offer/answer", Roles: agents, API: web.JSON("Note what a person answered to an offer", s.apiCall)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/waiting", Roles: admins, API: web.JSON("The waiting list in figures, and its settings", s.apiWaitingAdmin)},
 		{Method: http.MethodPatch, Path: "/api/v1/admin/waiting", Roles: admins, API: web.JSON("Change when places return and how they are offered", s.apiWaitingRules)},
+	}
+}
+
+// DeskRoutes are the pages of the hotline's desk that belong to this slice: whom
+// to call about an offer, and whoever calls about one. They stand behind the
+// desk's own in the navigation.
+func (s *Service) DeskRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/hotline/offers", Roles: agents, Nav: "booking.nav.calls", Handle: s.showCalls},
+		{Method: http.MethodPost, Path: "/hotline/offers/:offer", Roles: agents, Handle: s.postCall},
 	}
 }
 
@@ -168,7 +174,8 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	for _, km := range []int{15, 30, 50, 100} {
 		v.Within = append(v.Within, web.Option{Value: strconv.Itoa(km), Label: c.T("booking.waiting.within_km", "Km", km)})
 	}
-	for _, n := range []int{0, 1, 2, 3, 7, 14} {
+	v.Notices = []web.Option{{Value: "0", Label: c.T("booking.waiting.notice_none")}}
+	for _, n := range []int{1, 2, 3, 7, 14} {
 		v.Notices = append(v.Notices, web.Option{Value: strconv.Itoa(n), Label: c.T("booking.waiting.notice_days", "Count", n)})
 	}
 	return c.PageForm("booking/waiting", f, v)

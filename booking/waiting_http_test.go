@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-redis/redis_rate/v10"
+
 	"impfportal/citizen"
 	"impfportal/internal/id"
+	"impfportal/internal/redistest"
 	"impfportal/internal/web"
 )
 
@@ -224,4 +227,19 @@ func TestWaitingListAPI(t *testing.T) {
 	b.see(admin.PostForm("/admin/waiting", "delay", "x", "spread", "1", "hours", "1", "rounds", "1"), 422, "ganze Zahl")
 	b.goTo(admin.PostForm("/admin/waiting", "delay", "0", "spread", "0", "hours", "12", "rounds", "3"), "/admin/waiting")
 	b.sound()
+}
+
+// One network opens so many links a minute and no more.
+func TestLinksAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.s.Limiter = redis_rate.NewLimiter(redistest.New(t))
+	app := b.app()
+	got := map[int]int{}
+	for range limitOffer.Burst + 20 {
+		got[app.Get("/offers/"+strings.Repeat("A", 43)).Status]++
+	}
+	if got[http.StatusTooManyRequests] < 15 || got[http.StatusNotFound] < limitOffer.Burst {
+		t.Errorf("%v", got)
+	}
 }

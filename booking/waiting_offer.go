@@ -84,10 +84,11 @@ func wholeHeads(ctx context.Context, q pg.Querier, now time.Time, rounds int) ([
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[head])
 }
 
-// waitingList are those who can be asked, by programme and channel.
-func waitingList(ctx context.Context, q pg.Querier) (map[listKey][]Waiting, error) {
-	list, err := waitingWhere(ctx, q, `state = 'waiting'
-		AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))`)
+// waitingList are those who can be asked for places of these centres, by
+// programme and channel.
+func waitingList(ctx context.Context, q pg.Querier, centres []string) (map[listKey][]Waiting, error) {
+	list, err := waitingWhere(ctx, q, `state = 'waiting' AND centres && $1
+		AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))`, centres)
 	out := map[listKey][]Waiting{}
 	for _, w := range list {
 		k := listKey{w.ProgrammeID, w.Channel}
@@ -115,7 +116,11 @@ func (s *Service) OfferPlaces(ctx context.Context) (made int, err error) {
 	if err != nil || len(heads) == 0 {
 		return 0, err
 	}
-	lists, err := waitingList(ctx, s.Pool)
+	var centres []string
+	for _, h := range heads {
+		centres = append(centres, h.CentreID)
+	}
+	lists, err := waitingList(ctx, s.Pool, sorted(centres))
 	if err != nil || len(lists) == 0 {
 		return 0, err
 	}
@@ -125,7 +130,7 @@ func (s *Service) OfferPlaces(ctx context.Context) (made int, err error) {
 	}
 	asked := map[string]bool{}
 	for _, h := range heads {
-		list := lists[listKey{h.Programme, h.Channel}]
+		list := lists[listKey{h.Programme, h.Channel.base()}]
 		if len(list) == 0 {
 			continue
 		}
@@ -135,7 +140,7 @@ func (s *Service) OfferPlaces(ctx context.Context) (made int, err error) {
 		}
 		var fit []Waiting
 		for _, w := range list {
-			if !asked[w.ID] && w.Match(h.CentreID, h.Starts[0], now) {
+			if !asked[w.ID] && w.mayTake(h.Channel) && w.Match(h.CentreID, h.Starts[0], now) {
 				fit = append(fit, w)
 			}
 		}
@@ -182,7 +187,7 @@ func (s *Service) keepUntilMorning(ctx context.Context, h head, next time.Time, 
 	if _, ok := answerUntil(next, h.Starts[0], hours, MeansMessage); !ok {
 		return nil
 	}
-	_, err := s.Pool.Exec(ctx, `UPDATE booking.returning SET due_at = greatest(due_at, $2) WHERE id = $1`, h.ID, next.Add(h.Due.Sub(h.Since)))
+	_, err := s.Pool.Exec(ctx, `UPDATE booking.returning SET due_at = $2 WHERE id = $1 AND due_at < $3`, h.ID, next.Add(h.Due.Sub(h.Since)), next)
 	return err
 }
 

@@ -24,8 +24,15 @@ func TestNobodyIsAskedAtNight(t *testing.T) {
 	night := clock.At(day(2021, 1, 11), 22, 30)
 	b.at(night)
 	b.cancel(all[9])
-	if n := b.offer(); n != 0 {
-		t.Errorf("%d asked at night", n)
+	for range 4 {
+		if n := b.offer(); n != 0 {
+			t.Errorf("%d asked at night", n)
+		}
+	}
+	var due time.Time
+	b.ok(b.pool.QueryRow(b.ctx, `SELECT due_at FROM booking.returning`).Scan(&due))
+	if open := clock.At(day(2021, 1, 12), askFrom, 0); due.Before(open.Add(backDelay)) || due.After(open.Add(backDelay+backSpread)) {
+		t.Errorf("free for everybody at %v", due)
 	}
 	b.at(night.Add(backDelay + backSpread))
 	if n := b.giveBack(); n != 0 {
@@ -270,4 +277,30 @@ func TestWhoIsReachedHow(t *testing.T) {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}
+}
+
+// Places of a group's contingent go to somebody of the group, however many others
+// wait.
+func TestContingentsStayWithTheirGroup(t *testing.T) {
+	t.Parallel()
+	b, all := full(t)
+	b.exec(`UPDATE programme.priority_group SET open = true WHERE code = 's3-age'`)
+	b.waits(nil) // of the higher rank
+	p, _ := b.waits(nil, func(r *citizen.Registration) {
+		r.GroupCode, r.Birth = "s3-age", citizen.PartialDate{Year: 1945, Month: 5, Day: 3}
+	})
+	b.cancel(all[0])
+	b.exec(`UPDATE booking.returning_place SET channel = 'web:s3-age'`)
+	b.exec(`INSERT INTO booking.place (slot_id, channel, leg, first_day, places, taken) SELECT slot_id, channel, leg, first_day, 1, 1 FROM booking.returning_place`)
+	b.exec(`UPDATE booking.place p SET taken = taken - 1, places = places - 1 FROM booking.returning_place r WHERE p.slot_id = r.slot_id AND p.leg = r.leg AND p.first_day = r.first_day AND p.channel = 'web'`)
+	if n := b.offer(); n != 1 || b.openOffers()[0].PersonID != p.ID {
+		t.Fatalf("%d offers: %+v", n, b.openOffers())
+	}
+	if got := b.answer(b.openOffers()[0], AnswerAccept); got.Answer != OfferAccepted {
+		t.Errorf("%+v", got)
+	}
+	if n := b.count(`SELECT count(*) FROM booking.series WHERE person_id = $1 AND channel = 'web'`, p.ID); n != 1 {
+		t.Error("the series is not of the channel")
+	}
+	b.sound()
 }

@@ -123,7 +123,7 @@ func (v *planView) pick(changes []change, list []Waiting, centreID string, now t
 	for _, first := range firsts {
 		for n := added[first]; n > 0 && free[first] > 0; n-- {
 			i := 0
-			for i < len(list) && (used[i] || list[i].Channel != first.Channel || !list[i].Match(centreID, first.Start, now)) {
+			for i < len(list) && (used[i] || !list[i].mayTake(first.Channel) || !list[i].Match(centreID, first.Start, now)) {
 				i++
 			}
 			if i == len(list) {

@@ -243,6 +243,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())
+	add(s.Booking.DeskRoutes())
 	add(s.Vaccination.Routes())
 	add(s.Certificate.Routes())
 	add(s.Teams.Routes())
