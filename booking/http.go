@@ -80,7 +80,8 @@ type seriesView struct {
 	paper
 	Visits    []visitView
 	Reference string
-	Minutes   int // of a hold: that are left, rounded up
+	Minutes   int   // of a hold: that are left, rounded up
+	Missing   []int // doses whose appointment was given back and can be booked again
 	First     bool
 }
 
@@ -90,6 +91,11 @@ func (s *Service) seriesView(c *web.Ctx, series Series, person citizen.Person) (
 		return seriesView{}, err
 	}
 	v := seriesView{paper: p, Reference: PrintReference(series.Reference)}
+	for _, dose := range s.Movable(series) {
+		if appointmentFor(series, dose) == nil {
+			v.Missing = append(v.Missing, dose)
+		}
+	}
 	for _, a := range series.Visits() {
 		v.Visits = append(v.Visits, visitView{a, p.DoseLabel(a)})
 	}

@@ -58,8 +58,9 @@ func TestCitizenChangesOnThePages(t *testing.T) {
 	// Without a choice nothing is lost and it is said what is missing.
 	b.see(app.PostForm("/appointments/change/check", "what", "2", "centre", leipzig), http.StatusUnprocessableEntity, "Das haben Sie jetzt")
 	// The later one alone is given back and booked again.
-	b.see(app.Get("/appointments/cancel"), 200, "Nur ab der 2. Impfung absagen", "Ja, alle 2 absagen")
-	b.goTo(app.PostForm("/appointments/cancel", "series", s.ID, "from", "2"), "/my-case")
+	b.see(app.Get("/appointments/cancel"), 200, "Nur die 2. Impfung absagen", "Ja, alle 2 Termine absagen")
+	b.goTo(app.PostForm("/appointments/cancel", "series", s.ID, "from", "2"), "/appointments")
+	b.see(app.Get("/appointments"), 200, "Der andere bleibt Ihnen", "Für die 2. Impfung haben Sie keinen Termin")
 	b.see(app.Get("/appointments/change"), 200, "Wieder buchen: 2. Impfung")
 	b.see(app.Get("/appointments/change/2"), 200, "name=\"slots\"")
 	b.goTo(app.Get("/appointments/change/all"), "/appointments") // there are not two

@@ -198,7 +198,8 @@ func (s *Service) pageExpired(c *web.Ctx) error {
 type cancelView struct {
 	seriesView
 	Open  int
-	Later int // the dose from which on the later ones can be given back alone; 0 = there is but one
+	Later int  // the dose from which on the later ones can be given back alone; 0 = there is but one
+	Last  bool // that dose is the last one
 }
 
 func (s *Service) showCancel(c *web.Ctx) error {
@@ -222,6 +223,7 @@ func (s *Service) showCancel(c *web.Ctx) error {
 			view.Later = a.DoseNumber
 		}
 	}
+	view.Last = view.Open == 2
 	return c.Page("booking/cancel", view)
 }
 
@@ -245,6 +247,10 @@ func (s *Service) postCancel(c *web.Ctx) error {
 	if series.State == StateHeld {
 		c.Flash("booking.flash.released")
 		return c.See("/appointments/at/" + series.CentreID + "?day=" + clock.Day(series.Appointments[0].Start).Format(time.DateOnly))
+	}
+	if from > 1 {
+		c.Flash("booking.flash.later_cancelled")
+		return c.See("/appointments")
 	}
 	c.Flash("booking.flash.cancelled")
 	return c.See("/my-case")
