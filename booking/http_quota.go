@@ -229,20 +229,23 @@ func (s *Service) postShift(c *web.Ctx) error {
 // postUndo takes the last change back; which one it was stands on the button.
 func (s *Service) postUndo(c *web.Ctx) error {
 	f := c.Form()
-	centreID := c.Query("centre")
-	if centreID == "" {
+	centreID, page := c.Query("centre"), s.pageQuotas
+	switch {
+	case c.Query("default") != "":
+		centreID, page = "", s.pageShares
+	case centreID == "":
 		return web.NotFound()
 	}
 	last, err := lastChange(c.Std(), s.Pool, centreID)
 	if errors.Is(err, ErrNotFound) || err == nil && strconv.FormatInt(last.ID, 10) != f.Get("change") {
 		f.Fail("undo", "booking.error.undo_gone")
-		return s.pageQuotas(c, f)
+		return page(c, f)
 	}
 	if err == nil {
 		err = s.Undo(c.Std(), centreID, byUser(c))
 	}
 	if refused(c, f, "undo", err) {
-		return s.pageQuotas(c, f)
+		return page(c, f)
 	}
 	if err != nil {
 		return adminProblem(err)

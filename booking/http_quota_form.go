@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -19,8 +20,10 @@ type quotaFormView struct {
 	Channels  []ChannelRule
 	Products  []web.Option // of a day
 	Day       string
-	Removable bool   // there is something of its own to take away
-	Remove    string // what is on the button that does it
+	Last      *QuotaChange // of the default, which can be undone here
+	Undo      string       // where
+	Removable bool         // there is something of its own to take away
+	Remove    string       // what is on the button that does it
 }
 
 // formQuotas reads the fields of all channels: percent under prefix and channel,
@@ -77,7 +80,15 @@ func (s *Service) pageShares(c *web.Ctx, f *web.Form) error {
 	if c.Query("default") != "" {
 		centreID = ""
 		v.Heading, v.Text = c.T("booking.quotas.default"), c.T("booking.quotas.default_text")
+		v.Undo = "/admin/quotas/undo?centre=" + at.ID + "&from=" + pathSegment(c.Query("from")) + "&default=1"
 		v.Action += "&default=1"
+		last, err := lastChange(c.Std(), s.Pool, "")
+		switch {
+		case err == nil:
+			v.Last = &last
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
 	} else {
 		v.Heading, v.Text = c.T("booking.quotas.standing_of", "Centre", at.Name), c.T("booking.quotas.standing_text")
 	}

@@ -70,6 +70,10 @@ func TestQuotaPages(t *testing.T) {
 	// The default of all centres, and a centre's own.
 	b.see(app.Get("/admin/quotas/shares?centre=leipzig&default=1"), 200, "Vorgabe für alle Zentren", `value="70"`)
 	b.goTo(app.PostForm("/admin/quotas/shares?centre=leipzig&from=2021-02-01&default=1", "share_web", "60", "share_hotline", "40"), week)
+	b.see(app.Get("/admin/quotas/shares?centre=leipzig&default=1"), 200, "Letzte Änderung", `value="60"`)
+	b.see(app.PostForm("/admin/quotas/undo?centre=leipzig&default=1", "change", "0"), 422, "Inzwischen ist etwas anderes", "Vorgabe für alle Zentren")
+	b.goTo(app.PostForm("/admin/quotas/undo?centre=leipzig&from=2021-02-01&default=1", "change", fmt.Sprint(b.count(`SELECT max(id)::int FROM booking.quota_change WHERE centre_id = '' AND undone_at IS NULL`))), week)
+	b.see(app.Get("/admin/quotas/shares?centre=leipzig&default=1"), 200, `value="70"`)
 	b.goTo(app.PostForm("/admin/quotas/shares?centre=leipzig&from=2021-02-01", "share_web", "50", "share_hotline", "50"), week)
 	b.see(app.Get("/admin/quotas/shares?centre=leipzig"), 200, "Wieder die Vorgabe aller Zentren nehmen")
 	b.goTo(app.PostForm("/admin/quotas/shares?centre=leipzig&from=2021-02-01", "remove", "1"), week)
