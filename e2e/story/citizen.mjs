@@ -161,3 +161,21 @@ export async function certificate(p, who) {
   ok(`${p.name} has a certificate`);
   return files;
 }
+
+// byPhone has an agent register somebody and returns the login data.
+export async function byPhone(agent, { family, birth, ...contact }) {
+  const sid = (await agent.context.cookies()).find((c) => c.name === 'sid').value;
+  const answer = await agent.context.request.post('/api/v1/hotline/persons', {
+    headers: { Authorization: `Bearer ${sid}` },
+    data: {
+      key: crypto.randomUUID(),
+      registration: {
+        programme: 'covid-19', group: 's2-age', proof_ready: true, family_name: family, given_name: 'Erika', birth,
+        sex: 'female', address: { street: 'Weg 1', postcode: '04109', city: 'Leipzig' }, ...contact,
+      },
+    },
+  });
+  assert(answer.ok(), `registering answers ${answer.status()}: ${await answer.text()}`);
+  const known = await answer.json();
+  return { family, caseNumber: known.case_number, secret: known.secret };
+}
