@@ -90,6 +90,15 @@ func (s *Service) list(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
+	now, err := minutesOn(c.Std(), s.pool, c.Now)
+	if err != nil {
+		return err
+	}
+	for i, ce := range centres {
+		if n, ok := now[ce.ID]; ok {
+			centres[i].MinutesPerPerson = n
+		}
+	}
 	return c.Page("centre/list", centres)
 }
 

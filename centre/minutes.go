@@ -29,6 +29,24 @@ func MinutesRules(ctx context.Context, q pg.Querier, centreID string) ([]Minutes
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Minutes])
 }
 
+// minutesOn returns the minutes per person by centre that a rule with a date says
+// for a day.
+func minutesOn(ctx context.Context, q pg.Querier, on time.Time) (map[string]int, error) {
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT ON (centre_id) centre_id, minutes FROM centre.minutes WHERE valid_from <= $1
+		ORDER BY centre_id, valid_from DESC`, clock.Day(on))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	var (
+		c string
+		n int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&c, &n}, func() error { out[c] = n; return nil })
+	return out, err
+}
+
 // SetMinutes sets the minutes per person from the day of from on; a rule that
 // starts on the same day is replaced. The places follow within seconds.
 // ErrNotFound, ErrInvalid.

@@ -60,6 +60,12 @@ func TestMinutesPage(t *testing.T) {
 	if r := a.Get("/admin/centres/leipzig"); r.Status != http.StatusOK || !strings.Contains(r.Body, "7 Minuten") {
 		t.Errorf("page: %d", r.Status)
 	}
+	if r := a.PostForm("/admin/centres/leipzig/minutes", "minutes_from", "2020-12-24", "minutes_new", "3"); r.Status != http.StatusSeeOther {
+		t.Fatalf("save: %d", r.Status)
+	}
+	if r := a.Get("/admin/centres"); r.Status != http.StatusOK || !strings.Contains(r.Body, ">200</td>") { // ten stations, three minutes
+		t.Errorf("the list does not show the rule in force: %d", r.Status)
+	}
 	if r := a.PostForm("/admin/centres/leipzig/minutes", "minutes_from", "", "minutes_new", "0"); r.Status != http.StatusUnprocessableEntity {
 		t.Errorf("nothing: %d", r.Status)
 	}

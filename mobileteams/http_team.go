@@ -110,7 +110,7 @@ func (s *Service) renderStop(c *web.Ctx, f *web.Form, warnings []vaccination.War
 	}
 	p.Doses = doses
 	for _, l := range box {
-		if l.ProductID == v.ProductID {
+		if l.ProductID == v.ProductID && l.Doses > 0 {
 			p.Lots = append(p.Lots, web.Option{Value: l.LotID, Label: c.T("mobileteams.box.lot", "Number", l.Number, "Open", l.OpenDoses, "Vials", l.Vials)})
 		}
 	}

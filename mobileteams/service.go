@@ -51,11 +51,37 @@ type BoxLot struct {
 	Vials     int       `json:"vials"`
 	OpenDoses int       `json:"open_doses"`
 	Doses     int       `json:"doses"` // open doses and those of the closed vials
+	Due       int       `json:"due"`   // doses of a vial that was opened too long ago: to be thrown away
 }
 
-// Box returns what a team carries, earliest expiry first.
+// Box returns what a team carries, earliest expiry first, and what is left of
+// vials that were opened too long ago.
 func (s *Service) Box(ctx context.Context, q pg.Querier, teamID string, now time.Time) ([]BoxLot, error) {
-	return s.lotsAt(ctx, q, inventory.TeamPlace(teamID), "", now)
+	place := inventory.TeamPlace(teamID)
+	box, err := s.lotsAt(ctx, q, place, "", now)
+	if err != nil {
+		return nil, err
+	}
+	held, err := s.stock.Holdings(ctx, q, place, "", now)
+	if err != nil {
+		return nil, fmt.Errorf("holdings at %s: %w", place, err)
+	}
+	for _, h := range held {
+		if !h.OpenDue {
+			continue
+		}
+		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == h.LotID })
+		if i < 0 {
+			p, err := programme.ProductByID(ctx, q, h.ProductID)
+			if err != nil {
+				return nil, fmt.Errorf("product in the box: %w", err)
+			}
+			i = len(box)
+			box = append(box, BoxLot{LotID: h.LotID, Number: h.Number, ProductID: p.ID, Product: p.Name, Expiry: h.Expiry})
+		}
+		box[i].Due = h.OpenDoses
+	}
+	return box, nil
 }
 
 // Source returns what of a product a centre has to give.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,6 +53,11 @@ func TestAVisitFromLoadingToLeftovers(t *testing.T) {
 	}
 	if err := b.s.BringBack(b.ctx, b.now, v.ID, b.lot, 6, "staff:d"); err != nil {
 		t.Fatal(err)
+	}
+	b.now = b.now.Add(7 * time.Hour) // longer than an opened vial lasts
+	left, err := b.s.Box(b.ctx, b.pool, v.TeamID, b.now)
+	if err != nil || len(left) != 1 || left[0].Due != 3 || left[0].Doses != 0 || left[0].Number == "" {
+		t.Errorf("in the evening the box says %+v, %v", left, err)
 	}
 	if err := b.s.Discard(b.ctx, b.now, v.ID, b.lot, "staff:d"); err != nil {
 		t.Fatal(err)
