@@ -235,8 +235,10 @@ func TestRebookSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestEverybodyMoves: thirty people move at once to and fro, some cancel; at no
-// moment is a place sold twice or a series left without its pair.
+// TestEverybodyMoves: thirty people move at once to and fro, some cancel, others
+// hold and never confirm, an administrator shifts the quotas and the plan is made
+// again and again; no place is sold twice, no series is left without its pair, and in
+// the end every dose is offered again.
 func TestEverybodyMoves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -288,6 +290,34 @@ func TestEverybodyMoves(t *testing.T) {
 			}
 		})
 	}
+	for i := range 4 { // dreamers
+		wg.Go(func() {
+			for try := range 3 {
+				list, err := b.s.offers(b.ctx, b.pool, leipzig, Web, b.now(), b.now().AddDate(0, 0, 60), pair(comirnaty))
+				if err != nil || len(list) == 0 {
+					continue
+				}
+				if c, ok := list[0].Choice(list[0].First[0].SlotID); ok {
+					_, err := b.take(id.New(), fmt.Sprint("dream ", i, try), pair(comirnaty), c.SlotIDs()...)
+					if err != nil && !errors.Is(err, ErrSlotTaken) {
+						t.Errorf("hold: %v", err)
+					}
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for n := range 8 {
+			shares := Shares{Web: 100}
+			if n%2 == 0 {
+				shares = Shares{Web: 70, Hotline: 30}
+			}
+			var below *BelowTakenError
+			if err := b.s.SetShares(b.ctx, leipzig, shares, By{"staff:test", "admin"}); err != nil && !errors.As(err, &below) {
+				t.Errorf("quotas: %v", err)
+			}
+		}
+	})
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	for planning := true; planning; {
@@ -308,6 +338,11 @@ func TestEverybodyMoves(t *testing.T) {
 		AND (SELECT count(*) FROM booking.appointment a WHERE a.series_id = s.id AND a.state = 'confirmed') <> 2`); n > 0 {
 		t.Errorf("%d half pairs", n)
 	}
+	b.at(b.now().Add(11 * time.Minute))
+	if _, err := b.s.ExpireHolds(b.ctx); err != nil {
+		t.Error(err)
+	}
+	b.sound()
 	b.replan(leipzig, comirnaty)
 	stand := b.count(`SELECT count(*) FROM booking.series WHERE state = 'confirmed'`)
 	if n := b.pairs(leipzig, comirnaty); n != 35-stand {
