@@ -1,5 +1,7 @@
 package booking
 
+import "slices"
+
 // This file decides, and does nothing else: numbers in, numbers out. Days are
 // counted from today (0). replan.go reads the numbers from the database and
 // carries the answer out.
@@ -81,7 +83,8 @@ func makePlan(in planInput) planResult {
 	for _, c := range ideal.fill(in, nil, false) {
 		budgets[c.Channel] += c.N
 	}
-	if ideal.scarce {
+	// Without a lead nobody can be faster than another.
+	if ideal.scarce && slices.ContainsFunc(in.Channels, func(c planChannel) bool { return c.Lead > 0 }) {
 		res.Carry = st.fill(in, budgets, true)
 	}
 	res.Carry = in.divide(append(res.Carry, st.fill(in, nil, true)...))

@@ -2,39 +2,16 @@
 // offered to another who waits, on a phone and without JavaScript; then the day
 // closes and the administrator moves them.
 import { assert, check, desk, fitsPhone, ok, person, run } from './lib.mjs';
+import { byPhone, logIn } from './story/citizen.mjs';
 import { at, go, mails, staffLogin, submit, text, touch, type, until, visit } from './story/hands.mjs';
-
-// caller has somebody registered at the hotline and returns the login data.
-async function caller(agent, n, contact) {
-  const sid = (await agent.context.cookies()).find((c) => c.name === 'sid').value;
-  const answer = await agent.context.request.post('/api/v1/hotline/persons', {
-    headers: { Authorization: `Bearer ${sid}` },
-    data: {
-      key: crypto.randomUUID(),
-      registration: {
-        programme: 'covid-19', group: 's2-age', proof_ready: true, family_name: ['Anders', 'Becker'][n], given_name: 'Erika', birth: `1930-0${n + 1}-02`,
-        sex: 'female', address: { street: 'Weg 1', postcode: '04109', city: 'Leipzig' }, ...contact,
-      },
-    },
-  });
-  assert(answer.ok(), `registering answers ${answer.status()}: ${await answer.text()}`);
-  return answer.json();
-}
-
-async function login(p, known) {
-  await visit(p, '/login');
-  await type(p, { case_number: known.case_number, secret: known.secret });
-  await submit(p, '/login');
-  await at(p, '/my-case');
-}
 
 await run(async (browser) => {
   const agent = await person(browser, 'agent', { viewport: desk });
   await staffLogin(agent, 'agent');
   const gives = await person(browser, 'gives back');
-  await login(gives, await caller(agent, 0, { email: 'anders@example.org' }));
+  await logIn(gives, await byPhone(agent, { family: 'Anders', birth: '1930-01-02', email: 'anders@example.org' }));
   const waits = await person(browser, 'waits', { javaScript: false });
-  await login(waits, await caller(agent, 1, { email: 'becker@example.org' }));
+  await logIn(waits, await byPhone(agent, { family: 'Becker', birth: '1930-02-02', email: 'becker@example.org' }));
 
   // Who waits says what would do.
   await visit(waits, '/appointments/waiting');
