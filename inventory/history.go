@@ -114,10 +114,32 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 	})
 }
 
+// lastOpened tells when the vial was opened that open doses of a lot at a place are
+// of: the newest one there, because a vial is opened only when none is open. Doses
+// that came opened are of the newest vial that was opened anywhere until the moment
+// before; without one that moment counts. So neither a correction nor a note about an
+// older vial makes open doses younger or older than they are.
+func lastOpened(ctx context.Context, tx pgx.Tx, place Place, lotID string, before time.Time) (at time.Time, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(
+			(SELECT max(m.at) FROM inventory.movement m JOIN inventory.entry e ON e.movement_id = m.id
+			 WHERE m.kind = 'open' AND m.lot_id = $2 AND e.place = $1),
+			(SELECT max(at) FROM inventory.movement WHERE kind = 'open' AND lot_id = $2 AND at <= $3), $3)`,
+		place, lotID, before).Scan(&at)
+	return at, err
+}
+
 // counter posts the counter-movement of m.
 func (s *Service) counter(ctx context.Context, tx pgx.Tx, m Movement, why string, by By, now time.Time) (movementID string, err error) {
-	c := movement{kind: "correction", lotID: m.LotID, at: now, actor: by.Actor, why: why, ref: m.Ref, corrects: m.ID, vial: m.Vial, openedAt: &m.At}
+	c := movement{kind: "correction", lotID: m.LotID, at: now, actor: by.Actor, why: why, ref: m.Ref, corrects: m.ID, vial: m.Vial}
 	for _, l := range m.Lines {
+		if l.Doses < 0 && l.Place.Holds() { // open doses come back there
+			opened, err := lastOpened(ctx, tx, l.Place, m.LotID, m.At)
+			if err != nil {
+				return "", err
+			}
+			c.openedAt = &opened
+		}
 		thawed, err := l.thawedOn()
 		if err != nil {
 			return "", err

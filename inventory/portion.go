@@ -148,7 +148,7 @@ func (s *Service) Supply(ctx context.Context, q pg.Querier, place Place, product
 	if err != nil {
 		return nil, err
 	}
-	open, err := s.openDoses(ctx, q, place, productID, day)
+	open, err := s.openDoses(ctx, q, place, productID, s.moment(day))
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,11 @@ func (s *Service) NoteYield(ctx context.Context, tx pgx.Tx, vialID string, gave 
 		m := movement{kind: "gain", lotID: v.LotID, at: now, actor: by.Actor, why: fmt.Sprintf("the vial gave %d of %d", gave, v.Doses), vial: v.ID}
 		switch {
 		case n > 0:
-			m.openedAt = &v.OpenedAt
+			opened, err := lastOpened(ctx, tx, v.Place, v.LotID, v.OpenedAt)
+			if err != nil {
+				return err
+			}
+			m.openedAt = &opened
 			m.entries = []entry{{v.Place, 0, n}, {Gain, 0, -n}}
 		case n < 0:
 			m.kind, m.entries = "waste", []entry{{v.Place, 0, n}, {OpenVial.place(), 0, -n}}
