@@ -35,6 +35,8 @@ var (
 	ErrInvalid = errors.New("booking: invalid")
 	// ErrKeyReused: the key has been used for other slots.
 	ErrKeyReused = errors.New("booking: the key was used for other slots")
+	// ErrTooOften: the person has held and not confirmed eight times within an hour.
+	ErrTooOften = errors.New("booking: held too often")
 	// ErrState: the appointment is not in a state that allows this.
 	ErrState = errors.New("booking: not possible in this state")
 )
@@ -218,6 +220,8 @@ func engineError(err error) error {
 		return &IneligibleError{ReasonChannel}
 	case pe.Code == "BK006":
 		return ErrState
+	case pe.Code == "BK007":
+		return ErrTooOften
 	case pe.ConstraintName == "series_one_active", pe.ConstraintName == "appointment_one_active":
 		return ErrAlreadyBooked
 	}

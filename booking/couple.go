@@ -2,6 +2,8 @@ package booking
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -131,8 +133,9 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 	a := takeRequest{HoldRequest: in, ProgrammeID: first.ProgrammeID, Entitlements: mine, Lock: citizen.LockForBooking}
 	b := a
 	b.PersonID, b.Entitlements = companionID, theirs
-	// A key of the first person is another one for the second.
-	b.Key = "with " + moveKey(in.Key, in.PersonID, nil)[len("change "):]
+	// The keys name both: alone, or with somebody else, it is another booking.
+	a.Key = coupleKey(in.Key, in.PersonID, companionID)
+	b.Key = coupleKey(in.Key, companionID, in.PersonID)
 	try := func() (Series, error) {
 		if _, err := s.expire(ctx, s.Now(), nil, companionID); err != nil {
 			return Series{}, err
@@ -152,6 +155,9 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 		}
 		series, err = try()
 	}
+	for n := 0; n < 3 && pg.IsLockTimeout(err); n++ { // with contingents two couples may take places in different order
+		series, err = try()
+	}
 	switch {
 	case errors.Is(err, ErrSlotTaken):
 		near, nearErr := s.nearest(ctx, in, together, 2)
@@ -168,11 +174,22 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 	return series, err
 }
 
+// coupleKey is the idempotency key of one of two who book together.
+func coupleKey(key, personID, otherID string) string {
+	sum := sha256.Sum256([]byte(key + " " + personID + " " + otherID))
+	return "couple " + hex.EncodeToString(sum[:])
+}
+
 // tryTogether is one attempt: one transaction, in the order of the people's ids.
 func (s *Service) tryTogether(ctx context.Context, a, b takeRequest) (Series, error) {
 	order := []takeRequest{a, b}
 	slices.SortFunc(order, func(x, y takeRequest) int { return strings.Compare(x.PersonID, y.PersonID) })
 	batch := &pgx.Batch{}
+	// Two people of different groups take from different pots: all that they may take
+	// is locked first, in the order of the plan, or couples would wait for each other.
+	batch.Queue(`
+		SELECT FROM booking.place WHERE slot_id = ANY ($1) AND (channel = $2 OR channel LIKE $2 || ':%')
+		ORDER BY slot_id, channel, leg, first_day FOR UPDATE`, a.SlotIDs, a.Channel)
 	takings := make([]*taking, len(order))
 	ids := make([]string, len(order))
 	for i, in := range order {
@@ -180,6 +197,7 @@ func (s *Service) tryTogether(ctx context.Context, a, b takeRequest) (Series, er
 		ids[i] = takings[i].series.ID
 	}
 	batch.Queue(`UPDATE booking.series SET couple_id = $1 WHERE id = ANY ($2)`, id.New(), ids)
+	batch.Queue(`SELECT booking.sure(count(*) <> 1) FROM booking.series WHERE id = ANY ($1)`, ids) // never half a couple
 	if err := citizen.LockError(s.Pool.SendBatch(ctx, batch).Close()); err != nil {
 		return Series{}, engineError(err)
 	}

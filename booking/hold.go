@@ -35,7 +35,7 @@ func (in HoldRequest) check() error {
 // Hold takes a place at every slot for the person, all or none, for ten
 // minutes (setting). The same Key gives the same series again, whatever became
 // of it. Errors: *TakenError with the nearest that are free, ErrAlreadyBooked,
-// ErrKeyReused, *IneligibleError, ErrInvalid.
+// ErrKeyReused, ErrTooOften, *IneligibleError, ErrInvalid.
 func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	if err := in.check(); err != nil {
 		return Series{}, err
@@ -151,6 +151,9 @@ func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
 	if in.Lock != nil {
 		in.Lock(batch, in.PersonID)
 	}
+	if in.Lock != nil && in.Channel == Web {
+		batch.Queue(`SELECT booking.not_too_often($1, $2)`, now, in.PersonID)
+	}
 	if in.reclaim {
 		batch.Queue(`SELECT booking.reclaim($1, $2)`, in.PersonID, in.SlotIDs)
 	}
@@ -162,6 +165,9 @@ func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&t.seriesID, &t.fresh, &t.centreID, &t.productID, &t.firstDose, &t.starts, &t.until)
 		})
+	if in.reclaim { // a key that was used before must not let places go free at once
+		batch.Queue(`SELECT booking.sure(EXISTS (SELECT FROM booking.series WHERE id = $1))`, t.series.ID)
+	}
 	return t
 }
 
@@ -199,10 +205,17 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 		return Series{}, ErrNotFound
 	}
 	series := &Series{}
-	batch := &pgx.Batch{}
-	batch.Queue(`SELECT booking.confirm($1, $2, $3, $4)`, s.Now(), seriesID, personID, confirmed.Name())
-	queueSeries(batch, series, seriesID)
-	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
+	confirm := func() error {
+		batch := &pgx.Batch{}
+		batch.Queue(`SELECT booking.confirm($1, $2, $3, $4)`, s.Now(), seriesID, personID, confirmed.Name())
+		queueSeries(batch, series, seriesID)
+		return s.Pool.SendBatch(ctx, batch).Close()
+	}
+	err := confirm()
+	if pg.IsLockTimeout(err) { // a couple, and the other one does something at the same moment
+		err = confirm()
+	}
+	if err != nil {
 		return Series{}, engineError(err)
 	}
 	return *series, nil
@@ -222,6 +235,9 @@ func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dos
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return ErrNotFound
 	}
+	if dose < 1 || dose > maxDose {
+		return ErrInvalid
+	}
 	err := s.cancelFrom(ctx, seriesID, personID, dose, actor)
 	if pg.IsLockTimeout(err) { // a couple, and both give back at the same moment
 		err = s.cancelFrom(ctx, seriesID, personID, dose, actor)
@@ -232,9 +248,18 @@ func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dos
 func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dose int, actor string) error {
 	now := s.Now()
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		// Both of a couple are locked in the order of their ids, as confirming does.
+		if _, err := tx.Exec(ctx, `
+			SELECT FROM booking.series
+			WHERE id = $1 OR couple_id = (SELECT couple_id FROM booking.series WHERE id = $1) ORDER BY id FOR UPDATE`, seriesID); err != nil {
+			return err
+		}
 		before, err := seriesByID(ctx, tx, seriesID)
 		if err != nil {
 			return err
+		}
+		if before.State == StateHeld { // a hold is one thing
+			dose = 1
 		}
 		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, dose, By{Actor: actor})
 		if err != nil || freed == 0 {
@@ -329,6 +354,9 @@ func CancelStanding(ctx context.Context, tx pgx.Tx, now time.Time, personID, act
 func (s *Service) ExpireHolds(ctx context.Context) (int, error) {
 	return s.expire(ctx, s.Now(), nil, "")
 }
+
+// maxDose is the greatest number of a dose that an appointment can have.
+const maxDose = 20
 
 // expireBatch bounds how many rows one transaction locks.
 const expireBatch = 200

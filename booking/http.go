@@ -63,6 +63,8 @@ func problem(err error) error {
 		return web.NotFound()
 	case errors.Is(err, ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "web.error.invalid")
+	case errors.Is(err, ErrTooOften):
+		return mine(http.StatusTooManyRequests, "booking.error.too_often")
 	case errors.Is(err, ErrState):
 		return mine(http.StatusConflict, "booking.error.state")
 	}

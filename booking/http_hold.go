@@ -131,7 +131,7 @@ func (s *Service) showHeld(c *web.Ctx) error {
 	view := heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)}
 	if other, err := s.partner(c.Std(), s.Pool, *series); err != nil {
 		return err
-	} else if other != nil {
+	} else if other != nil && series.BookedBy == c.Actor() { // the second person typed no number and sees none
 		second, err := s.Citizens.Person(c.Std(), s.Pool, other.PersonID)
 		if err != nil {
 			return problem(err)

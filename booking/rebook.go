@@ -49,7 +49,7 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 	doses, slots, ids := make([]int, len(in.Moves)), make([]int64, len(in.Moves)), make([]string, len(in.Moves))
 	for i, m := range in.Moves {
 		doses[i], slots[i], ids[i] = m.Dose, m.SlotID, id.New()
-		if i > 0 && m.Dose == doses[i-1] {
+		if m.Dose < 1 || m.Dose > maxDose || i > 0 && m.Dose == doses[i-1] {
 			return Series{}, ErrInvalid
 		}
 	}
@@ -60,10 +60,16 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 	if err != nil {
 		return Series{}, err
 	}
+	if !slices.ContainsFunc(in.Moves, func(m Move) bool { a := appointmentFor(*series, m.Dose); return a == nil || a.SlotID != m.SlotID }) {
+		return *series, nil // it is so already: nobody is told anew
+	}
 	productID := series.ProductID
 	err = s.Pool.QueryRow(ctx, `SELECT product_id FROM booking.slot WHERE id = $1`, slots[0]).Scan(&productID)
 	if err != nil && !pg.NoRows(err) {
 		return Series{}, err
+	}
+	if productID != series.ProductID && slices.ContainsFunc(series.Appointments, func(a Appointment) bool { return !slices.Contains(doses, a.DoseNumber) }) {
+		return Series{}, &IneligibleError{ReasonSeries} // another product is for the whole series, also for what was given back
 	}
 	b, err := s.boundTo(ctx, s.Pool, *series, productID)
 	if err != nil {
@@ -76,9 +82,9 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 		if reclaim {
 			batch.Queue(`SELECT booking.reclaim($1, $2)`, in.PersonID, slots)
 		}
-		batch.Queue(`SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		batch.Queue(`SELECT CASE WHEN $16 THEN booking.sure(w) ELSE w END FROM booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) w`,
 			s.Now(), in.PersonID, in.SeriesID, in.Channel, moveKey(in.Key, in.SeriesID, in.Moves), in.Actor, in.Role, changed.Name(),
-			doses, slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore)).
+			doses, slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore), reclaim).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&done) })
 		queueSeries(batch, out, in.SeriesID)
 		return out, engineError(citizen.LockError(s.Pool.SendBatch(ctx, batch).Close()))
