@@ -169,6 +169,9 @@
 // a day closes, vaccine is missing or a shortfall is open, returning places go
 // away instead. Who gave places back, or let a hold end, may hold the same ones
 // again at once: in one transaction, so nobody slips in between.
+// Without it being taken in that transaction nothing becomes free (booking.sure). Over
+// the web a person may hold eight times within an hour without confirming, or one
+// login could keep everybody's places on their way back.
 //
 // # The waiting list
 //
