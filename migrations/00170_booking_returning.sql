@@ -10,14 +10,15 @@ ALTER TABLE booking.setting
 -- then they count as taken: taken = appointments + returning places.
 CREATE TABLE booking.returning (
     id         uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-    series_id  uuid        NOT NULL, -- that had them; no foreign key, the series may go first
-    person_id  uuid        NOT NULL, -- who may have them again before anybody else
+    series_id  uuid, -- that had them; no foreign key, the series may go first; NULL = newly planned or kept
+    person_id  uuid, -- who may have them again before anybody else
     replan     boolean     NOT NULL, -- a new plan is made when they are back
     since      timestamptz NOT NULL,
     due_at     timestamptz NOT NULL
 );
 CREATE INDEX returning_due ON booking.returning (due_at);
 CREATE INDEX returning_person ON booking.returning (person_id);
+CREATE INDEX returning_series ON booking.returning (series_id);
 
 CREATE TABLE booking.returning_place (
     returning_id uuid     NOT NULL REFERENCES booking.returning (id) ON DELETE CASCADE,
@@ -33,49 +34,6 @@ CREATE INDEX returning_place_slot ON booking.returning_place (slot_id);
 CREATE FUNCTION booking.chance() RETURNS double precision LANGUAGE sql VOLATILE AS $$
     SELECT (('x' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 8))::bit(32)::bigint)::double precision / 4294967296
 $$;
-
--- Ends the open appointments of series whose rows the caller has locked. Their
--- places return when their time has come; at once when delay and spread are 0,
--- then in the order of slot_id. Returns how many appointments ended.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION booking.release(p_now timestamptz, p_series uuid[], p_state text) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    v_freed  uuid[];
-    v_delay  integer;
-    v_spread integer;
-    r        record;
-BEGIN
-    WITH freed AS (
-        UPDATE booking.appointment SET state = p_state, changed_at = p_now
-        WHERE series_id = ANY (p_series) AND state IN ('held', 'confirmed') RETURNING id)
-    SELECT coalesce(array_agg(id), '{}') INTO v_freed FROM freed;
-    UPDATE booking.series s SET ended_at = p_now,
-        state = CASE WHEN EXISTS (SELECT 1 FROM booking.appointment a WHERE a.series_id = s.id AND a.state IN ('done', 'here', 'missed'))
-                     THEN 'ended' ELSE p_state END
-    WHERE s.id = ANY (p_series) AND s.ended_at IS NULL
-      AND NOT EXISTS (SELECT 1 FROM booking.appointment a WHERE a.series_id = s.id AND a.state = 'here');
-    SELECT return_delay_seconds, return_spread_seconds INTO v_delay, v_spread FROM booking.setting;
-    IF v_delay + v_spread > 0 THEN
-        WITH head AS (
-            INSERT INTO booking.returning (series_id, person_id, replan, since, due_at)
-            SELECT s.id, s.person_id, p_state <> 'expired', p_now,
-                   p_now + make_interval(secs => v_delay + v_spread * booking.chance())
-            FROM booking.series s
-            WHERE s.id IN (SELECT a.series_id FROM booking.appointment a WHERE a.id = ANY (v_freed))
-            RETURNING id, series_id)
-        INSERT INTO booking.returning_place (returning_id, slot_id, channel, leg, first_day)
-        SELECT h.id, a.slot_id, a.channel, a.leg, a.first_day
-        FROM booking.appointment a JOIN head h ON h.series_id = a.series_id WHERE a.id = ANY (v_freed);
-    ELSE
-        FOR r IN SELECT slot_id, channel, leg, first_day, count(*) AS n FROM booking.appointment
-                 WHERE id = ANY (v_freed) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LOOP
-            UPDATE booking.place SET taken = taken - r.n
-            WHERE slot_id = r.slot_id AND channel = r.channel AND leg = r.leg AND first_day = r.first_day;
-        END LOOP;
-    END IF;
-    RETURN cardinality(v_freed);
-END $$;
--- +goose StatementEnd
 
 -- Makes returning places free whose heads the caller has locked, whole heads at
 -- a time, in the order of slot_id. The places of heads that stand in p_gone too

@@ -63,7 +63,9 @@ CREATE TABLE booking.waiting_draw (
 );
 
 -- Makes returning places a held series of somebody: they go from hand to hand
--- and are never free in between. Returns false when the places are gone.
+-- and are never free in between. Places of a group's contingent (channel
+-- 'web:<group>') stay those of the group; the series is of the channel. Returns
+-- false when the places are gone.
 -- +goose StatementBegin
 CREATE FUNCTION booking.hold_returning(
     p_now timestamptz, p_head uuid, p_series uuid, p_person uuid, p_programme text, p_reference text, p_by text, p_role text,
@@ -75,7 +77,7 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO booking.series (id, person_id, programme_id, product_id, centre_id, channel, reference, booked_by, role, state, hold_until, created_at)
-    SELECT p_series, p_person, p_programme, s.product_id, s.centre_id, p.channel, p_reference, p_by, p_role, 'held', p_until, p_now
+    SELECT p_series, p_person, p_programme, s.product_id, s.centre_id, split_part(p.channel, ':', 1), p_reference, p_by, p_role, 'held', p_until, p_now
     FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id WHERE p.returning_id = p_head AND p.leg = 1;
     INSERT INTO booking.appointment (id, series_id, person_id, programme_id, centre_id, product_id, slot_id, channel,
                                      leg, first_day, dose_number, day, start_at, state, changed_at)

@@ -2,16 +2,13 @@
 -- Whatever gives places back, a cancellation, the end of a hold or a swap, lets
 -- them return in the same way.
 
-DROP FUNCTION booking.free_place(timestamptz, bigint, text, integer, date, integer);
+-- Gives p_n places of a slot back.
 -- +goose StatementBegin
 CREATE FUNCTION booking.free_place(p_slot bigint, p_channel text, p_leg integer, p_first date, p_n integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE booking.place SET taken = taken - p_n WHERE slot_id = p_slot AND channel = p_channel AND leg = p_leg AND first_day = p_first;
 END $$;
 -- +goose StatementEnd
-
-DROP FUNCTION booking.return_at(timestamptz);
-ALTER TABLE booking.returning DROP COLUMN tx;
 
 -- Notes the places of appointments of one series as returning, together. false
 -- when nothing is delayed: then the caller frees them, in the order of slot_id.
@@ -40,8 +37,9 @@ END $$;
 -- caller has locked. Their places return when their time has come, those of a
 -- series together. A series of which nothing is open any more ends. Returns how
 -- many appointments ended.
+DROP FUNCTION booking.release(timestamptz, uuid[], text);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION booking.release(p_now timestamptz, p_series uuid[], p_state text, p_from integer DEFAULT 1) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION booking.release(p_now timestamptz, p_series uuid[], p_state text, p_from integer DEFAULT 1) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_freed uuid[];
     v_later boolean := true;
@@ -70,6 +68,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- SQLSTATE BK006: the series or an appointment is in no state that allows this.
+
 -- Moves the appointments for the doses p_doses (ascending) of a confirmed series
 -- to the slots p_slots, or adds them where they were cancelled; all or nothing.
 -- The old places are given back when the new ones are taken.
@@ -78,7 +78,7 @@ END $$;
 -- Returns whether it was this call that did it: the same key moves once.
 -- Place rows are locked last, in the order of slot_id, as everywhere.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION booking.swap(
+CREATE FUNCTION booking.swap(
     p_now timestamptz, p_person uuid, p_series uuid, p_channel text, p_key text, p_by text, p_role text, p_task text,
     p_doses integer[], p_slots bigint[], p_new uuid[], p_product text, p_min integer, p_max integer, p_not_before date)
 RETURNS boolean LANGUAGE plpgsql AS $$
