@@ -101,6 +101,11 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 	if err != nil {
 		return err
 	}
+	if m.Vial != "" { // what was noted of the vial is taken back
+		if _, err := tx.Exec(ctx, `DELETE FROM inventory.yield WHERE vial = $1`, m.Vial); err != nil {
+			return err
+		}
+	}
 	places := make([]Place, 0, len(m.Lines))
 	for _, l := range m.Lines {
 		places = append(places, l.Place)
