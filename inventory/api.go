@@ -54,6 +54,7 @@ type holdingOut struct {
 	Doses     int    `json:"doses" doc:"by the rule of the day; 0 when expired or blocked"`
 	Blocked   bool   `json:"blocked"`
 
+	OpenedAt  *time.Time   `json:"opened_at,omitempty" doc:"of the oldest opened vial"`
 	OpenUntil *time.Time   `json:"open_until,omitempty" doc:"until then the open doses may be given"`
 	OpenDue   bool         `json:"open_due,omitempty" doc:"that time has passed"`
 	Portions  []portionOut `json:"portions" doc:"the closed vials by the day on which they were thawed, first what runs out first"`
@@ -92,7 +93,7 @@ func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
 func asHoldingOut(h Holding) holdingOut {
 	out := holdingOut{
 		string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked,
-		h.OpenUntil, h.OpenDue,
+		h.OpenedAt, h.OpenUntil, h.OpenDue,
 		[]portionOut{},
 	}
 	for _, p := range h.Portions {

@@ -39,6 +39,9 @@
 // the rule is a gain (Mehrausbeute), one that did not come out is waste. The note
 // says how it is, so the same note twice changes nothing, and another one takes
 // the former back by its counter-movement.
+// Doses that were thrown away as the rest of a vial before it is noted that they
+// never came out are not wasted a second time. The rest is thrown away only when it
+// still is what the person saw who says so: the vial may be another one by now.
 //
 // # Thawed and opened
 //

@@ -36,6 +36,17 @@ type Held struct {
 	Past   bool // that day has passed
 }
 
+// Opened is how a form names the time at which the oldest opened vial was opened.
+func (h Holding) Opened() string { return FormatOpened(h.OpenedAt) }
+
+// FormatOpened writes the time of an opening as ReadOpenRest reads it; "" = not known.
+func FormatOpened(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
 // Name is how a form names the portion.
 func (h Held) Name() Portion {
 	if h.Thawed == nil {

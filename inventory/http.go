@@ -85,6 +85,8 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.already_corrected")
 	case errors.Is(err, ErrNotCorrectable):
 		return web.Fail(http.StatusConflict, "inventory.error.not_correctable")
+	case errors.Is(err, ErrRestChanged):
+		return web.Fail(http.StatusConflict, "inventory.error.rest_changed")
 	case errors.Is(err, ErrStale):
 		return web.Fail(http.StatusConflict, "inventory.error.stale")
 	case errors.Is(err, ErrState):

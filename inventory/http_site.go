@@ -195,13 +195,36 @@ func (s *Service) yieldForm(c *web.Ctx) error {
 	return s.siteDone(c, f, d, v.Field, "inventory.site.noted", func(tx pgx.Tx) error { return s.NoteYield(c.Std(), tx, v.ID, gave, by(c)) })
 }
 
+// ReadOpenRest reads from the fields 'doses' and 'opened' what the page showed as
+// open; false when they are missing.
+func ReadOpenRest(f *web.Form) (seen OpenRest, ok bool) {
+	n, err := strconv.Atoi(f.Get("doses"))
+	if err != nil {
+		return seen, false
+	}
+	seen.Doses = n
+	if v := f.Get("opened"); v != "" {
+		at, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return seen, false
+		}
+		seen.OpenedAt = &at
+	}
+	return seen, true
+}
+
 func (s *Service) discardForm(c *web.Ctx) error {
 	f, d, err := s.siteForm(c)
 	if err != nil {
 		return err
 	}
-	return s.siteDone(c, f, d, "thaw_lot", "inventory.site.discarded", func(tx pgx.Tx) error {
-		return s.Discard(c.Std(), tx, d.Place, c.Params("id"), "left over", by(c))
+	field := "discard_" + c.Params("id")
+	seen, ok := ReadOpenRest(f)
+	if !ok {
+		f.Fail(field, "inventory.error.rest_changed")
+	}
+	return s.siteDone(c, f, d, field, "inventory.site.discarded", func(tx pgx.Tx) error {
+		return s.Discard(c.Std(), tx, d.Place, c.Params("id"), seen, "left over", by(c))
 	})
 }
 
@@ -277,8 +300,10 @@ func (s *Service) apiYield(c *web.Ctx, in yieldIn) (struct{}, error) {
 }
 
 type discardIn struct {
-	ID    string `path:"id" json:"-"`
-	Place string `json:"place,omitempty" doc:"needed only by accounts that answer for all centres"`
+	ID       string     `path:"id" json:"-"`
+	Place    string     `json:"place,omitempty" doc:"needed only by accounts that answer for all centres"`
+	Doses    int        `json:"doses" doc:"open doses as they were seen; when there are others now nothing is thrown away"`
+	OpenedAt *time.Time `json:"opened_at,omitempty" doc:"when the vial was opened, as it was seen"`
 }
 
 func (s *Service) apiDiscard(c *web.Ctx, in discardIn) (struct{}, error) {
@@ -287,6 +312,6 @@ func (s *Service) apiDiscard(c *web.Ctx, in discardIn) (struct{}, error) {
 		return struct{}{}, err
 	}
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
-		return s.Discard(c.Std(), tx, place, in.ID, "left over", by(c))
+		return s.Discard(c.Std(), tx, place, in.ID, OpenRest{in.Doses, in.OpenedAt}, "left over", by(c))
 	}))
 }

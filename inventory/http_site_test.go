@@ -54,7 +54,20 @@ func TestSiteNotesVialsAndThawing(t *testing.T) {
 			t.Errorf("%s: %d", name, r.Status)
 		}
 	}
-	mustSee(t, a.PostForm("/site/stock/lots/"+lot+"/discard"), "discard")
+	// Somebody gives a dose after the page was loaded: the button throws nothing away.
+	seen := b.holding(leipzig, lot)
+	button := []string{"doses", strconv.Itoa(seen.OpenDoses), "opened", seen.Opened()}
+	if r := a.Get("/site/stock"); !strings.Contains(r.Body, `name="opened" value="`+seen.Opened()+`"`) {
+		t.Errorf("the button does not say which vial it means: %s", r.Body)
+	}
+	must(t, b.give(leipzig, lot))
+	for name, f := range map[string][]string{"other doses": button, "nothing said": nil, "another vial": {"doses", "4", "opened", "2021-01-11T12:00:00Z"}} {
+		if r := a.PostForm("/site/stock/lots/"+lot+"/discard", f...); r.Status != http.StatusUnprocessableEntity || !strings.Contains(r.Body, "seit diese Seite geladen wurde") {
+			t.Errorf("%s: %d", name, r.Status)
+		}
+	}
+	button[1] = "4"
+	mustSee(t, a.PostForm("/site/stock/lots/"+lot+"/discard", button...), "discard")
 	if h := b.holding(leipzig, lot); h.OpenDoses != 0 || h.ThawedVials() != 3 {
 		t.Errorf("holding = %+v", h)
 	}
@@ -119,7 +132,12 @@ func TestSiteOverTheAPI(t *testing.T) {
 	if r := a.JSON(http.MethodPost, "/api/v1/site/stock/vials/"+out.Opened[0].ID, map[string]any{"gave": 4}, nil); r.Status >= 300 {
 		t.Errorf("yield: %d %s", r.Status, r.Body)
 	}
-	if r := a.JSON(http.MethodPost, "/api/v1/site/stock/lots/"+lot+"/discard", map[string]any{}, nil); r.Status >= 300 {
+	for _, in := range []map[string]any{{}, {"doses": 4}, {"doses": 3, "opened_at": "2021-01-11T12:00:00Z"}} {
+		if r := a.JSON(http.MethodPost, "/api/v1/site/stock/lots/"+lot+"/discard", in, nil); r.Status != http.StatusConflict {
+			t.Errorf("discard of something else %v: %d %s", in, r.Status, r.Body)
+		}
+	}
+	if r := a.JSON(http.MethodPost, "/api/v1/site/stock/lots/"+lot+"/discard", map[string]any{"doses": 3, "opened_at": out.Stock[0].OpenedAt}, nil); r.Status >= 300 {
 		t.Errorf("discard: %d %s", r.Status, r.Body)
 	}
 	if got := b.stock(leipzig, "comirnaty", b.now); got.OpenDoses != 0 || got.Vials != 9 {

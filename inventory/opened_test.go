@@ -41,7 +41,7 @@ func TestACorrectionRenewsNoHours(t *testing.T) {
 	give()
 	opened := b.now
 	b.now = b.now.Add(5*time.Hour + 55*time.Minute)
-	b.tx(func(tx pgx.Tx) error { return b.s.Discard(b.ctx, tx, leipzig, lot, "left over", b.by) })
+	must(t, b.discard(leipzig, lot))
 	list, err := Movements(b.ctx, b.pool, leipzig, 1)
 	must(t, err)
 	b.tx(func(tx pgx.Tx) error { return b.s.Correct(b.ctx, tx, list[0].ID, "mistake", b.by) })

@@ -302,11 +302,8 @@ func TestOpenedVialsLastSixHours(t *testing.T) {
 	if h := b.holding(leipzig, lot); h.Vials != 1 || h.OpenDoses != 4 || h.OpenDue || !h.OpenedAt.Equal(b.now) {
 		t.Errorf("after the next dose: %+v", h)
 	}
-	discard := func() error {
-		return b.try(func(tx pgx.Tx) error { return b.s.Discard(b.ctx, tx, leipzig, lot, "end of the day", b.by) })
-	}
-	must(t, discard())
-	if err := discard(); !errors.Is(err, ErrNotEnough) {
+	must(t, b.discard(leipzig, lot))
+	if err := b.discard(leipzig, lot); !errors.Is(err, ErrNotEnough) {
 		t.Errorf("twice: %v", err)
 	}
 	if h := b.holding(leipzig, lot); h.OpenDoses != 0 || h.OpenedAt != nil {

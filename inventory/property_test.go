@@ -119,7 +119,7 @@ func (b *bundle) randomOp(rt *rapid.T, places []Place, lots []string) func(tx pg
 			return b.s.Waste(b.ctx, tx, Waste{Place: from, LotID: lot, Vials: n, Reason: reason, Actor: "a", At: at})
 		}
 	case "discard":
-		return func(tx pgx.Tx) error { return b.s.Discard(b.ctx, tx, from, lot, "w", b.by) }
+		return func(tx pgx.Tx) error { return b.s.Discard(b.ctx, tx, from, lot, OpenRest{Doses: back}, "w", b.by) }
 	case "correct":
 		return func(tx pgx.Tx) error {
 			ms, err := Movements(b.ctx, tx, from, 20)

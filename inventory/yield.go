@@ -213,27 +213,3 @@ func notesOf(ctx context.Context, q pg.Querier, vialID string) ([]Movement, erro
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Movement])
 }
-
-// Discard throws away what is left in the opened vials of a lot at a place.
-// ErrNotEnough when nothing is open.
-func (s *Service) Discard(ctx context.Context, tx pgx.Tx, place Place, lotID, why string, by By) error {
-	if !id.Valid(lotID) {
-		return fmt.Errorf("%w: lot", ErrNotFound)
-	}
-	var open int
-	err := tx.QueryRow(ctx, `SELECT doses FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, place, lotID).Scan(&open)
-	if pg.NoRows(err) || (err == nil && open == 0) {
-		return ErrNotEnough
-	}
-	if err != nil {
-		return err
-	}
-	now := s.now()
-	if err := s.Waste(ctx, tx, Waste{Place: place, LotID: lotID, Doses: open, Reason: OpenVial, Actor: by.Actor, Why: why, At: now}); err != nil {
-		return err
-	}
-	return audit.Write(ctx, tx, now, audit.Entry{
-		Actor: by.Actor, Role: by.Role, Action: "inventory.waste", Subject: "lot:" + lotID,
-		After: map[string]any{"place": place, "vials": 0, "doses": open, "reason": OpenVial, "why": why},
-	})
-}

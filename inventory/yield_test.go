@@ -21,7 +21,10 @@ func (b *bundle) note(vialID string, gave int) error {
 }
 
 func (b *bundle) discard(place Place, lotID string) error {
-	return b.try(func(tx pgx.Tx) error { return b.s.Discard(b.ctx, tx, place, lotID, "left over", b.by) })
+	h := b.holding(place, lotID)
+	return b.try(func(tx pgx.Tx) error {
+		return b.s.Discard(b.ctx, tx, place, lotID, OpenRest{h.OpenDoses, h.OpenedAt}, "left over", b.by)
+	})
 }
 
 // last is the newest movement of a place.

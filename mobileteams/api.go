@@ -6,6 +6,7 @@ import (
 
 	"impfportal/internal/clock"
 	"impfportal/internal/web"
+	"impfportal/inventory"
 	"impfportal/vaccination"
 )
 
@@ -134,12 +135,15 @@ type boxJSON struct {
 	Vials     int    `json:"vials"`
 	OpenDoses int    `json:"open_doses"`
 	Doses     int    `json:"doses"`
+
+	Due      int        `json:"due,omitempty" doc:"doses of a vial that was opened too long ago"`
+	OpenedAt *time.Time `json:"opened_at,omitempty" doc:"of the oldest opened vial"`
 }
 
 func boxes(box []BoxLot) []boxJSON {
 	out := make([]boxJSON, len(box))
 	for i, l := range box {
-		out[i] = boxJSON{l.LotID, l.Number, l.ProductID, l.Expiry.Format(time.DateOnly), l.Vials, l.OpenDoses, l.Doses}
+		out[i] = boxJSON{l.LotID, l.Number, l.ProductID, l.Expiry.Format(time.DateOnly), l.Vials, l.OpenDoses, l.Doses, l.Due, l.OpenedAt}
 	}
 	return out
 }
@@ -194,10 +198,13 @@ func (s *Service) apiBack(c *web.Ctx, in carryIn) (struct{}, error) {
 type discardIn struct {
 	ID    string `json:"-" path:"id"`
 	LotID string `json:"lot_id"`
+
+	Doses    int        `json:"doses" doc:"open doses as they were seen; when there are others now nothing is discarded"`
+	OpenedAt *time.Time `json:"opened_at,omitempty" doc:"when the vial was opened, as it was seen"`
 }
 
 func (s *Service) apiDiscard(c *web.Ctx, in discardIn) (struct{}, error) {
-	return struct{}{}, problem(s.Discard(c.Std(), c.Now, in.ID, in.LotID, c.Actor()))
+	return struct{}{}, problem(s.Discard(c.Std(), c.Now, in.ID, in.LotID, inventory.OpenRest{Doses: in.Doses, OpenedAt: in.OpenedAt}, c.Actor()))
 }
 
 type cancelIn struct {

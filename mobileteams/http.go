@@ -10,6 +10,7 @@ import (
 	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/web"
+	"impfportal/inventory"
 	"impfportal/programme"
 	"impfportal/vaccination"
 )
@@ -68,6 +69,8 @@ func problem(err error) error {
 		return web.Fail(http.StatusConflict, "mobileteams.error.exists")
 	case errors.Is(err, ErrNotEnough):
 		return field("vials", "mobileteams.error.not_enough")
+	case errors.Is(err, inventory.ErrRestChanged):
+		return web.Fail(http.StatusConflict, "mobileteams.error.rest_changed")
 	case errors.Is(err, ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "mobileteams.error.incomplete")
 	}
@@ -335,7 +338,11 @@ func (s *Service) doBack(c *web.Ctx, f *web.Form, visitID string) (string, error
 }
 
 func (s *Service) doDiscard(c *web.Ctx, f *web.Form, visitID string) (string, error) {
-	return "mobileteams.flash.discarded", s.Discard(c.Std(), c.Now, visitID, f.Get("lot"), c.Actor())
+	seen, ok := inventory.ReadOpenRest(f)
+	if !ok {
+		return "", inventory.ErrRestChanged
+	}
+	return "mobileteams.flash.discarded", s.Discard(c.Std(), c.Now, visitID, f.Get("lot"), seen, c.Actor())
 }
 
 func (s *Service) doCancel(c *web.Ctx, f *web.Form, visitID string) (string, error) {

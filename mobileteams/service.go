@@ -52,7 +52,12 @@ type BoxLot struct {
 	OpenDoses int       `json:"open_doses"`
 	Doses     int       `json:"doses"` // open doses and those of the closed vials
 	Due       int       `json:"due"`   // doses of a vial that was opened too long ago: to be thrown away
+
+	OpenedAt *time.Time `json:"opened_at,omitempty"` // of the oldest opened vial
 }
+
+// Opened is how a form names the time at which the oldest opened vial was opened.
+func (l BoxLot) Opened() string { return inventory.FormatOpened(l.OpenedAt) }
 
 // Box returns what a team carries, earliest expiry first, and what is left of
 // vials that were opened too long ago.
@@ -67,17 +72,20 @@ func (s *Service) Box(ctx context.Context, q pg.Querier, teamID string, now time
 		return nil, fmt.Errorf("holdings at %s: %w", place, err)
 	}
 	for _, h := range held {
+		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == h.LotID })
+		if i >= 0 {
+			box[i].OpenedAt = h.OpenedAt
+		}
 		if !h.OpenDue {
 			continue
 		}
-		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == h.LotID })
 		if i < 0 {
 			p, err := programme.ProductByID(ctx, q, h.ProductID)
 			if err != nil {
 				return nil, fmt.Errorf("product in the box: %w", err)
 			}
 			i = len(box)
-			box = append(box, BoxLot{LotID: h.LotID, Number: h.Number, ProductID: p.ID, Product: p.Name, Expiry: h.Expiry})
+			box = append(box, BoxLot{LotID: h.LotID, Number: h.Number, ProductID: p.ID, Product: p.Name, Expiry: h.Expiry, OpenedAt: h.OpenedAt})
 		}
 		box[i].Due = h.OpenDoses
 	}
@@ -164,8 +172,9 @@ func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID strin
 	})
 }
 
-// Discard writes off what is left in an opened vial of the team's box.
-func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID, actor string) error {
+// Discard writes off what is left in an opened vial of the team's box, when it still
+// is what was seen; inventory.ErrRestChanged otherwise: the team gives doses meanwhile.
+func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID string, seen inventory.OpenRest, actor string) error {
 	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		v, err := s.lockVisit(ctx, tx, visitID)
 		if err != nil {
@@ -174,7 +183,7 @@ func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID, ac
 		if v.TeamID == "" {
 			return ErrState
 		}
-		err = s.stock.Discard(ctx, tx, inventory.TeamPlace(v.TeamID), lotID, "visit "+v.ID, inventory.By{Actor: actor, Role: "dispatcher"})
+		err = s.stock.Discard(ctx, tx, inventory.TeamPlace(v.TeamID), lotID, seen, "visit "+v.ID, inventory.By{Actor: actor, Role: "dispatcher"})
 		if errors.Is(err, inventory.ErrNotEnough) || errors.Is(err, inventory.ErrNotFound) {
 			return ErrNotEnough
 		}

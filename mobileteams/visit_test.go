@@ -59,7 +59,10 @@ func TestAVisitFromLoadingToLeftovers(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].Due != 3 || left[0].Doses != 0 || left[0].Number == "" {
 		t.Errorf("in the evening the box says %+v, %v", left, err)
 	}
-	if err := b.s.Discard(b.ctx, b.now, v.ID, b.lot, "staff:d"); err != nil {
+	if err := b.s.Discard(b.ctx, b.now, v.ID, b.lot, inventory.OpenRest{Doses: 4, OpenedAt: left[0].OpenedAt}, "staff:d"); !errors.Is(err, inventory.ErrRestChanged) {
+		t.Errorf("another rest than was seen: %v", err)
+	}
+	if err := b.s.Discard(b.ctx, b.now, v.ID, b.lot, inventory.OpenRest{Doses: 3, OpenedAt: left[0].OpenedAt}, "staff:d"); err != nil {
 		t.Fatal(err)
 	}
 	if b.holds(leipzig) != [2]int{14, 0} || b.holds(box) != [2]int{0, 0} {
