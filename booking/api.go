@@ -270,7 +270,7 @@ func (s *Service) apiCancel(c *web.Ctx, in CancelIn) (SeriesOut, error) {
 	if in.FromDose < 0 {
 		return SeriesOut{}, problem(ErrInvalid)
 	}
-	if err := s.CancelFrom(c.Std(), in.Series, c.User.ID, max(1, in.FromDose), c.Actor()); err != nil {
+	if err := s.CancelFrom(c.Std(), in.Series, c.User.ID, max(1, in.FromDose), By{c.Actor(), string(web.RoleCitizen)}); err != nil {
 		return SeriesOut{}, problem(err)
 	}
 	series, err := s.SeriesByID(c.Std(), s.Pool, in.Series, c.User.ID)

@@ -225,27 +225,27 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 // Cancelling twice is no error. actor is as in audit ("citizen:<id>",
 // "staff:<id>", "system").
 func (s *Service) Cancel(ctx context.Context, seriesID, personID, actor string) error {
-	return s.CancelFrom(ctx, seriesID, personID, 1, actor)
+	return s.CancelFrom(ctx, seriesID, personID, 1, By{Actor: actor})
 }
 
 // CancelFrom gives back the open appointments for a dose and the later ones: a
 // later dose needs the one before it. What was given back alone can be booked
 // again with Rebook. Otherwise as Cancel.
-func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dose int, actor string) error {
+func (s *Service) CancelFrom(ctx context.Context, seriesID, personID string, dose int, by By) error {
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return ErrNotFound
 	}
 	if dose < 1 || dose > maxDose {
 		return ErrInvalid
 	}
-	err := s.cancelFrom(ctx, seriesID, personID, dose, actor)
+	err := s.cancelFrom(ctx, seriesID, personID, dose, by)
 	if pg.IsLockTimeout(err) { // a couple, and both give back at the same moment
-		err = s.cancelFrom(ctx, seriesID, personID, dose, actor)
+		err = s.cancelFrom(ctx, seriesID, personID, dose, by)
 	}
 	return engineError(err)
 }
 
-func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dose int, actor string) error {
+func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dose int, by By) error {
 	now := s.Now()
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// Both of a couple are locked in the order of their ids, as confirming does.
@@ -261,7 +261,7 @@ func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dos
 		if before.State == StateHeld { // a hold is one thing
 			dose = 1
 		}
-		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, dose, By{Actor: actor})
+		freed, err := giveBack(ctx, tx, now, seriesID, personID, before.State, dose, by)
 		if err != nil || freed == 0 {
 			return err
 		}
@@ -271,7 +271,7 @@ func (s *Service) cancelFrom(ctx context.Context, seriesID, personID string, dos
 				return err
 			}
 			if other != nil && other.State == StateHeld {
-				if _, err := giveBack(ctx, tx, now, other.ID, other.PersonID, other.State, 1, By{Actor: actor}); err != nil {
+				if _, err := giveBack(ctx, tx, now, other.ID, other.PersonID, other.State, 1, by); err != nil {
 					return err
 				}
 			}

@@ -92,12 +92,7 @@ func (s *Service) seriesView(c *web.Ctx, series Series, person citizen.Person) (
 	if err != nil {
 		return seriesView{}, err
 	}
-	v := seriesView{paper: p, Reference: PrintReference(series.Reference)}
-	for _, dose := range s.Movable(series) {
-		if appointmentFor(series, dose) == nil {
-			v.Missing = append(v.Missing, dose)
-		}
-	}
+	v := seriesView{paper: p, Reference: PrintReference(series.Reference), Missing: s.Missing(series)}
 	for _, a := range series.Visits() {
 		v.Visits = append(v.Visits, visitView{a, p.DoseLabel(a)})
 	}
@@ -241,7 +236,7 @@ type timesView struct {
 	Base   string // address of a day, without the day
 	Second string // case number of a second person who comes along; "" = alone
 	// Of a change only:
-	What    string // a dose, or changeAll; "" = a new booking
+	What    string // a dose, or ChangeAll; "" = a new booking
 	Old     *seriesView
 	Centres []web.Option // where else it may move; none = it stays at its centre
 }

@@ -8,13 +8,9 @@ import (
 	"time"
 
 	"impfportal/citizen"
-	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
 )
-
-// changeAll stands for all appointments of a series in addresses and forms.
-const changeAll = "all"
 
 func (s *Service) changeRoutes() []web.Route {
 	return []web.Route{
@@ -38,12 +34,6 @@ func (s *Service) changing(c *web.Ctx) (citizen.Person, *Series, []int, error) {
 		return person, nil, nil, nil
 	}
 	return person, series, doses, nil
-}
-
-// together says whether all appointments of a series can move at once: when none
-// of them is over and none was given back.
-func together(series Series, doses []int) bool {
-	return len(doses) > 1 && len(series.Visits()) == len(doses) && !slices.ContainsFunc(series.Visits(), func(a Appointment) bool { return a.State != StateConfirmed })
 }
 
 // changeView asks which appointment is to be changed.
@@ -81,16 +71,6 @@ func (s *Service) showChange(c *web.Ctx) error {
 	return c.Page("booking/change", view)
 }
 
-// appointmentFor returns the confirmed appointment for a dose, or nil.
-func appointmentFor(series Series, dose int) *Appointment {
-	for i, a := range series.Appointments {
-		if a.DoseNumber == dose && a.State == StateConfirmed {
-			return &series.Appointments[i]
-		}
-	}
-	return nil
-}
-
 func (s *Service) showChangeTimes(c *web.Ctx) error {
 	return s.pageChangeTimes(c, web.NewForm(), c.Params("what"), c.Query("centre"), c.Query("day"), nil)
 }
@@ -102,16 +82,15 @@ func (s *Service) pageChangeTimes(c *web.Ctx, f *web.Form, what, centreID, wante
 	if err != nil {
 		return err
 	}
-	dose, _ := strconv.Atoi(what)
-	all := what == changeAll
-	if series == nil || !all && !slices.Contains(doses, dose) || all && !together(*series, doses) {
+	if series == nil || !slices.Contains(changes(*series, doses), what) {
 		return c.See("/appointments")
 	}
 	a, err := s.Availability(c.Std())
 	if err != nil {
 		return err
 	}
-	if centreID == "" || !all && bound(*series, dose) {
+	free := FreeToMove(*series, what)
+	if centreID == "" || !free {
 		centreID = series.CentreID
 	}
 	at := a.Centre(centreID)
@@ -130,69 +109,30 @@ func (s *Service) pageChangeTimes(c *web.Ctx, f *web.Form, what, centreID, wante
 		return err
 	}
 	view.Old = &now
-	if all || !bound(*series, dose) {
+	if free {
 		for _, near := range byDistance(a.list(), person.Address.Postcode) {
 			view.Centres = append(view.Centres, web.Option{Value: near.ID, Label: near.Name})
 		}
 		f.Set("centre", centreID)
 	}
-	if all {
-		err = s.fillAll(c, &view, *series, person)
-	} else {
-		err = s.fillOne(c, &view, *series, dose)
-	}
+	offers, err := s.ChangeOffers(c.Std(), s.Pool, *series, what, centreID, Web)
 	if err != nil {
 		return problem(err)
 	}
+	view.pickDay(offers)
+	view.Parts, view.Doses = partsOf(c, slices.DeleteFunc(offers, func(d OfferDay) bool { return !d.Day.Equal(view.Day) }))
 	if taken != nil {
 		c.Status(http.StatusConflict)
 	}
 	return c.PageForm("booking/times", f, view)
 }
 
-// fillAll lists what all appointments together can move to.
-func (s *Service) fillAll(c *web.Ctx, view *timesView, series Series, person citizen.Person) error {
-	ents, err := s.wholeSeries(c.Std(), s.Pool, series, person)
-	if err != nil {
-		return err
-	}
-	set, err := readSettings(c.Std(), s.Pool)
-	if err != nil {
-		return err
-	}
-	today := clock.Day(c.Now)
-	offers, err := s.offers(c.Std(), s.Pool, view.Centre.ID, Web, today, today.AddDate(0, 0, set.HorizonDays), ents)
-	if err != nil {
-		return err
-	}
+// pickDay makes the strip of days; without a choice the first one is chosen.
+func (v *timesView) pickDay(offers []OfferDay) {
 	free := map[time.Time]int{}
 	for _, d := range offers {
 		free[d.Day] += d.Free()
 	}
-	view.pickDay(free)
-	view.Parts, view.Doses = partsOf(c, slices.DeleteFunc(offers, func(d OfferDay) bool { return !d.Day.Equal(view.Day) }))
-	return nil
-}
-
-// fillOne lists what one appointment can move to.
-func (s *Service) fillOne(c *web.Ctx, view *timesView, series Series, dose int) error {
-	times, err := s.MoveOffers(c.Std(), s.Pool, series, dose, view.Centre.ID, Web)
-	if err != nil {
-		return err
-	}
-	free, onDay := map[time.Time]int{}, map[time.Time][]OfferTime{}
-	for _, t := range times {
-		day := clock.Day(t.Start)
-		free[day] += t.Free
-		onDay[day] = append(onDay[day], t)
-	}
-	view.pickDay(free)
-	view.Parts, view.Doses = partsOf(c, []OfferDay{{Day: view.Day, CentreID: view.Centre.ID, ProductID: series.ProductID, FirstDose: dose, First: onDay[view.Day]}})
-	return nil
-}
-
-// pickDay makes the strip of days; without a choice the first one is chosen.
-func (v *timesView) pickDay(free map[time.Time]int) {
 	for day, n := range free {
 		v.Days = append(v.Days, dayLink{Day: day, Free: n})
 	}
@@ -217,23 +157,18 @@ type checkView struct {
 	Back   string
 }
 
-// movesOf reads what a form asks for.
-func movesOf(series Series, doses []int, what string, slots []int64) ([]Move, error) {
-	dose, _ := strconv.Atoi(what)
-	switch {
-	case what == changeAll && together(series, doses) && len(slots) == len(doses):
-		moves := make([]Move, len(doses))
-		for i, d := range doses {
-			moves[i] = Move{d, slots[i]}
-		}
-		return moves, nil
-	case slices.Contains(doses, dose) && len(slots) == 1:
-		return []Move{{dose, slots[0]}}, nil
-	}
-	return nil, ErrInvalid
+// askedChange is what a form of these pages asks for.
+type askedChange struct {
+	person citizen.Person
+	series *Series
+	what   string
+	slots  []int64
+	moves  []Move
 }
 
-func (s *Service) postChangeCheck(c *web.Ctx) error {
+// withChange reads such a form and goes on with do; without anything to change
+// there is nothing to do, and without a choice the page says what is missing.
+func (s *Service) withChange(c *web.Ctx, do func(f *web.Form, a askedChange) error) error {
 	person, series, doses, err := s.changing(c)
 	if err != nil {
 		return err
@@ -242,73 +177,62 @@ func (s *Service) postChangeCheck(c *web.Ctx) error {
 		return c.See("/appointments")
 	}
 	f := c.Form()
-	what := pathSegment(f.Get("what"))
-	slots, err := parseIDs(f.Get("slots"))
-	if err != nil {
+	a := askedChange{person: person, series: series, what: pathSegment(f.Get("what"))}
+	if a.slots, err = parseIDs(f.Get("slots")); err != nil {
 		f.Fail("slots", "booking.error.choose")
-		return s.pageChangeTimes(c, f, what, pathSegment(f.Get("centre")), f.Get("day"), nil)
+		return s.pageChangeTimes(c, f, a.what, pathSegment(f.Get("centre")), f.Get("day"), nil)
 	}
-	moves, err := movesOf(*series, doses, what, slots)
-	if err != nil {
+	if a.moves, err = movesOf(*series, doses, a.what, a.slots); err != nil {
 		return problem(err)
 	}
-	old, err := s.seriesView(c, *series, person)
-	if err != nil {
-		return err
-	}
-	after, err := s.preview(c.Std(), *series, moves)
-	if err != nil {
-		return problem(err)
-	}
-	paper, err := s.paperOf(c.Std(), s.Pool, after, person, c.Lang)
-	if err != nil {
-		return err
-	}
-	view := checkView{
-		Old: old, Where: paper.Where(), What: what, Slots: joinIDs(slots), Key: f.Get("key"),
-		Back: "/appointments/change/" + what + "?centre=" + after.CentreID,
-	}
-	for _, v := range after.Visits() {
-		view.New = append(view.New, visitView{v, paper.DoseLabel(v)})
-	}
-	return c.Page("booking/changecheck", view)
+	return do(f, a)
+}
+
+func (s *Service) postChangeCheck(c *web.Ctx) error {
+	return s.withChange(c, func(f *web.Form, a askedChange) error {
+		old, err := s.seriesView(c, *a.series, a.person)
+		if err != nil {
+			return err
+		}
+		after, err := s.preview(c.Std(), *a.series, a.moves)
+		if err != nil {
+			return problem(err)
+		}
+		paper, err := s.paperOf(c.Std(), s.Pool, after, a.person, c.Lang)
+		if err != nil {
+			return err
+		}
+		view := checkView{
+			Old: old, Where: paper.Where(), What: a.what, Slots: joinIDs(a.slots), Key: f.Get("key"),
+			Back: "/appointments/change/" + a.what + "?centre=" + after.CentreID,
+		}
+		for _, v := range after.Visits() {
+			view.New = append(view.New, visitView{v, paper.DoseLabel(v)})
+		}
+		return c.Page("booking/changecheck", view)
+	})
 }
 
 // postChange swaps. Pressing twice swaps once: the page carries its own key.
 func (s *Service) postChange(c *web.Ctx) error {
-	_, series, doses, err := s.changing(c)
-	if err != nil {
-		return err
-	}
-	if series == nil {
-		return c.See("/appointments")
-	}
-	f := c.Form()
-	what := pathSegment(f.Get("what"))
-	slots, err := parseIDs(f.Get("slots"))
-	if err != nil {
-		return problem(err)
-	}
-	moves, err := movesOf(*series, doses, what, slots)
-	if err != nil {
-		return problem(err)
-	}
-	_, err = s.Rebook(c.Std(), RebookRequest{
-		PersonID: c.User.ID, SeriesID: series.ID, Channel: Web, Moves: moves, Key: f.Get("key"), Actor: c.Actor(), Role: string(web.RoleCitizen),
-	})
-	var taken *TakenError
-	if errors.As(err, &taken) {
-		v := &takenView{Key: id.New()}
-		for _, choice := range taken.Alternatives {
-			v.Choices = append(v.Choices, viewChoice(c, choice))
+	return s.withChange(c, func(f *web.Form, a askedChange) error {
+		_, err := s.Rebook(c.Std(), RebookRequest{
+			PersonID: c.User.ID, SeriesID: a.series.ID, Channel: Web, Moves: a.moves, Key: f.Get("key"), Actor: c.Actor(), Role: string(web.RoleCitizen),
+		})
+		var taken *TakenError
+		if errors.As(err, &taken) {
+			v := &takenView{Key: id.New()}
+			for _, choice := range taken.Alternatives {
+				v.Choices = append(v.Choices, viewChoice(c, choice))
+			}
+			return s.pageChangeTimes(c, f, a.what, "", "", v)
 		}
-		return s.pageChangeTimes(c, f, what, "", "", v)
-	}
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("booking.flash.changed")
-	return c.See("/appointments")
+		if err != nil {
+			return problem(err)
+		}
+		c.Flash("booking.flash.changed")
+		return c.See("/appointments")
+	})
 }
 
 // MovesIn asks where an appointment can go.

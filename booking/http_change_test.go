@@ -45,7 +45,7 @@ func TestCitizenChangesOnThePages(t *testing.T) {
 		b.ok(err)
 		var have []int64
 		for _, a := range now.Visits() {
-			if what == changeAll || what == string(rune('0'+a.DoseNumber)) {
+			if what == ChangeAll || what == string(rune('0'+a.DoseNumber)) {
 				have = append(have, a.SlotID)
 			}
 		}

@@ -241,7 +241,7 @@ func (s *Service) postCancel(c *web.Ctx) error {
 			return problem(ErrInvalid)
 		}
 	}
-	if err := s.CancelFrom(c.Std(), seriesID, c.User.ID, from, c.Actor()); err != nil {
+	if err := s.CancelFrom(c.Std(), seriesID, c.User.ID, from, By{c.Actor(), string(web.RoleCitizen)}); err != nil {
 		return problem(err)
 	}
 	if series.State == StateHeld {

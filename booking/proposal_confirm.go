@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -120,7 +121,7 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 	for i := range ids {
 		ids[i] = id.New()
 	}
-	if err := tx.QueryRow(ctx, `SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+	if err := tx.QueryRow(ctx, `SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, true)`,
 		now, x.PersonID, x.SeriesID, x.Channel, "proposal "+x.ID, by.Actor, by.Role, moved.Name(),
 		x.Doses, x.Slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore)).Scan(done); err != nil {
 		return err
@@ -129,6 +130,45 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 		return err
 	}
 	return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "booking.proposal-confirmed", Subject: "series:" + x.SeriesID, After: map[string]string{"proposal": x.ID}})
+}
+
+// ProposalFor returns what was last proposed to a person because of a shortfall, or
+// nil: an open proposal whose places are kept, or one that was confirmed and that
+// the appointments still follow.
+func ProposalFor(ctx context.Context, q pg.Querier, personID string, now time.Time) (*Proposal, error) {
+	list, err := proposalsWhere(ctx, q, `p.person_id = $1 AND cardinality(p.slots) > 0
+		AND (p.state = 'open' AND p.until > $2 OR p.state = 'confirmed' AND NOT EXISTS (
+			SELECT FROM unnest(p.doses, p.slots) AS u (dose, slot) WHERE NOT EXISTS (
+				SELECT FROM booking.appointment a WHERE a.series_id = p.series_id AND a.dose_number = u.dose AND a.slot_id = u.slot AND a.state = 'confirmed')))
+		ORDER BY p.made_at DESC, p.id DESC LIMIT 1`, personID, now)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// TakeProposal moves the person an open proposal was made for, whoever asks for
+// it: the administrator need not have confirmed it. ErrNotFound when it is
+// somebody else's; ErrState when it holds no more.
+func (s *Service) TakeProposal(ctx context.Context, proposalID, personID string, by By) error {
+	if !id.Valid(proposalID) || !id.Valid(personID) {
+		return ErrNotFound
+	}
+	list, err := proposalsWhere(ctx, s.Pool, `p.id = $1 AND p.person_id = $2`, proposalID, personID)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return ErrNotFound
+	}
+	done, err := s.confirmProposal(ctx, proposalID, by)
+	if err != nil || done {
+		return err
+	}
+	if list, err = proposalsWhere(ctx, s.Pool, `p.id = $1 AND p.state = 'confirmed'`, proposalID); err == nil && len(list) == 0 {
+		err = ErrState
+	}
+	return err
 }
 
 // WithdrawProposals discards the open proposals of a centre and product; nobody

@@ -154,7 +154,7 @@ func TestSecondDoseAfterTheFirst(t *testing.T) {
 	s, err = b.rebook(s, "second", b.moveTo(s, 2, 0))
 	b.ok(err)
 	b.sound()
-	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, "citizen:"+s.PersonID))
+	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, By{Actor: "citizen:" + s.PersonID}))
 	b.sound()
 	// Now it is booked like any other series of one appointment.
 	b.replan(leipzig, comirnaty)
@@ -175,7 +175,7 @@ func TestSecondGivenBackAndBookedAgain(t *testing.T) {
 	t.Parallel()
 	b := plenty(t)
 	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
-	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, "citizen:"+s.PersonID))
+	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, By{Actor: "citizen:" + s.PersonID}))
 	found, err := b.s.SeriesByID(b.ctx, b.pool, s.ID, s.PersonID)
 	b.ok(err)
 	if found.State != StateConfirmed || len(found.Visits()) != 1 || !slices.Equal(b.s.Movable(*found), []int{1, 2}) {
@@ -188,7 +188,7 @@ func TestSecondGivenBackAndBookedAgain(t *testing.T) {
 	}
 	b.sound()
 	// Giving back the first one gives back both.
-	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 1, "citizen:"+s.PersonID))
+	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 1, By{Actor: "citizen:" + s.PersonID}))
 	found, err = b.s.SeriesByID(b.ctx, b.pool, s.ID, s.PersonID)
 	b.ok(err)
 	if found.State != StateCancelled {

@@ -84,7 +84,7 @@ func TestNoHalfCouples(t *testing.T) {
 	r, s := b.person(), b.person()
 	held, err := b.holdTogether(r, s, "rs", list[1].SlotIDs())
 	b.ok(err)
-	b.ok(b.s.CancelFrom(b.ctx, held.ID, r.ID, 2, "citizen:"+r.ID))
+	b.ok(b.s.CancelFrom(b.ctx, held.ID, r.ID, 2, By{Actor: "citizen:" + r.ID}))
 	if n := b.count(`SELECT count(*) FROM booking.appointment WHERE person_id = ANY ($1) AND state = 'held'`, []string{r.ID, s.ID}); n != 0 {
 		t.Errorf("%d appointments of a hold that was given back", n)
 	}
@@ -103,7 +103,7 @@ func TestChangesThatAreNone(t *testing.T) {
 	if err != nil || same.Revision != 0 || b.count(`SELECT count(*) FROM jobs.outbox WHERE kind = 'booking.changed'`) != 0 {
 		t.Errorf("the same time: revision %d, %v", same.Revision, err)
 	}
-	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, "citizen:"+s.PersonID))
+	b.ok(b.s.CancelFrom(b.ctx, s.ID, s.PersonID, 2, By{Actor: "citizen:" + s.PersonID}))
 	var slot int64
 	b.ok(b.pool.QueryRow(b.ctx, `SELECT id FROM booking.slot WHERE product_id = 'janssen' ORDER BY start_at DESC LIMIT 1`).Scan(&slot))
 	found, err := b.s.SeriesByID(b.ctx, b.pool, s.ID, s.PersonID)
@@ -115,7 +115,7 @@ func TestChangesThatAreNone(t *testing.T) {
 		if _, err := b.rebook(*found, id.New(), Move{dose, slot}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("dose %d: %v", dose, err)
 		}
-		if err := b.s.CancelFrom(b.ctx, s.ID, s.PersonID, dose, "x"); !errors.Is(err, ErrInvalid) {
+		if err := b.s.CancelFrom(b.ctx, s.ID, s.PersonID, dose, By{Actor: "x"}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("cancel from %d: %v", dose, err)
 		}
 	}

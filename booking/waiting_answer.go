@@ -143,6 +143,41 @@ func (s *Service) answerOffer(ctx context.Context, offerID, answer, via string, 
 	return out, err
 }
 
+// OpenOffer is an offer that waits for the answer of a person.
+type OpenOffer struct {
+	ID, SeriesID string
+	Until        time.Time
+}
+
+// OpenOfferOf returns the offer that waits for the answer of a person, or nil.
+func OpenOfferOf(ctx context.Context, q pg.Querier, personID string, now time.Time) (*OpenOffer, error) {
+	list, err := offersWhere(ctx, q, `o.person_id = $1 AND o.answer IS NULL AND o.until > $2
+		AND EXISTS (SELECT FROM booking.series s WHERE s.id = o.series_id AND s.state = 'held') ORDER BY o.made_at DESC LIMIT 1`, personID, now)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &OpenOffer{list[0].ID, list[0].SeriesID, list[0].Until}, nil
+}
+
+// AnswerOffer notes what a person told somebody on the telephone, who is by:
+// AnswerAccept, AnswerDecline or AnswerRemove. It returns what holds then
+// (OfferAccepted ...): answering twice, or too late, changes nothing. ErrNotFound
+// for somebody else's offer, ErrInvalid for another answer.
+func (s *Service) AnswerOffer(ctx context.Context, offerID, personID, answer string, by By) (string, error) {
+	if !id.Valid(offerID) || !id.Valid(personID) {
+		return "", ErrNotFound
+	}
+	list, err := offersWhere(ctx, s.Pool, `o.id = $1 AND o.person_id = $2`, offerID, personID)
+	if err != nil {
+		return "", err
+	}
+	if len(list) == 0 {
+		return "", ErrNotFound
+	}
+	after, err := s.answerOffer(ctx, offerID, answer, viaCall, by)
+	return after.Answer, err
+}
+
 // lockOffer locks the series, as everybody does first, then the offer.
 func lockOffer(ctx context.Context, tx pgx.Tx, offerID string) (o waitingOffer, state string, err error) {
 	err = tx.QueryRow(ctx, `SELECT state FROM booking.series WHERE id = (SELECT series_id FROM booking.waiting_offer WHERE id = $1) FOR UPDATE`, offerID).Scan(&state)

@@ -22,7 +22,11 @@ func (s *Service) apiRoutes() []web.Route {
 		op(http.MethodGet, "/persons/:id", agents, web.JSON("Open a case", s.apiCase)),
 		op(http.MethodGet, "/persons/:id/offers", agents, web.JSON("What can be booked over the hotline", s.apiOffers)),
 		op(http.MethodPost, "/persons/:id/series", agents, web.JSON("Book all appointments of a series at once", s.apiBook)),
-		op(http.MethodDelete, "/persons/:id/series/:series", agents, web.JSON("Cancel a series", s.apiCancel)),
+		op(http.MethodDelete, "/persons/:id/series/:series", agents, web.JSON("Cancel a series, or its later appointments", s.apiCancel)),
+		op(http.MethodGet, "/persons/:id/series/:series/moves", agents, web.JSON("To which times appointments can move over the hotline", s.apiMoves)),
+		op(http.MethodPost, "/persons/:id/series/:series/change", agents, web.JSON("Move appointments by a swap: the old places stay until the new ones are certain", s.apiChange)),
+		op(http.MethodPost, "/persons/:id/offer/answer", agents, web.JSON("Note what a caller says to the offer that waits for them", s.apiAnswer)),
+		op(http.MethodPost, "/persons/:id/proposals/:proposal/take", agents, web.JSON("Move a caller to the times that are kept for them because of a shortfall", s.apiTakeProposal)),
 		op(http.MethodPost, "/persons/:id/login-data", agents, web.JSON("Send new login data to the known contact or address", s.apiLoginData)),
 		op(http.MethodPost, "/persons/:id/letters", agents, web.JSON("Send the papers once more by post", s.apiAgain)),
 		op(http.MethodPost, "/persons/:id/notes", agents, web.JSON("Write a call note", s.apiNote)),
@@ -208,10 +212,11 @@ func (seriesOut) HTTPStatus() int { return http.StatusCreated }
 type cancelIn struct {
 	ID     string `json:"-" path:"id"`
 	Series string `json:"-" path:"series"`
+	From   int    `json:"-" query:"from_dose"` // that one and the later ones; absent = all
 }
 
 func (s *Service) apiCancel(c *web.Ctx, in cancelIn) (struct{}, error) {
-	return struct{}{}, problem(s.Cancel(c.Std(), in.ID, in.Series, by(c)))
+	return struct{}{}, problem(s.Cancel(c.Std(), in.ID, in.Series, max(1, in.From), by(c)))
 }
 
 type loginIn struct {

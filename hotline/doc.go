@@ -5,6 +5,17 @@
 // go by post. Agents do not wait in line. Registering and booking are the same
 // functions that the pages of the citizens call, with the same checks.
 //
+// # What a caller has
+//
+// From the case an agent changes either appointment or all together, gives the
+// later one or all back, and books the later one again: by booking's own swap,
+// over the hotline's places and with its lead, so the old appointment stays until
+// the new one is certain. What waits for an answer stands in the case as well: an
+// offer of the waiting list (accepted, declined, or taken off the list) and the
+// times that are kept because of a shortfall (taken, or others chosen instead). Each
+// of these is in the audit record with the series, in the transaction that does
+// it, and with the person. booking tells the person, by letter too.
+//
 // # Who reads what
 //
 // Searching and every opening of a case are in the audit record: the agent,

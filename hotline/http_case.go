@@ -28,6 +28,7 @@ type caseView struct {
 	Side       side
 	Results    []web.Option
 	Rooms      []admissionRoom // for whose line the person may get a code
+	standing
 }
 
 func casePath(c *web.Ctx) string { return "/hotline/persons/" + c.Params("id") }
@@ -59,6 +60,9 @@ func (s *Service) casePage(c *web.Ctx, f *web.Form) error {
 		v.Results = append(v.Results, web.Option{Value: d, Label: c.T("hotline.disposition." + d)})
 	}
 	v.Rooms = s.admissionRooms(c, true)
+	if v.standing, err = s.standing(c.Std(), open.Person.ID, open.Series); err != nil {
+		return err
+	}
 	if v.Side, err = s.side(c); err != nil {
 		return err
 	}
@@ -123,21 +127,27 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
 	if err != nil {
 		return v, err
 	}
-	wanted, _ := time.Parse(time.DateOnly, day)
+	v.Day, v.Days, v.Offers, err = s.daysOf(c, days, day)
+	return v, err
+}
+
+// daysOf makes the strip of days and the times of one of them: of the wanted, or
+// of the first with something free.
+func (s *Service) daysOf(c *web.Ctx, days []booking.OfferDay, day string) (wanted time.Time, strip []offerDay, list []offer, err error) {
+	wanted, _ = time.Parse(time.DateOnly, day)
 	if !slices.ContainsFunc(days, func(d booking.OfferDay) bool { return d.Day.Equal(wanted) }) && len(days) > 0 {
 		wanted = days[0].Day
 	}
-	v.Day = wanted
 	names, err := s.productNames(c.Std())
 	if err != nil {
-		return v, err
+		return wanted, nil, nil, err
 	}
 	seen := map[int64]bool{} // a time of the group's contingent and of everybody's is one
 	for _, d := range days {
-		if n := len(v.Days); n > 0 && v.Days[n-1].Day.Equal(d.Day) {
-			v.Days[n-1].Free += d.Free()
+		if n := len(strip); n > 0 && strip[n-1].Day.Equal(d.Day) {
+			strip[n-1].Free += d.Free()
 		} else {
-			v.Days = append(v.Days, offerDay{Day: d.Day, Free: d.Free(), Current: d.Day.Equal(wanted)})
+			strip = append(strip, offerDay{Day: d.Day, Free: d.Free(), Current: d.Day.Equal(wanted)})
 		}
 		if !d.Day.Equal(wanted) {
 			continue
@@ -145,11 +155,11 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
 		for _, t := range d.First {
 			if choice, ok := d.Choice(t.SlotID); ok && !seen[t.SlotID] {
 				seen[t.SlotID] = true
-				v.Offers = append(v.Offers, offerOf(choice, names))
+				list = append(list, offerOf(choice, names))
 			}
 		}
 	}
-	return v, nil
+	return wanted, strip, list, nil
 }
 
 func offerOf(ch booking.Choice, names map[string]string) offer {
@@ -209,12 +219,7 @@ func (s *Service) centres(c *web.Ctx, p citizen.Person, wanted string) (out []we
 
 func (s *Service) book(c *web.Ctx) error {
 	f := c.Form()
-	var slots []int64
-	for _, part := range strings.Split(f.Get("offer"), ",") {
-		if n, err := strconv.ParseInt(part, 10, 64); err == nil {
-			slots = append(slots, n)
-		}
-	}
+	slots := slotsOf(f.Get("offer"))
 	if len(slots) == 0 {
 		f.Fail("offer", "hotline.error.choose")
 		return s.bookAgain(c, f, nil)
@@ -251,19 +256,6 @@ func (s *Service) bookAgain(c *web.Ctx, f *web.Form, near []booking.Choice) erro
 		}
 	}
 	return c.PageForm("hotline/book", f, v)
-}
-
-func (s *Service) cancel(c *web.Ctx) error {
-	f := c.Form()
-	if f.Get("sure") == "" {
-		f.Fail("sure", "hotline.error.sure")
-		return s.casePage(c, f)
-	}
-	if err := s.Cancel(c.Std(), c.Params("id"), f.Get("series"), by(c)); err != nil {
-		return problem(err)
-	}
-	c.Flash("hotline.cancelled")
-	return c.See(casePath(c))
 }
 
 func (s *Service) loginData(c *web.Ctx) error {

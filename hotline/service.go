@@ -227,11 +227,6 @@ func (s *Service) Book(ctx context.Context, personID string, slots []int64, key 
 	return series, nil
 }
 
-// Cancel gives the places of a series back.
-func (s *Service) Cancel(ctx context.Context, personID, seriesID string, b By) error {
-	return s.Booking.Cancel(ctx, seriesID, personID, b.Actor)
-}
-
 // NewLoginByContact has new login data sent to the known e-mail address or
 // mobile number. How often that may be is citizen's rule.
 func (s *Service) NewLoginByContact(ctx context.Context, personID string, b By) error {

@@ -109,7 +109,7 @@ func setup(t testing.TB) *bundle {
 	user := web.User{Kind: "staff", ID: id.New(), Name: "Agentin", Roles: []web.Role{web.RoleAgent}}
 	b.by = hotline.By{Actor: user.Actor(), Role: "agent"}
 	b.app = webtest.New(t, webtest.Config{
-		Pool: b.pool, Now: b.now, Routes: slices.Concat(b.Routes(), b.notify.Routes(), b.rooms.Routes()),
+		Pool: b.pool, Now: b.now, Routes: slices.Concat(b.Routes(), b.booking.Routes(), b.booking.DeskRoutes(), b.notify.Routes(), b.rooms.Routes()),
 		Bundles: []web.Bundle{hotline.Assets, citizen.Assets, notify.Assets, booking.Assets, waitingroom.Assets},
 	})
 	b.app.LoginAs(user)
