@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -359,17 +358,13 @@ func sharesOf(amounts []Amount) []Share {
 
 // send moves vials of locked lots of the central store to places.
 func (s *Service) send(ctx context.Context, tx pgx.Tx, productID string, lots []Lot, amounts []Amount, why string, by By) error {
-	have, want, sum := make([]int, len(lots)), make([]int, len(amounts)), 0
-	for i, l := range lots {
-		have[i] = l.Vials
-		sum += l.Vials
-	}
-	need := 0
+	have, sum := vialsOf(lots)
+	want, places, need := make([]int, len(amounts)), make([]Place, len(amounts)), 0
 	for i, a := range amounts {
 		if a.Vials < 0 || a.Vials > maxVials {
 			return fmt.Errorf("%w: vials", ErrInvalid)
 		}
-		want[i] = a.Vials
+		want[i], places[i] = a.Vials, a.Place
 		need += a.Vials
 	}
 	switch {
@@ -378,36 +373,19 @@ func (s *Service) send(ctx context.Context, tx pgx.Tx, productID string, lots []
 	case need > sum:
 		return ErrNotEnough
 	}
-	now := s.now()
-	for p, parts := range fill(have, want) {
-		place := amounts[p].Place
-		for i, n := range parts {
-			if n == 0 {
-				continue
-			}
-			if _, err := s.post(ctx, tx, movement{
-				kind: "transfer", lotID: lots[i].ID, at: now, actor: by.Actor, why: why,
-				entries: []entry{{Central, -n, 0}, {place, n, 0}},
-			}); err != nil {
-				return err
-			}
-		}
-		if want[p] > 0 {
-			if err := s.changed(ctx, tx, productID, place); err != nil {
-				return err
-			}
-		}
+	if err := s.distribute(ctx, tx, productID, lots, places, fill(have, want), why, by); err != nil {
+		return err
 	}
-	return audit.Write(ctx, tx, now, audit.Entry{
+	return audit.Write(ctx, tx, s.now(), audit.Entry{
 		Actor: by.Actor, Role: by.Role, Action: "inventory.allocate", Subject: "product:" + productID,
 		Before: map[string]int{"central": sum}, After: map[string]any{"amounts": amounts, "left": sum - need, "why": why},
 	})
 }
 
-// allocateReceived shares out what a delivery to the central store has just
-// brought, when the product's plan says so; what lay there before stays.
-func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, d Delivery, received map[string]int, now time.Time, by By) error {
-	p, err := Plan(ctx, tx, d.ProductID)
+// allocateReceived shares out what has just come to the central store, by lot, when
+// the product's plan says so; what lay there before stays.
+func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, productID, why string, received map[string]int, by By) error {
+	p, err := Plan(ctx, tx, productID)
 	if err != nil || !p.Automatic {
 		return err
 	}
@@ -415,15 +393,12 @@ func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, d Delivery, r
 	if err != nil {
 		return err
 	}
-	lots, err := s.lockCentral(ctx, tx, d.ProductID, now)
+	lots, err := s.lockCentral(ctx, tx, productID, s.now())
 	if err != nil {
 		return err
 	}
-	total := 0
-	for i := range lots {
-		lots[i].Vials = min(lots[i].Vials, received[lots[i].ID])
-		total += lots[i].Vials
-	}
+	onlyReceived(lots, received)
+	_, total := vialsOf(lots)
 	var amounts []Amount
 	sum := 0
 	for i, n := range apportion(total, weightsOf(shares)) {
@@ -433,5 +408,5 @@ func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, d Delivery, r
 	if sum == 0 { // nobody has a weight, or the lots are blocked: it stays
 		return nil
 	}
-	return s.send(ctx, tx, d.ProductID, lots, amounts, "allocation of delivery "+d.ID, by)
+	return s.send(ctx, tx, productID, lots, amounts, why, by)
 }

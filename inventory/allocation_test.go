@@ -203,3 +203,61 @@ func TestAllocationByItself(t *testing.T) {
 	}
 	b.reconciled()
 }
+
+// TestAReportedDeliveryIsSharedOutToo: an automatic plan knows no difference between
+// what somebody receives and what follows from the report.
+func TestAReportedDeliveryIsSharedOutToo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	leipzig, dresden := CentrePlace("leipzig"), CentrePlace("dresden")
+	vials := func() [3]int {
+		return [3]int{b.stock(leipzig, "spikevax", b.now).Vials, b.stock(dresden, "spikevax", b.now).Vials, b.stock(Central, "spikevax", b.now).Vials}
+	}
+	imported := func(text string) {
+		t.Helper()
+		if _, err := b.importText(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	imported("2021-01-05,Moderna,100") // before there is a plan
+	must(t, b.setPlan(AllocationPlan{ProductID: "spikevax", Method: ByShares, Automatic: true, Shares: []Share{{leipzig, 3}, {dresden, 1}}}))
+	b.events()
+	imported("2021-01-08,Moderna,800\n2021-01-09,Moderna,-40\n2021-01-18,Moderna,200")
+	if v := vials(); v != [3]int{60, 20, 6} { // what went back was of the lot that expires first
+		t.Errorf("Leipzig, Dresden, central: %v", v)
+	}
+	if n := b.events(); n[leipzig] == 0 || len(n) != 13 {
+		t.Errorf("told: %v", n)
+	}
+	if p, err := b.s.Planned(b.ctx, b.pool, leipzig, "spikevax", b.now); err != nil || len(p) != 1 || p[0].Vials != 15 {
+		t.Errorf("promised: %+v, %v", p, err)
+	}
+	b.now = b.now.AddDate(0, 0, 7)
+	if n, err := b.s.BookArrivals(b.ctx, b.now); err != nil || n != 1 {
+		t.Fatalf("arrivals: %d, %v", n, err)
+	}
+	if v := vials(); v != [3]int{75, 25, 6} {
+		t.Errorf("after the arrival: %v", v)
+	}
+	imported("2021-01-18,Moderna,240") // four vials more
+	if v := vials(); v != [3]int{78, 26, 6} {
+		t.Errorf("after a figure has grown: %v", v)
+	}
+	b.reconciled()
+}
+
+// TestEqualSharesOfADeliveryLeaveTheStore: it gives out what it promised.
+func TestEqualSharesOfADeliveryLeaveTheStore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receive(Central, "comirnaty", "KEPT", day(2021, 3, 1), 1000)
+	b.receive(Central, "comirnaty", "SAME", day(2021, 5, 31), 50)
+	did := b.plan(NewDelivery{ProductID: "comirnaty", Place: Central, Day: b.now, Vials: 135, EqualShares: true})
+	p, err := b.s.Planned(b.ctx, b.pool, CentrePlace("leipzig"), "comirnaty", b.now)
+	must(t, err)
+	must(t, b.receiveInto(did, ReceivedLot{"NEW", day(2021, 5, 31), 100}, ReceivedLot{"SAME", day(2021, 5, 31), 35}))
+	if l, c := b.stock(CentrePlace("leipzig"), "comirnaty", b.now).Vials, b.stock(Central, "comirnaty", b.now).Vials; len(p) != 1 || l != p[0].Vials || l != 10 || c != 1055 {
+		t.Errorf("promised %+v, Leipzig %d, central %d", p, l, c)
+	}
+	b.reconciled()
+}

@@ -26,6 +26,7 @@ type imported struct {
 	deliveryID *string
 	lotID      *string
 	revision   int
+	came       int // vials of lotID that have just been booked into the central store
 }
 
 // ref is how the movements of the row refer to it.
@@ -93,6 +94,9 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, im *imported, by string
 	if im.booked == im.vials {
 		return nil
 	}
+	if err := lockProduct(ctx, tx, im.productID); err != nil {
+		return err
+	}
 	at := clock.At(im.day, 0, 0)
 	first := im.booked == 0
 	m := movement{at: at, actor: by, ref: im.ref(), why: "delivery report " + im.day.Format(time.DateOnly) + ", " + im.vaccine}
@@ -116,6 +120,7 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, im *imported, by string
 		if _, err := s.post(ctx, tx, m); err != nil {
 			return err
 		}
+		im.came = max(0, diff)
 	}
 	// Then what was given back: from min(booked, 0) to min(vials, 0).
 	diff := min(im.vials, 0) - min(im.booked, 0)
@@ -195,6 +200,26 @@ func assumedLot(ctx context.Context, tx pgx.Tx, productID string, day time.Time)
 	return lot.ID, err
 }
 
+// arrived is what has just come of the row, by lot.
+func (im *imported) arrived() map[string]int {
+	if im.came == 0 {
+		return nil
+	}
+	return map[string]int{*im.lotID: im.came}
+}
+
+// importArrived does what follows from an import for a product: what has come is shared
+// out when the allocation plan is automatic, and the centres to which the plan promises
+// what is still to come are told.
+func (s *Service) importArrived(ctx context.Context, tx pgx.Tx, productID string, received map[string]int, by By) error {
+	if len(received) > 0 {
+		if err := s.allocateReceived(ctx, tx, productID, "allocation of reported deliveries", received, by); err != nil {
+			return err
+		}
+	}
+	return s.deliveryChanged(ctx, tx, Delivery{ProductID: productID, Place: Central})
+}
+
 // BookArrivals books the imported deliveries and returns whose day has come.
 // Each row is a transaction of its own; one that cannot be booked does not stop
 // the others and is tried again next time.
@@ -218,7 +243,10 @@ func (s *Service) BookArrivals(ctx context.Context, now time.Time) (booked int, 
 			if err != nil {
 				return err
 			}
-			return s.storeImported(ctx, tx, &im, true, now, "system")
+			if err := s.storeImported(ctx, tx, &im, true, now, "system"); err != nil {
+				return err
+			}
+			return s.importArrived(ctx, tx, im.productID, im.arrived(), By{Actor: "system", Role: "system"})
 		})
 		if rowErr != nil {
 			s.log.ErrorContext(ctx, "imported delivery cannot be booked", "day", k.Day.Format(time.DateOnly), "vaccine", k.Vaccine, "error", rowErr)

@@ -45,19 +45,29 @@ func (s *Service) ReleaseLot(ctx context.Context, tx pgx.Tx, lotID, why string, 
 }
 
 // setBlock blocks or releases a lot. Its balances are locked first: whoever takes
-// from one holds it until the end and looks at the lot after that.
+// from one holds it until the end and looks at the lot after that. Then the lot itself,
+// which every movement under way keeps until its end: what a transfer or a receipt
+// brings to a new place meanwhile is known after that.
 func (s *Service) setBlock(ctx context.Context, tx pgx.Tx, lotID string, block *Block, why string, by By) error {
 	lot, err := LotByID(ctx, tx, lotID)
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT place FROM inventory.balance WHERE lot_id = $1 ORDER BY place FOR UPDATE`, lotID)
+	for _, lock := range []string{
+		`SELECT 1 FROM inventory.balance WHERE lot_id = $1 ORDER BY place FOR UPDATE`,
+		`SELECT 1 FROM inventory.lot WHERE id = $1 FOR UPDATE`,
+	} {
+		if _, err := tx.Exec(ctx, lock, lotID); err != nil {
+			return fmt.Errorf("lock lot: %w", err)
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT place FROM inventory.balance WHERE lot_id = $1 ORDER BY place`, lotID)
 	if err != nil {
 		return err
 	}
 	places, err := pgx.CollectRows(rows, pgx.RowTo[Place])
 	if err != nil {
-		return fmt.Errorf("lock balances: %w", err)
+		return err
 	}
 	var (
 		action = "inventory.lot-release"
@@ -128,13 +138,26 @@ func GivenOf(ctx context.Context, q pg.Querier, lotID string) ([]GivenDay, error
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[GivenDay])
 }
 
-// lockStock keeps everybody else from moving what a place has of a product until
-// tx ends. Who reads the lots after that knows of every block.
-func lockStock(ctx context.Context, tx pgx.Tx, place Place, productID string) error {
+// lockCentralStock keeps everybody else from moving what the central store has of a
+// product until tx ends. Who reads the lots after that knows of every block.
+func lockCentralStock(ctx context.Context, tx pgx.Tx, productID string) error {
+	if err := lockProduct(ctx, tx, productID); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `
 		SELECT 1 FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.place = $1 AND l.product_id = $2 ORDER BY b.lot_id FOR UPDATE OF b`, place, productID)
+		WHERE b.place = 'central' AND l.product_id = $1 ORDER BY b.lot_id FOR UPDATE OF b FOR KEY SHARE OF l`, productID)
 	return err
+}
+
+// lockProduct makes those wait for each other who move several lots of a product in
+// one transaction: receipts, allocations, reports. Each of them would hold a lot that
+// the other needs next.
+func lockProduct(ctx context.Context, tx pgx.Tx, productID string) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('inventory.product:' || $1, 0))`, productID); err != nil {
+		return fmt.Errorf("wait for another change of the product's lots: %w", err)
+	}
+	return nil
 }
 
 // usable reports why a lot may not be given or sent out at a time: ErrLotExpired,

@@ -33,7 +33,7 @@ func (s *Service) Planned(ctx context.Context, q pg.Querier, place Place, produc
 func coming(ctx context.Context, q pg.Querier, productID string, from time.Time) (map[Place][]PlannedDelivery, error) {
 	rows, err := q.Query(ctx, `
 		SELECT d.id::text, d.product_id, d.planned_on, d.vials, d.place, d.equal_shares,
-		       d.place = 'central' AND NOT d.equal_shares AND d.source = 'manual' AND coalesce(a.automatic, false)
+		       d.place = 'central' AND NOT d.equal_shares AND coalesce(a.automatic, false)
 		FROM inventory.delivery d LEFT JOIN inventory.allocation a ON a.product_id = d.product_id
 		WHERE d.state IN ('planned', 'confirmed') AND ($1 = '' OR d.product_id = $1) AND d.planned_on >= $2
 		ORDER BY d.planned_on, d.id`, productID, clock.Day(from))

@@ -101,6 +101,12 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 	if err != nil {
 		return err
 	}
+	if err := s.mayGoBack(ctx, tx, m, now); err != nil {
+		return err
+	}
+	if err := s.reopenDelivery(ctx, tx, m, by); err != nil {
+		return err
+	}
 	if m.Vial != "" { // what was noted of the vial is taken back
 		if _, err := tx.Exec(ctx, `DELETE FROM inventory.yield WHERE vial = $1`, m.Vial); err != nil {
 			return err
@@ -117,6 +123,25 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 		Actor: by.Actor, Role: by.Role, Action: "inventory.correct", Subject: "movement:" + m.ID,
 		Before: m, After: map[string]any{"counter_movement": counterID, "why": why},
 	})
+}
+
+// mayGoBack refuses the counter-movement of a transfer that would bring what is
+// blocked or expired to where people are vaccinated. It is asked once the
+// counter-movement holds the lot, see setBlock.
+func (s *Service) mayGoBack(ctx context.Context, tx pgx.Tx, m Movement, now time.Time) error {
+	if m.Kind != "transfer" {
+		return nil
+	}
+	for _, l := range m.Lines {
+		if (l.Vials < 0 || l.Doses < 0) && l.Place != Central { // from there it came
+			lot, err := LotByID(ctx, tx, m.LotID)
+			if err != nil {
+				return err
+			}
+			return lot.usable(now)
+		}
+	}
+	return nil
 }
 
 // lastOpened tells when the vial was opened that open doses of a lot at a place are

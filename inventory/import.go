@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -103,11 +104,18 @@ func (s *Service) importRows(ctx context.Context, rows []reportRow, by string, p
 			return cmp.Or(a.day.Compare(b.day), cmp.Compare(b.doses, a.doses))
 		})
 		received := map[string]int{}
+		arrived := map[string]map[string]int{} // by product, by lot
 		for i, row := range rows {
-			if err := s.importRow(ctx, tx, row, now, by, &rep, received); err != nil {
+			if err := s.importRow(ctx, tx, row, now, by, &rep, received, arrived); err != nil {
 				return err
 			}
 			progress.Step(ctx, int64(i+1), row.day.Format(time.DateOnly)+" "+row.vaccine)
+		}
+		// Once all is booked, so that what the report gives back again is there.
+		for _, p := range slices.Sorted(maps.Keys(arrived)) {
+			if err := s.importArrived(ctx, tx, p, arrived[p], By{Actor: by, Role: "admin"}); err != nil {
+				return err
+			}
 		}
 		for p, v := range received {
 			rep.Received = append(rep.Received, ProductVials{p, v})
@@ -134,7 +142,7 @@ func (s *Service) importRows(ctx context.Context, rows []reportRow, by string, p
 }
 
 // importRow stores one row and books what is due.
-func (s *Service) importRow(ctx context.Context, tx pgx.Tx, row reportRow, now time.Time, by string, rep *ImportReport, received map[string]int) error {
+func (s *Service) importRow(ctx context.Context, tx pgx.Tx, row reportRow, now time.Time, by string, rep *ImportReport, received map[string]int, arrived map[string]map[string]int) error {
 	day := row.day.Format(time.DateOnly)
 	productID, known := reportNames[row.vaccine]
 	perVial := ReportedPerVial(productID, row.day, row.doses)
@@ -177,6 +185,14 @@ func (s *Service) importRow(ctx context.Context, tx pgx.Tx, row reportRow, now t
 	}
 	if moved := target.booked - before; moved != 0 {
 		received[productID] += moved
+	}
+	if target.revision != old.revision || target.booked != before { // something is new for the product
+		if arrived[productID] == nil {
+			arrived[productID] = map[string]int{}
+		}
+		for lotID, n := range target.arrived() {
+			arrived[productID][lotID] += n
+		}
 	}
 	return nil
 }

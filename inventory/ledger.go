@@ -29,6 +29,7 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	var (
 		vials, open int
 		old         bool // the opened vial has been open for too long
+		wasted      bool // doses that nobody had reserved were thrown away
 	)
 	err := tx.QueryRow(ctx, `
 		SELECT b.vials, b.doses, coalesce(inventory.opened_until(l.product_id, b.opened_at) < $3, false)
@@ -38,7 +39,7 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 		return fmt.Errorf("balance of lot: %w", err)
 	}
 	// After the balance is locked: a block that was before this dose is seen.
-	lot, err := LotByID(ctx, tx, g.LotID)
+	lot, err := lockedLot(ctx, tx, g.LotID)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 		}); err != nil {
 			return err
 		}
-		open = 0
+		open, wasted = 0, true
 	}
 	if vials == 0 && open == 0 {
 		return ErrLotEmpty
@@ -78,7 +79,7 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 	}); err != nil {
 		return err
 	}
-	if g.Booked {
+	if g.Booked && !wasted {
 		return nil
 	}
 	return s.changed(ctx, tx, lot.ProductID, g.Place)

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -108,10 +107,14 @@ func (s *Service) CancelDelivery(ctx context.Context, tx pgx.Tx, deliveryID stri
 // visible (see SettleRest). Of two people who receive the same delivery the
 // second gets ErrState. A lot that is known keeps its expiry, which must be the same
 // (ErrInvalid otherwise). A delivery for equal shares is given out at once, another
-// one to the central store when the product's allocation plan is automatic.
+// one to the central store when the product's allocation plan is automatic; what lay
+// there before stays in both cases, as it was promised to nobody.
 func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID string, lots []ReceivedLot, by By) error {
 	d, err := s.lockComing(ctx, tx, deliveryID)
 	if err != nil {
+		return err
+	}
+	if err := lockProduct(ctx, tx, d.ProductID); err != nil {
 		return err
 	}
 	now := s.now()
@@ -125,7 +128,7 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 			return err
 		}
 		if _, err := s.post(ctx, tx, movement{
-			kind: "receive", lotID: lotID, at: now, actor: by.Actor, why: "delivery received", ref: "delivery:" + d.ID,
+			kind: "receive", lotID: lotID, at: now, actor: by.Actor, why: "delivery received", ref: deliveryRef + d.ID,
 			entries: []entry{{Supplier, -l.Vials, 0}, {d.Place, l.Vials, 0}},
 		}); err != nil {
 			return err
@@ -153,51 +156,15 @@ func (s *Service) ReceiveDelivery(ctx context.Context, tx pgx.Tx, deliveryID str
 	}
 	if d.EqualShares {
 		// Also when too little came for a share: then nothing is given out.
-		if _, err := s.EqualShares(ctx, tx, d.ProductID, "delivery "+d.ID, by); err != nil {
+		if err := s.shareReceived(ctx, tx, d, received, by); err != nil {
 			return err
 		}
 	} else if d.Place == Central {
-		if err := s.allocateReceived(ctx, tx, d, received, now, by); err != nil {
+		if err := s.allocateReceived(ctx, tx, d.ProductID, "allocation of delivery "+d.ID, received, by); err != nil {
 			return err
 		}
 	}
 	return s.deliveryChanged(ctx, tx, d)
-}
-
-// Settlement says what becomes of vials that a short delivery lacks.
-type Settlement struct {
-	Vials int       // of the rest
-	Day   time.Time // planned anew for this day; zero = written off
-	Why   string    // needed to write off
-}
-
-// SettleRest plans what a short delivery lacks anew, as a delivery of its own, or
-// writes it off. ErrState when less than that is missing.
-func (s *Service) SettleRest(ctx context.Context, tx pgx.Tx, deliveryID string, st Settlement, by By) error {
-	st.Why = strings.TrimSpace(st.Why)
-	if st.Vials < 1 || len([]rune(st.Why)) > maxWhy || (st.Day.IsZero() && st.Why == "") {
-		return fmt.Errorf("%w: rest of a delivery", ErrInvalid)
-	}
-	d, err := lockDelivery(ctx, tx, deliveryID)
-	if err != nil {
-		return err
-	}
-	if d.Rest < st.Vials {
-		return ErrState
-	}
-	after := map[string]any{"rest": d.Rest - st.Vials, "why": st.Why}
-	if _, err := tx.Exec(ctx, `UPDATE inventory.delivery SET rest = rest - $2 WHERE id = $1`, d.ID, st.Vials); err != nil {
-		return err
-	}
-	if !st.Day.IsZero() {
-		n := NewDelivery{ProductID: d.ProductID, Place: d.Place, Day: st.Day, Vials: st.Vials, EqualShares: d.EqualShares, Note: d.Note, follows: d.ID}
-		if after["planned"], err = s.PlanDelivery(ctx, tx, n, by); err != nil {
-			return err
-		}
-	}
-	return audit.Write(ctx, tx, s.now(), audit.Entry{
-		Actor: by.Actor, Role: by.Role, Action: "inventory.delivery.rest", Subject: "delivery:" + d.ID, Before: map[string]int{"rest": d.Rest}, After: after,
-	})
 }
 
 func (s *Service) lockComing(ctx context.Context, tx pgx.Tx, deliveryID string) (Delivery, error) {

@@ -30,47 +30,94 @@ func (s *Service) EqualShares(ctx context.Context, tx pgx.Tx, productID, why str
 	if err != nil {
 		return Shares{}, err
 	}
-	now := s.now()
-	lots, err := s.lockCentral(ctx, tx, productID, now)
+	lots, err := s.lockCentral(ctx, tx, productID, s.now())
 	if err != nil {
 		return Shares{}, err
 	}
-	vials := make([]int, len(lots))
-	sh := Shares{Places: len(centres)}
+	return s.shareEqually(ctx, tx, productID, centres, lots, why, by)
+}
+
+// shareReceived gives what a delivery for equal shares has just brought to all active
+// centres, as it was promised to them.
+func (s *Service) shareReceived(ctx context.Context, tx pgx.Tx, d Delivery, received map[string]int, by By) error {
+	centres, err := centre.List(ctx, tx)
+	if err != nil {
+		return err
+	}
+	lots, err := s.lockCentral(ctx, tx, d.ProductID, s.now())
+	if err != nil {
+		return err
+	}
+	onlyReceived(lots, received)
+	_, err = s.shareEqually(ctx, tx, d.ProductID, centres, lots, "delivery "+d.ID, by)
+	return err
+}
+
+// onlyReceived leaves of the central store's lots what has just come.
+func onlyReceived(lots []Lot, received map[string]int) {
+	for i := range lots {
+		lots[i].Vials = min(lots[i].Vials, received[lots[i].ID])
+	}
+}
+
+func (s *Service) shareEqually(ctx context.Context, tx pgx.Tx, productID string, centres []centre.Centre, lots []Lot, why string, by By) (Shares, error) {
+	vials, total := vialsOf(lots)
+	sh := Shares{Places: len(centres), Left: total}
+	places := make([]Place, len(centres))
+	for i, c := range centres {
+		places[i] = CentrePlace(c.ID)
+	}
+	if len(places) > 0 {
+		sh.Each = total / len(places)
+		sh.Left -= sh.Each * len(places)
+	}
+	if err := s.distribute(ctx, tx, productID, lots, places, divide(vials, len(places)), why, by); err != nil {
+		return Shares{}, err
+	}
+	return sh, audit.Write(ctx, tx, s.now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.equal-shares", Subject: "product:" + productID, After: sh})
+}
+
+// vialsOf returns the vials of lots, and their sum.
+func vialsOf(lots []Lot) (vials []int, total int) {
+	vials = make([]int, len(lots))
 	for i, l := range lots {
 		vials[i] = l.Vials
-		sh.Left += l.Vials
+		total += l.Vials
 	}
-	for p, parts := range divide(vials, len(centres)) {
-		place := CentrePlace(centres[p].ID)
-		sum := 0
-		for i, n := range parts {
+	return vials, total
+}
+
+// distribute moves vials of locked lots of the central store to places and tells
+// them; parts is [place][lot].
+func (s *Service) distribute(ctx context.Context, tx pgx.Tx, productID string, lots []Lot, places []Place, parts [][]int, why string, by By) error {
+	now := s.now()
+	for p, of := range parts {
+		sent := false
+		for i, n := range of {
 			if n == 0 {
 				continue
 			}
+			sent = true
 			if _, err := s.post(ctx, tx, movement{
 				kind: "transfer", lotID: lots[i].ID, at: now, actor: by.Actor, why: why,
-				entries: []entry{{Central, -n, 0}, {place, n, 0}},
+				entries: []entry{{Central, -n, 0}, {places[p], n, 0}},
 			}); err != nil {
-				return Shares{}, err
-			}
-			sum += n
-		}
-		if sum > 0 {
-			if err := s.changed(ctx, tx, productID, place); err != nil {
-				return Shares{}, err
+				return err
 			}
 		}
-		sh.Each = sum
-		sh.Left -= sum
+		if sent {
+			if err := s.changed(ctx, tx, productID, places[p]); err != nil {
+				return err
+			}
+		}
 	}
-	return sh, audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.equal-shares", Subject: "product:" + productID, After: sh})
+	return nil
 }
 
 // lockCentral returns the lots of the central store that may be sent out and keeps others
 // from moving them until tx ends.
 func (s *Service) lockCentral(ctx context.Context, tx pgx.Tx, productID string, now time.Time) ([]Lot, error) {
-	if err := lockStock(ctx, tx, Central, productID); err != nil {
+	if err := lockCentralStock(ctx, tx, productID); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `

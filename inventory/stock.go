@@ -94,28 +94,33 @@ func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Lot])
 }
 
+const lotColumns = `SELECT id::text, number, product_id, expiry, assumed, blocked_at FROM inventory.lot `
+
 // LotByID returns a lot without balances, or ErrNotFound.
 func LotByID(ctx context.Context, q pg.Querier, lotID string) (Lot, error) {
-	var l Lot
 	if !id.Valid(lotID) {
-		return l, fmt.Errorf("%w: lot", ErrNotFound)
+		return Lot{}, fmt.Errorf("%w: lot", ErrNotFound)
 	}
-	err := q.QueryRow(ctx, `SELECT id::text, number, product_id, expiry, assumed, blocked_at FROM inventory.lot WHERE id = $1`, lotID).
-		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed, &l.Blocked)
-	if pg.NoRows(err) {
-		return l, fmt.Errorf("%w: lot", ErrNotFound)
+	return scanLot(q.QueryRow(ctx, lotColumns+`WHERE id = $1`, lotID))
+}
+
+// lockedLot is LotByID for a movement: a block that is on its way is waited for and
+// seen, one that comes later waits for the movement.
+func lockedLot(ctx context.Context, tx pgx.Tx, lotID string) (Lot, error) {
+	if !id.Valid(lotID) {
+		return Lot{}, fmt.Errorf("%w: lot", ErrNotFound)
 	}
-	return l, err
+	return scanLot(tx.QueryRow(ctx, lotColumns+`WHERE id = $1 FOR KEY SHARE`, lotID))
 }
 
 // LotByNumber returns the lot of a product with that number, without balances,
 // or ErrNotFound. Case and surrounding space do not matter.
 func LotByNumber(ctx context.Context, q pg.Querier, productID, number string) (Lot, error) {
-	var l Lot
-	err := q.QueryRow(ctx, `
-		SELECT id::text, number, product_id, expiry, assumed, blocked_at FROM inventory.lot
-		WHERE product_id = $1 AND number = $2`, productID, normaliseLot(number)).
-		Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed, &l.Blocked)
+	return scanLot(q.QueryRow(ctx, lotColumns+`WHERE product_id = $1 AND number = $2`, productID, normaliseLot(number)))
+}
+
+func scanLot(row pgx.Row) (l Lot, err error) {
+	err = row.Scan(&l.ID, &l.Number, &l.ProductID, &l.Expiry, &l.Assumed, &l.Blocked)
 	if pg.NoRows(err) {
 		return l, fmt.Errorf("%w: lot", ErrNotFound)
 	}

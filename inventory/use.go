@@ -85,7 +85,7 @@ func (s *Service) UseReported(ctx context.Context, tx pgx.Tx, u Use) (Used, erro
 // lockForUse returns the lots of the central store that may have been used on a
 // day, the one that expires first first, and keeps others from moving them.
 func lockForUse(ctx context.Context, tx pgx.Tx, productID string, day time.Time) ([]Lot, error) {
-	if err := lockStock(ctx, tx, Central, productID); err != nil {
+	if err := lockCentralStock(ctx, tx, productID); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
