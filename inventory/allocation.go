@@ -136,57 +136,6 @@ func (s *Service) knownPlaces(ctx context.Context, q pg.Querier, shares []Share)
 	return nil
 }
 
-// Population returns how many people live in the areas of the centres.
-func Population(ctx context.Context, q pg.Querier) (map[string]int, error) {
-	rows, err := q.Query(ctx, `SELECT centre_id, people FROM inventory.population`)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]int{}
-	var (
-		c string
-		n int
-	)
-	_, err = pgx.ForEachRow(rows, []any{&c, &n}, func() error { out[c] = n; return nil })
-	return out, err
-}
-
-// SetPopulation sets how many people live in the areas of centres. ErrNotFound,
-// ErrInvalid.
-func (s *Service) SetPopulation(ctx context.Context, tx pgx.Tx, people map[string]int, by By) error {
-	before, err := Population(ctx, tx)
-	if err != nil {
-		return err
-	}
-	for id, n := range people {
-		if n < 0 || n > 20_000_000 {
-			return fmt.Errorf("%w: population", ErrInvalid)
-		}
-		if _, err := centre.Get(ctx, tx, id); err != nil {
-			return missing("centre", err)
-		}
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO inventory.population (centre_id, people) VALUES ($1, $2)
-			ON CONFLICT (centre_id) DO UPDATE SET people = excluded.people`, id, n); err != nil {
-			return err
-		}
-	}
-	rows, err := tx.Query(ctx, `SELECT product_id FROM inventory.allocation WHERE automatic AND method = 'population' ORDER BY 1`)
-	if err != nil {
-		return err
-	}
-	products, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	for _, p := range products {
-		if err := s.allCentres(ctx, tx, p); err != nil {
-			return err
-		}
-	}
-	return audit.Write(ctx, tx, s.now(), audit.Entry{Actor: by.Actor, Role: by.Role, Action: "inventory.population", Subject: "inventory", Before: before, After: people})
-}
-
 // allCentres tells every active centre that its plan may have changed.
 func (s *Service) allCentres(ctx context.Context, tx pgx.Tx, productID string) error {
 	centres, err := centre.List(ctx, tx)

@@ -174,7 +174,7 @@ func TestAllocationByItself(t *testing.T) {
 	leipzig, dresden := CentrePlace("leipzig"), CentrePlace("dresden")
 	b.receive(Central, "comirnaty", "KEPT", day(2021, 3, 1), 5)
 	must(t, b.try(func(tx pgx.Tx) error {
-		return b.s.SetPopulation(b.ctx, tx, map[string]int{"leipzig": 593_000, "dresden": 557_000, "pirna": 0}, b.by)
+		return b.s.SetPopulation(b.ctx, tx, census(map[string]int{"leipzig": 593_000, "dresden": 557_000, "pirna": 0}), b.by)
 	}))
 	did := b.plan(NewDelivery{ProductID: "comirnaty", Place: Central, Day: day(2021, 1, 18), Vials: 115})
 	if p, err := b.s.Planned(b.ctx, b.pool, leipzig, "comirnaty", b.now); err != nil || len(p) != 0 {
@@ -195,7 +195,7 @@ func TestAllocationByItself(t *testing.T) {
 		t.Errorf("leipzig %d, dresden %d, central %d: what lay there before stays", l, d, c)
 	}
 	must(t, b.try(func(tx pgx.Tx) error {
-		return b.s.SetPopulation(b.ctx, tx, map[string]int{"leipzig": 0, "dresden": 0}, b.by)
+		return b.s.SetPopulation(b.ctx, tx, census(map[string]int{"leipzig": 0, "dresden": 0}), b.by)
 	}))
 	b.receive(Central, "comirnaty", "EX3", day(2021, 5, 3), 10)
 	if c := b.stock(Central, "comirnaty", b.now).Vials; c != 15 {
@@ -260,4 +260,9 @@ func TestEqualSharesOfADeliveryLeaveTheStore(t *testing.T) {
 		t.Errorf("promised %+v, Leipzig %d, central %d", p, l, c)
 	}
 	b.reconciled()
+}
+
+// census is figures with a source.
+func census(people map[string]int) Census {
+	return Census{People: people, Source: "Landesamt, Fortschreibung", AsOf: day(2020, 12, 31)}
 }

@@ -61,6 +61,20 @@ func Movements(ctx context.Context, q pg.Querier, place Place, limit int) ([]Mov
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Movement])
 }
 
+// MovementsSince returns the movements of a product at a place that were entered
+// since a time, the newest first.
+func MovementsSince(ctx context.Context, q pg.Querier, place Place, productID string, since time.Time, limit int) ([]Movement, error) {
+	rows, err := q.Query(ctx, `
+		SELECT `+movementColumns+`
+		FROM inventory.movement m JOIN inventory.lot l ON l.id = m.lot_id
+		WHERE m.recorded_at >= $3 AND l.product_id = $2 AND EXISTS (SELECT 1 FROM inventory.entry e WHERE e.movement_id = m.id AND e.place = $1)
+		ORDER BY m.recorded_at DESC, m.id DESC LIMIT $4`, place, productID, since, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Movement])
+}
+
 // MovementByID returns one movement, or ErrNotFound.
 func MovementByID(ctx context.Context, q pg.Querier, movementID string) (Movement, error) {
 	if !id.Valid(movementID) {

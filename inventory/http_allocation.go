@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,24 +18,28 @@ import (
 func (s *Service) allocationRoutes() []web.Route {
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/admin/allocation", Roles: admin, Nav: "inventory.nav.allocation", NavGroup: "web.nav.vaccine", Handle: s.allocationPage},
+		{Method: http.MethodGet, Path: "/admin/allocation/plan", Roles: admin, Handle: s.planPage},
 		{Method: http.MethodPost, Path: "/admin/allocation/plan", Roles: admin, Handle: s.allocationPlanForm},
-		{Method: http.MethodPost, Path: "/admin/allocation/population", Roles: admin, Handle: s.populationForm},
+		{Method: http.MethodGet, Path: "/admin/population", Roles: admin, Handle: s.populationPage},
+		{Method: http.MethodPost, Path: "/admin/population", Roles: admin, Handle: s.populationForm},
 		{Method: http.MethodPost, Path: "/admin/allocation/check", Roles: admin, Handle: s.allocationCheck},
+		{Method: http.MethodPost, Path: "/admin/allocation/edit", Roles: admin, Handle: s.allocationEdit},
 		{Method: http.MethodPost, Path: "/admin/allocation/send", Roles: admin, Handle: s.allocationSend},
 		{Method: http.MethodGet, Path: "/api/v1/allocation/:product", Roles: admin, API: web.JSON("Read the allocation plan of a product and what it would send now", s.apiAllocation)},
 		{Method: http.MethodPut, Path: "/api/v1/allocation/:product", Roles: admin, API: web.JSON("Set the allocation plan of a product", s.apiSetAllocation)},
 		{Method: http.MethodPost, Path: "/api/v1/allocation/:product/send", Roles: admin, API: web.JSON("Send vials from the central store as previewed", s.apiSend)},
-		{Method: http.MethodGet, Path: "/api/v1/population", Roles: admin, API: web.JSON("List how many people live in the areas of the centres", s.apiPopulation)},
-		{Method: http.MethodPut, Path: "/api/v1/population", Roles: admin, API: web.JSON("Set how many people live in the areas of centres", s.apiSetPopulation)},
+		{Method: http.MethodGet, Path: "/api/v1/population", Roles: admin, API: web.JSON("List how many people live in the areas of the centres, and who says so", s.apiPopulation)},
+		{Method: http.MethodPut, Path: "/api/v1/population", Roles: admin, API: web.JSON("Set how many people live in the areas of centres, with the source", s.apiSetPopulation)},
 	}
 }
 
 // allocationRow is a centre or team and the names of its fields.
 type allocationRow struct {
-	Place                 Place
-	Name                  string
-	Weight, Amount, Count string // fields: weight in the plan, vials to send, people
-	Vials, Doses          int    // of the step that is confirmed
+	Place          Place
+	Name           string
+	Weight, Amount string // fields: weight in the plan, vials to send
+	Hint           string // what lies there, how long it lasts, what the plan would send
+	Vials, Doses   int    // of the step that is confirmed
 }
 
 type allocationPage struct {
@@ -45,11 +50,22 @@ type allocationPage struct {
 	Preview  Preview
 	PerVial  int
 	Rows     []allocationRow // centres, then teams
-	Centres  []allocationRow
-	Seen     string
+	Coming   *Delivery       // the next one to the central store
+	Seen     string          // vials in the central store as shown
+	SeenAt   string
+	Stale    *staleStock
 	Sum      int // vials that are to be sent
 	SumDoses int
 	Left     int
+}
+
+// LeftDoses is what stays in the central store, in doses.
+func (d allocationPage) LeftDoses() int { return d.Left * d.PerVial }
+
+// staleStock says what has changed in the central store while somebody typed.
+type staleStock struct {
+	Was, Now int
+	Moves    []Movement // that were entered in the meantime, the newest first
 }
 
 func (s *Service) allocation(c *web.Ctx, product string) (allocationPage, error) {
@@ -57,7 +73,7 @@ func (s *Service) allocation(c *web.Ctx, product string) (allocationPage, error)
 	if err != nil {
 		return allocationPage{}, err
 	}
-	d := allocationPage{Names: n, Product: product}
+	d := allocationPage{Names: n, Product: product, SeenAt: c.Now.UTC().Format(time.RFC3339Nano)}
 	if d.Product == "" && len(n.Products) > 0 {
 		d.Product = n.Products[0].Value
 	}
@@ -80,25 +96,25 @@ func (s *Service) allocation(c *web.Ctx, product string) (allocationPage, error)
 	if err != nil {
 		return d, err
 	}
-	add := func(p Place, name string) {
-		key := strings.Replace(string(p), ":", "_", 1)
-		d.Rows = append(d.Rows, allocationRow{Place: p, Name: name, Weight: "weight_" + key, Amount: "vials_" + key, Count: "people_" + key})
-	}
 	for _, ce := range centres {
-		add(CentrePlace(ce.ID), ce.Name)
+		d.add(CentrePlace(ce.ID), ce.Name)
 	}
-	d.Centres = slices.Clone(d.Rows)
 	if s.TeamNames != nil {
 		teams, err := s.TeamNames(c.Std(), s.pool)
 		if err != nil {
 			return d, err
 		}
 		for _, id := range sortedByName(teams) {
-			add(TeamPlace(id), teams[id])
+			d.add(TeamPlace(id), teams[id])
 		}
 	}
 	d.Seen, d.Left = strconv.Itoa(d.Preview.Central), d.Preview.Central
 	return d, nil
+}
+
+func (d *allocationPage) add(p Place, name string) {
+	key := strings.Replace(string(p), ":", "_", 1)
+	d.Rows = append(d.Rows, allocationRow{Place: p, Name: name, Weight: "weight_" + key, Amount: "vials_" + key})
 }
 
 func sortedByName(teams map[string]string) []string {
@@ -110,35 +126,48 @@ func sortedByName(teams map[string]string) []string {
 	return ids
 }
 
-// fillIn sets what the forms of the page do not have yet: what is stored, and the
-// vials by the plan.
-func (s *Service) fillIn(c *web.Ctx, d allocationPage, f *web.Form) error {
-	people, err := Population(c.Std(), s.pool)
+// picture adds to the page what helps to share out: what lies at each place, how
+// long it lasts, what the plan would send, and what comes next.
+func (s *Service) picture(c *web.Ctx, d *allocationPage) error {
+	held, err := s.Holdings(c.Std(), s.pool, "", d.Product, c.Now)
 	if err != nil {
 		return err
 	}
-	set := func(field, v string) {
-		if f.Get(field) == "" {
-			f.Set(field, v)
+	outlooks, err := s.Outlooks(c.Std(), s.pool, c.Now, outlookWeeks)
+	if err != nil {
+		return err
+	}
+	for i := range d.Rows {
+		r := &d.Rows[i]
+		there, byPlan := 0, 0
+		for _, h := range held {
+			if h.Place == r.Place && h.Doses > 0 {
+				there += h.Vials - h.PastVials()
+			}
+		}
+		for _, a := range d.Preview.Amounts {
+			if a.Place == r.Place {
+				byPlan = a.Vials
+			}
+		}
+		r.Hint = c.T("inventory.allocation.there", "Count", there, "N", web.FormatNumber(c.Lang, there))
+		for _, o := range outlooks {
+			if o.ProductID == d.Product && CentrePlace(o.CentreID) == r.Place {
+				r.Hint += ", " + reachOf(o).words(c)
+			}
+		}
+		r.Hint += "."
+		if d.Plan.Method != ByHand {
+			r.Hint += " " + c.T("inventory.allocation.by_plan", "N", web.FormatNumber(c.Lang, byPlan))
 		}
 	}
-	set("product", d.Product)
-	if f.Get("method") == "" && d.Plan.Automatic { // not when somebody has just unticked it
-		set("automatic", "1")
-	}
-	set("method", string(d.Plan.Method))
-	for _, r := range d.Rows {
-		if i := slices.IndexFunc(d.Plan.Shares, func(sh Share) bool { return sh.Place == r.Place }); i >= 0 {
-			set(r.Weight, strconv.Itoa(d.Plan.Shares[i].Weight))
-		}
-		if i := slices.IndexFunc(d.Preview.Amounts, func(a Amount) bool { return a.Place == r.Place }); i >= 0 && d.Preview.Amounts[i].Vials > 0 {
-			set(r.Amount, strconv.Itoa(d.Preview.Amounts[i].Vials))
-		}
-		if n, ok := people[r.Place.CentreID()]; ok {
-			set(r.Count, strconv.Itoa(n))
+	coming, err := Deliveries(c.Std(), s.pool, "", 2*listLimit)
+	for i, x := range coming { // latest first
+		if x.Coming() && x.Place == Central && x.ProductID == d.Product {
+			d.Coming = &coming[i]
 		}
 	}
-	return nil
+	return err
 }
 
 func (s *Service) allocationPage(c *web.Ctx) error {
@@ -146,16 +175,18 @@ func (s *Service) allocationPage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f := web.NewForm()
-	if err := s.fillIn(c, d, f); err != nil {
-		return err
+	f := web.NewForm("product", d.Product)
+	for _, a := range d.Preview.Amounts {
+		if i := slices.IndexFunc(d.Rows, func(r allocationRow) bool { return r.Place == a.Place }); i >= 0 && a.Vials > 0 {
+			f.Set(d.Rows[i].Amount, strconv.Itoa(a.Vials))
+		}
 	}
-	return c.PageForm("inventory/allocation", f, d)
+	return s.allocationShow(c, f, d)
 }
 
-// allocationAgain shows the page with what was typed and what is wrong.
-func (s *Service) allocationAgain(c *web.Ctx, f *web.Form, d allocationPage) error {
-	if err := s.fillIn(c, d, f); err != nil {
+// allocationShow shows the page with what stands in the form.
+func (s *Service) allocationShow(c *web.Ctx, f *web.Form, d allocationPage) error {
+	if err := s.picture(c, &d); err != nil {
 		return err
 	}
 	return c.PageForm("inventory/allocation", f, d)
@@ -167,59 +198,6 @@ func optionalInt(f *web.Form, field string, high int) int {
 		return 0
 	}
 	return f.Int(field, 0, high, "inventory.error.number")
-}
-
-func (s *Service) allocationPlanForm(c *web.Ctx) error {
-	f := c.Form()
-	d, err := s.allocation(c, f.Get("product"))
-	if err != nil {
-		return err
-	}
-	p := AllocationPlan{ProductID: d.Product, Method: Method(known(f, "method", d.Methods)), Automatic: f.Get("automatic") != ""}
-	for _, r := range d.Rows {
-		if w := optionalInt(f, r.Weight, 1_000_000); w > 0 {
-			p.Shares = append(p.Shares, Share{r.Place, w})
-		}
-	}
-	if p.Automatic && p.Method == ByHand {
-		f.Fail("automatic", "inventory.error.allocation_hand")
-	}
-	if p.Method == ByShares && len(p.Shares) == 0 && len(d.Rows) > 0 {
-		f.Fail(d.Rows[0].Weight, "inventory.error.allocation_shares")
-	}
-	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPlan(c.Std(), tx, p, by(c)) })
-		if err != nil && !formProblem(f, "method", err) {
-			return err
-		}
-	}
-	if !f.OK() {
-		return s.allocationAgain(c, f, d)
-	}
-	c.Flash("inventory.allocation.saved")
-	return c.See("/admin/allocation?product=" + d.Product)
-}
-
-func (s *Service) populationForm(c *web.Ctx) error {
-	f := c.Form()
-	d, err := s.allocation(c, f.Get("product"))
-	if err != nil {
-		return err
-	}
-	people := map[string]int{}
-	for _, r := range d.Centres {
-		if f.Get(r.Count) != "" {
-			people[r.Place.CentreID()] = f.Int(r.Count, 0, 20_000_000, "inventory.error.number")
-		}
-	}
-	if !f.OK() {
-		return s.allocationAgain(c, f, d)
-	}
-	if err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPopulation(c.Std(), tx, people, by(c)) }); err != nil {
-		return problem(err)
-	}
-	c.Flash("inventory.allocation.population_saved")
-	return c.See("/admin/allocation?product=" + d.Product)
 }
 
 // amountsOf reads what is to be sent into the page.
@@ -234,34 +212,67 @@ func (d *allocationPage) amountsOf(f *web.Form) []Amount {
 		}
 	}
 	d.SumDoses, d.Left = d.Sum*d.PerVial, d.Preview.Central-d.Sum
-	if len(d.Rows) > 0 && f.OK() {
-		switch first := d.Rows[0].Amount; {
+	if f.OK() {
+		switch {
 		case d.Sum == 0:
-			f.Fail(first, "inventory.error.nothing")
+			f.Fail("amounts", "inventory.error.nothing_to_send")
 		case d.Left < 0:
-			f.Fail(first, "inventory.error.allocation_more", "Sum", d.Sum, "Central", d.Preview.Central)
+			f.Fail("amounts", "inventory.error.allocation_more", "Sum", d.Sum, "Central", d.Preview.Central)
 		}
 	}
 	return out
 }
 
-// allocationCheck shows what would be sent, to be confirmed.
-func (s *Service) allocationCheck(c *web.Ctx) error {
+// changedSince notes on the page what has changed in the central store since the
+// form's figures were shown.
+func (s *Service) changedSince(c *web.Ctx, d *allocationPage, f *web.Form) error {
+	was, err := strconv.Atoi(f.Get("seen"))
+	if err != nil || was == d.Preview.Central {
+		return nil //nolint:nilerr // a form without the figure knows of no change
+	}
+	d.Stale = &staleStock{Was: was, Now: d.Preview.Central}
+	since, err := time.Parse(time.RFC3339Nano, f.Get("seen_at"))
+	if err != nil || c.Now.Sub(since) > 24*time.Hour {
+		return nil //nolint:nilerr // the figures alone will do
+	}
+	d.Stale.Moves, err = MovementsSince(c.Std(), s.pool, Central, d.Product, since, 10)
+	return err
+}
+
+// allocationOf reads the form of the page and what has changed since it was shown.
+func (s *Service) allocationOf(c *web.Ctx) (*web.Form, allocationPage, error) {
 	f := c.Form()
 	d, err := s.allocation(c, f.Get("product"))
+	if err == nil {
+		err = s.changedSince(c, &d, f)
+	}
+	return f, d, err
+}
+
+// allocationCheck shows what would be sent, to be confirmed.
+func (s *Service) allocationCheck(c *web.Ctx) error {
+	f, d, err := s.allocationOf(c)
 	if err != nil {
 		return err
 	}
 	d.amountsOf(f)
 	if !f.OK() {
-		return s.allocationAgain(c, f, d)
+		return s.allocationShow(c, f, d)
 	}
 	return c.PageForm("inventory/allocation_check", f, d)
 }
 
+// allocationEdit goes back from the check with everything that was typed.
+func (s *Service) allocationEdit(c *web.Ctx) error {
+	f, d, err := s.allocationOf(c)
+	if err != nil {
+		return err
+	}
+	return s.allocationShow(c, f, d)
+}
+
 func (s *Service) allocationSend(c *web.Ctx) error {
-	f := c.Form()
-	d, err := s.allocation(c, f.Get("product"))
+	f, d, err := s.allocationOf(c)
 	if err != nil {
 		return err
 	}
@@ -271,12 +282,17 @@ func (s *Service) allocationSend(c *web.Ctx) error {
 		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
 			return s.Allocate(c.Std(), tx, d.Product, amounts, seen, "allocation plan: "+string(d.Plan.Method), by(c))
 		})
-		if err != nil && !formProblem(f, d.Rows[0].Amount, err) {
+		if err != nil && !formProblem(f, "amounts", err) {
 			return err
+		}
+		if !f.OK() { // perhaps it has changed between reading and sending
+			if _, d, err = s.allocationOf(c); err != nil {
+				return err
+			}
 		}
 	}
 	if !f.OK() {
-		return s.allocationAgain(c, f, d)
+		return s.allocationShow(c, f, d)
 	}
 	c.Flash("inventory.allocation.sent", "Sum", d.Sum, "Left", d.Left)
 	return c.See("/admin/stock?product=" + d.Product)
@@ -326,17 +342,4 @@ func (s *Service) apiSend(c *web.Ctx, in sendIn) (struct{}, error) {
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
 		return s.Allocate(c.Std(), tx, in.Product, in.Amounts, in.Seen, in.Why, by(c))
 	}))
-}
-
-type populationIn struct {
-	People map[string]int `json:"people" doc:"by centre"`
-}
-
-func (s *Service) apiPopulation(c *web.Ctx, _ struct{}) (out populationIn, err error) {
-	out.People, err = Population(c.Std(), s.pool)
-	return out, err
-}
-
-func (s *Service) apiSetPopulation(c *web.Ctx, in populationIn) (struct{}, error) {
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPopulation(c.Std(), tx, in.People, by(c)) }))
 }

@@ -1,16 +1,13 @@
 package inventory
 
 import (
-	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
-	"impfportal/internal/jobs"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
@@ -52,6 +49,26 @@ func (s *Service) deliveries(c *web.Ctx) (deliveriesPage, error) {
 	return d, err
 }
 
+// Late counts the planned deliveries whose day has passed.
+func (d deliveriesPage) Late() (n int) {
+	for _, x := range d.Planned {
+		if x.Day.Before(d.Today) {
+			n++
+		}
+	}
+	return n
+}
+
+// Next is the delivery that comes next, nil when none is planned.
+func (d deliveriesPage) Next() *Delivery {
+	for i, x := range d.Planned {
+		if !x.Day.Before(d.Today) {
+			return &d.Planned[i]
+		}
+	}
+	return nil
+}
+
 func (s *Service) deliveriesPage(c *web.Ctx) error {
 	d, err := s.deliveries(c)
 	if err != nil {
@@ -91,17 +108,15 @@ func (s *Service) planForm(c *web.Ctx) error {
 	return c.See("/admin/deliveries")
 }
 
-// receivedLots is how many lots the form takes at once.
-const receivedLots = 3
-
 type deliveryPage struct {
 	Names    *names
 	Delivery Delivery
-	Lots     []lotFields
+	Lots     []lotFields // of the form that receives
+	Page     string      // template
+	Base     string      // address of the page
+	Back     string
+	Today    string
 }
-
-// lotFields are the names of the fields of one lot.
-type lotFields struct{ N, Number, Expiry, Vials string }
 
 func (s *Service) delivery(c *web.Ctx) (deliveryPage, error) {
 	dl, err := DeliveryByID(c.Std(), s.pool, c.Params("id"))
@@ -109,15 +124,9 @@ func (s *Service) delivery(c *web.Ctx) (deliveryPage, error) {
 		return deliveryPage{}, problem(err)
 	}
 	n, err := s.names(c)
-	if err != nil {
-		return deliveryPage{}, err
-	}
-	d := deliveryPage{Names: n, Delivery: dl}
-	for i := range receivedLots {
-		k := strconv.Itoa(i + 1)
-		d.Lots = append(d.Lots, lotFields{k, "lot_" + k, "expiry_" + k, "vials_" + k})
-	}
-	return d, nil
+	return deliveryPage{
+		Names: n, Delivery: dl, Lots: lotRows(1), Page: "inventory/delivery", Base: "/admin/deliveries/" + dl.ID, Back: "/admin/deliveries", Today: isoDay(clock.Day(c.Now)),
+	}, err
 }
 
 func (s *Service) deliveryPage(c *web.Ctx) error {
@@ -125,32 +134,60 @@ func (s *Service) deliveryPage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.PageForm("inventory/delivery", d.stored(), d)
+	return c.PageForm(d.Page, d.fill(web.NewForm(), ""), d)
 }
 
-// stored is what the forms of the page show at first.
-func (d deliveryPage) stored() *web.Form {
+// fill sets what the page's forms show at first, except in the one that was sent:
+// there stands what was typed, be it nothing.
+func (d deliveryPage) fill(f *web.Form, sent string) *web.Form {
 	dl := d.Delivery
-	f := web.NewForm("vials_1", strconv.Itoa(dl.Vials), "day", isoDay(dl.Day), "vials", strconv.Itoa(dl.Vials), "note", dl.Note,
-		"rest_vials", strconv.Itoa(dl.Rest), "off_vials", strconv.Itoa(dl.Rest))
-	if dl.State == StateConfirmed {
-		f.Set("confirmed", "1")
+	if sent != "receive" && dl.Coming() {
+		f.Set("vials_1", strconv.Itoa(dl.Vials))
+	}
+	if sent != "change" {
+		f.Set("day", isoDay(dl.Day))
+		f.Set("vials", strconv.Itoa(dl.Vials))
+		f.Set("note", dl.Note)
+		if dl.State == StateConfirmed {
+			f.Set("confirmed", "1")
+		}
+	}
+	if sent != "rest" {
+		f.Set("rest_vials", strconv.Itoa(dl.Rest))
+	}
+	if sent != "write-off" {
+		f.Set("off_vials", strconv.Itoa(dl.Rest))
 	}
 	return f
 }
 
-// deliveryDone runs do and goes on, or shows the page again with what is wrong.
-func (s *Service) deliveryDone(c *web.Ctx, f *web.Form, d deliveryPage, field, notice, to string, do func(tx pgx.Tx) error) error {
+// deliveryDone runs do and goes on, or shows the page again with what is wrong:
+// at the field, or at the delivery itself when somebody else was faster.
+func (s *Service) deliveryDone(c *web.Ctx, f *web.Form, d deliveryPage, sent, field, notice, to string, do func(tx pgx.Tx) error) error {
 	if f.OK() {
-		if err := pg.InTx(c.Std(), s.pool, do); err != nil && !formProblem(f, field, err) {
+		err := pg.InTx(c.Std(), s.pool, do)
+		if errors.Is(err, ErrState) {
+			field = "delivery"
+		}
+		if err != nil && !formProblem(f, field, err) {
 			return err
 		}
 	}
-	if !f.OK() {
-		return c.PageForm("inventory/delivery", f, d)
+	if f.OK() {
+		c.Flash(notice)
+		return c.See(to)
 	}
-	c.Flash(notice)
-	return c.See(to)
+	return s.deliveryAgain(c, f, d, sent)
+}
+
+// deliveryAgain shows the page as the delivery is now, with what was typed.
+func (s *Service) deliveryAgain(c *web.Ctx, f *web.Form, d deliveryPage, sent string) error {
+	now, err := DeliveryByID(c.Std(), s.pool, d.Delivery.ID)
+	if err != nil {
+		return problem(err)
+	}
+	d.Delivery = now
+	return c.PageForm(d.Page, d.fill(f, sent), d)
 }
 
 func (s *Service) changeForm(c *web.Ctx) error {
@@ -165,7 +202,7 @@ func (s *Service) changeForm(c *web.Ctx) error {
 	if len([]rune(ch.Note)) > maxNote {
 		f.Fail("note", "inventory.error.long")
 	}
-	return s.deliveryDone(c, f, d, "vials", "inventory.delivery.changed", "/admin/deliveries", func(tx pgx.Tx) error {
+	return s.deliveryDone(c, f, d, "change", "vials", "inventory.delivery.changed", d.Back, func(tx pgx.Tx) error {
 		return s.ChangeDelivery(c.Std(), tx, d.Delivery.ID, ch, by(c))
 	})
 }
@@ -178,7 +215,7 @@ func (s *Service) restForm(c *web.Ctx) error {
 	}
 	f := c.Form()
 	st := Settlement{Vials: f.Int("rest_vials", 1, max(1, d.Delivery.Rest), "inventory.error.number"), Day: f.Day("rest_day", "inventory.error.day")}
-	return s.deliveryDone(c, f, d, "rest_vials", "inventory.delivery.saved", "/admin/deliveries", func(tx pgx.Tx) error {
+	return s.deliveryDone(c, f, d, "rest", "rest_vials", "inventory.delivery.saved", d.Back, func(tx pgx.Tx) error {
 		return s.SettleRest(c.Std(), tx, d.Delivery.ID, st, by(c))
 	})
 }
@@ -191,160 +228,17 @@ func (s *Service) writeOffForm(c *web.Ctx) error {
 	}
 	f := c.Form()
 	st := Settlement{Vials: f.Int("off_vials", 1, max(1, d.Delivery.Rest), "inventory.error.number"), Why: reasonText(f, "off_why")}
-	return s.deliveryDone(c, f, d, "off_vials", "inventory.delivery.written_off", "/admin/deliveries/"+d.Delivery.ID, func(tx pgx.Tx) error {
+	return s.deliveryDone(c, f, d, "write-off", "off_vials", "inventory.delivery.written_off", d.Base, func(tx pgx.Tx) error {
 		return s.SettleRest(c.Std(), tx, d.Delivery.ID, st, by(c))
 	})
 }
 
-func (s *Service) receiveForm(c *web.Ctx) error {
+func (s *Service) cancelForm(c *web.Ctx) error {
 	d, err := s.delivery(c)
 	if err != nil {
 		return err
 	}
-	f := c.Form()
-	var lots []ReceivedLot
-	for i, l := range d.Lots {
-		if i > 0 && f.Get(l.Number) == "" && f.Get(l.Expiry) == "" && f.Get(l.Vials) == "" {
-			continue
-		}
-		lot := ReceivedLot{Number: f.Get(l.Number), Expiry: f.Day(l.Expiry, "inventory.error.day"), Vials: f.Int(l.Vials, 1, maxVials, "inventory.error.number")}
-		if lot.Number == "" || len([]rune(lot.Number)) > maxLotNumber {
-			f.Fail(l.Number, "inventory.error.lot")
-		}
-		if !lot.Expiry.IsZero() && lot.Expiry.Before(clock.Day(c.Now)) {
-			f.Fail(l.Expiry, "inventory.error.expired")
-		}
-		lots = append(lots, lot)
-	}
-	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, d.Delivery.ID, lots, by(c)) })
-		if errors.Is(err, ErrInvalid) {
-			f.Fail("lot_1", "inventory.error.lot_known")
-		} else if err != nil {
-			return problem(err)
-		}
-	}
-	if !f.OK() {
-		return c.PageForm("inventory/delivery", f, d)
-	}
-	after, err := DeliveryByID(c.Std(), s.pool, d.Delivery.ID)
-	if err != nil {
-		return err
-	}
-	if after.Rest > 0 { // what is missing is settled on its page
-		c.Flash("inventory.delivery.short", "N", after.Rest)
-		return c.See("/admin/deliveries/" + after.ID)
-	}
-	c.Flash("inventory.delivery.received")
-	return c.See("/admin/deliveries")
-}
-
-func (s *Service) cancelForm(c *web.Ctx) error {
-	err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.CancelDelivery(c.Std(), tx, c.Params("id"), by(c)) })
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("inventory.delivery.cancelled")
-	return c.See("/admin/deliveries")
-}
-
-type importPage struct {
-	Names *names
-	Runs  []ImportRun
-	Rest  []Rest
-	Sum   int
-	Lines ImportErrors // of the file that was refused
-}
-
-func (s *Service) imports(c *web.Ctx) (importPage, error) {
-	n, err := s.names(c)
-	if err != nil {
-		return importPage{}, err
-	}
-	d := importPage{Names: n}
-	if d.Runs, err = ImportRuns(c.Std(), s.pool, 10); err != nil {
-		return d, err
-	}
-	if d.Rest, err = Unreconciled(c.Std(), s.pool); err != nil {
-		return d, err
-	}
-	for _, r := range d.Rest {
-		d.Sum += r.Rest
-	}
-	return d, nil
-}
-
-func (s *Service) importPage(c *web.Ctx) error {
-	d, err := s.imports(c)
-	if err != nil {
-		return err
-	}
-	return c.Page("inventory/import", d)
-}
-
-// importTimeout bounds an import that goes on after its request was answered.
-const importTimeout = 5 * time.Minute
-
-// importUpload checks the file at once and imports it while the page shows how
-// far it is.
-func (s *Service) importUpload(c *web.Ctx) error {
-	d, err := s.imports(c)
-	if err != nil {
-		return err
-	}
-	f := c.Form()
-	var rows []reportRow
-	if fh, err := c.FormFile("file"); err != nil || fh.Size == 0 {
-		f.Fail("file", "inventory.error.file")
-	} else {
-		file, err := fh.Open()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = file.Close() }()
-		rows, err = parseReport(file)
-		if errors.As(err, &d.Lines) {
-			f.Fail("file", "inventory.error.lines", "Count", len(d.Lines))
-		} else if err != nil {
-			return err
-		}
-	}
-	if !f.OK() {
-		return c.PageForm("inventory/import", f, d)
-	}
-	actor, t := c.Actor(), c.T
-	p, err := jobs.StartProgress(c.Std(), s.pool, t("inventory.import.title"), int64(len(rows)), actor)
-	if err != nil {
-		return err
-	}
-	done := t("inventory.import.done") // the request is over when it is needed
-	lines := map[string]string{errLineReturn: t("inventory.import.error." + errLineReturn)}
-	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), importTimeout)
-		defer cancel()
-		_, err := s.importRows(ctx, rows, actor, p)
-		var bad ImportErrors
-		switch {
-		case errors.As(err, &bad):
-			err = errors.New(lineWords(bad, lines))
-		case err != nil:
-			s.log.Error("import of deliveries failed", "progress", p.ID, "error", err)
-			err = errInternal
-		default:
-			p.Step(ctx, int64(len(rows)), done)
-		}
-		p.Finish(ctx, err)
+	return s.deliveryDone(c, c.Form(), d, "cancel", "delivery", "inventory.delivery.cancelled", d.Back, func(tx pgx.Tx) error {
+		return s.CancelDelivery(c.Std(), tx, d.Delivery.ID, by(c))
 	})
-	return c.See("/admin/progress/" + p.ID)
-}
-
-// errInternal stands on the progress page; what it was stands in the log.
-var errInternal = errors.New("internal error, see the log")
-
-func lineWords(bad ImportErrors, words map[string]string) string {
-	out := make([]string, len(bad))
-	for i, l := range bad {
-		out[i] = strconv.Itoa(l.Line) + ": " + words[l.Key] + " (" + l.Value + ")"
-	}
-	return strings.Join(out, "; ")
 }

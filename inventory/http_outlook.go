@@ -3,6 +3,7 @@ package inventory
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"impfportal/internal/web"
 )
@@ -32,6 +33,37 @@ func rowOf(o Outlook) outlookRow {
 		r.Dry = &o.Weeks[i]
 	}
 	return r
+}
+
+// reach is how long a product lasts at a centre when everything that is offered is
+// booked too.
+type reach struct {
+	Until time.Time // last day of the week after which nothing is left; zero = none of those shown
+	Short time.Time // first day of the first week in which something booked is missing; zero = none
+}
+
+func reachOf(o Outlook) (r reach) {
+	if i := o.Dry(); i >= 0 {
+		r.Until = o.Weeks[i].To
+	}
+	for _, w := range o.Weeks {
+		if w.Short > 0 {
+			r.Short = w.From
+			break
+		}
+	}
+	return r
+}
+
+// words tell it in half a sentence: "reicht bis So., 31.01.2021".
+func (r reach) words(c *web.Ctx) string {
+	switch {
+	case !r.Short.IsZero():
+		return c.T("inventory.reach.short", "Day", web.FormatDayShort(c.Lang, r.Short))
+	case !r.Until.IsZero():
+		return c.T("inventory.reach.until", "Day", web.FormatDayShort(c.Lang, r.Until))
+	}
+	return c.T("inventory.reach.longer", "Count", outlookWeeks)
 }
 
 type outlookPage struct {

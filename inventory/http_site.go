@@ -21,6 +21,8 @@ func (s *Service) siteRoutes() []web.Route {
 	site := []web.Role{web.RoleSite, web.RoleTeam, web.RoleAdmin}
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/site/stock", Roles: site, Nav: "inventory.nav.site", NavGroup: "web.nav.today", Handle: s.sitePage},
+		{Method: http.MethodGet, Path: "/site/deliveries/:id", Roles: site, Handle: s.siteDeliveryPage},
+		{Method: http.MethodPost, Path: "/site/deliveries/:id/receive", Roles: site, Handle: s.siteReceiveForm},
 		{Method: http.MethodPost, Path: "/site/stock/thaw", Roles: site, Handle: s.thawForm},
 		{Method: http.MethodPost, Path: "/site/stock/vials/:id", Roles: site, Handle: s.yieldForm},
 		{Method: http.MethodPost, Path: "/site/stock/lots/:id/discard", Roles: site, Handle: s.discardForm},
@@ -65,6 +67,8 @@ type sitePage struct {
 	Names    *names
 	Place    Place
 	Choose   []web.Option // for those who answer for all places
+	Totals   []siteTotal
+	Coming   []comingRow
 	Holdings []Holding
 	Vials    []vialRow
 	Frozen   []web.Option // lots with frozen vials
@@ -117,6 +121,10 @@ func (s *Service) site(c *web.Ctx, chosen Place) (sitePage, error) {
 			d.Frozen = append(d.Frozen, web.Option{Value: h.LotID, Label: c.T("inventory.site.lot", "Product", n.Product(h.ProductID), "Lot", h.Number, "Vials", h.FrozenVials())})
 		}
 	}
+	d.Totals = totalsOf(n, d.Holdings)
+	if d.Coming, err = s.comingTo(c, place); err != nil {
+		return d, err
+	}
 	vials, err := OpenedVials(c.Std(), s.pool, place, shownSince(c.Now))
 	for _, v := range vials {
 		d.Vials = append(d.Vials, vialRow{v, "gave_" + v.ID, open[v.LotID]})
@@ -125,10 +133,17 @@ func (s *Service) site(c *web.Ctx, chosen Place) (sitePage, error) {
 	return d, err
 }
 
-func (d sitePage) form() *web.Form {
-	f := web.NewForm("place", string(d.Place), "thawed_on", d.Thaw)
+// fill sets what the forms of the page show at first, except in what was sent.
+func (d sitePage) fill(f *web.Form) *web.Form {
+	set := func(field, value string) {
+		if len(f.All(field)) == 0 {
+			f.Set(field, value)
+		}
+	}
+	set("place", string(d.Place))
+	set("thawed_on", d.Thaw)
 	for _, v := range d.Vials {
-		f.Set(v.Field, strconv.Itoa(v.Gave()))
+		set(v.Field, strconv.Itoa(v.Gave()))
 	}
 	return f
 }
@@ -138,7 +153,7 @@ func (s *Service) sitePage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.PageForm("inventory/site", d.form(), d)
+	return c.PageForm("inventory/site", d.fill(web.NewForm()), d)
 }
 
 // siteDone runs do and shows the page again: with what is wrong at the field, or
@@ -150,7 +165,7 @@ func (s *Service) siteDone(c *web.Ctx, f *web.Form, d sitePage, field, notice st
 		}
 	}
 	if !f.OK() {
-		return c.PageForm("inventory/site", f, d)
+		return c.PageForm("inventory/site", d.fill(f), d)
 	}
 	c.Flash(notice)
 	return c.See("/site/stock?place=" + string(d.Place))

@@ -73,7 +73,7 @@ func TestDeliveryPages(t *testing.T) {
 	if n := b.stock(CentrePlace("zwickau"), "comirnaty", b.now).Vials; n != 195 {
 		t.Errorf("zwickau: %d vials, want 195", n)
 	}
-	if r := a.PostForm(page + "/cancel"); r.Status != http.StatusConflict {
+	if r := a.PostForm(page + "/cancel"); r.Status != http.StatusUnprocessableEntity || !strings.Contains(r.Body, `href="#delivery"`) || !strings.Contains(r.Body, "angekommen") {
 		t.Errorf("cancel what was received: %d", r.Status)
 	}
 	for _, path := range []string{"/admin/deliveries/" + id.New(), "/admin/deliveries/x", "/admin/stock/movements/x", "/admin/stock/move?place=central&lot=x"} {

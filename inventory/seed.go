@@ -11,8 +11,10 @@ import (
 )
 
 // demoPeople is how many people lived in the districts of the demo's centres at
-// the end of 2019, in thousands (Statistisches Landesamt Sachsen, rounded): the
-// three cities and ten rural districts of Saxony.
+// the end of 2019, about, in thousands: the three cities and ten rural districts
+// of Saxony. They were written down without a table at hand, so they are stored as
+// DemoSource; only their sum is checked (4,071,971 by the Statistisches Landesamt).
+// Real figures are entered on /admin/population, with their source.
 var demoPeople = map[string]int{
 	"annaberg-buchholz": 335, // Erzgebirgskreis
 	"belgern":           198, // Nordsachsen
@@ -48,8 +50,9 @@ func (s *Service) SeedDemo(ctx context.Context, tx pgx.Tx, now time.Time) error 
 	}
 	for id, thousands := range demoPeople {
 		if _, err := tx.Exec(ctx, `
-			INSERT INTO inventory.population (centre_id, people) SELECT id, $2 FROM centre.centre WHERE id = $1 ON CONFLICT DO NOTHING`,
-			id, thousands*1000); err != nil {
+			INSERT INTO inventory.population (centre_id, people, source, as_of, set_at)
+			SELECT id, $2, $3, '2019-12-31', $4 FROM centre.centre WHERE id = $1 ON CONFLICT DO NOTHING`,
+			id, thousands*1000, DemoSource, now); err != nil {
 			return err
 		}
 	}
