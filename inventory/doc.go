@@ -71,7 +71,10 @@
 // A lot can be blocked (Chargensperre, Rückruf) and released, with a reason. From
 // the commit on nothing of it is given, shared out or sent to a centre, and no plan
 // counts on it; it may go back or be thrown away. That holds by the order of locks:
-// who takes from a balance holds it and looks at the lot after that. The lot's page
+// who takes from a balance holds it and looks at the lot after that; who blocks the
+// lot waits for every movement of it that is under way, so that a place to which
+// something is on its way is told too. No counter-movement sends out what is
+// blocked or expired. The lot's page
 // shows where it lies, where and when it was given and, by a card of vaccination,
 // the records that it concerns; the appointments that lose their vaccine stand in
 // the shortfall. No appointment is cancelled.
@@ -87,9 +90,12 @@
 // from its day plus a margin (setting of booking) on, confirmed or not: lorries are
 // late either way. One that is late counts until its margin is over; stock it
 // becomes when it is received, by lot. What a short one lacks (Restmenge) stays
-// visible until it is settled. Each change tells the centres concerned at once.
+// visible until it is settled. A receipt that is taken back makes the delivery one
+// that is to come again. Each change tells the centres concerned at once.
 // "Equal shares" gives whole vials to all active centres, the same number to each;
-// the remainder stays where it is.
+// the remainder stays where it is. A delivery for equal shares gives out what it
+// brought; what lay in the central store stays. Transactions that move several lots of
+// a product (receipts, allocations, reports) wait for each other.
 //
 // # Allocation
 //
@@ -99,16 +105,18 @@
 // as evenly as it goes. Somebody sees what would be sent, may change it, and
 // confirms it once; when the central store has changed since, nothing is sent. An
 // automatic plan shares out each delivery to the central store on arrival, and
-// what is planned counts for the centres by it before; what lay there stays. Deliveries
-// that follow the ministry's report are left to somebody to share out.
+// what is planned counts for the centres by it before; what lay there stays. That holds
+// for what somebody receives and for what follows from the ministry's report.
 //
 // # The next weeks
 //
 // Outlooks goes through the next weeks of each product at each centre: what lies
 // there and until when, what will come, what is booked, what is reserved for second
 // doses, what is offered (both told by booking, see DemandOf), what runs out, what
-// is left, and in which week nothing is. The page draws it as stacked weeks and says
-// the same as a table.
+// is left, and in which week nothing is. It counts with the same batches as the plan
+// of the appointments (Supply). The page draws it as stacked weeks and says the same as
+// a table; over several centres it says that the vaccine lasts only when it lasts in
+// each of them.
 //
 // # The ministry's report
 //

@@ -72,7 +72,9 @@ type outlookPage struct {
 	Product string
 	Centre  string
 	Shown   outlookRow
-	Central int // doses in the central store
+	Lasts   bool   // in all of the weeks, in each of the centres
+	Verdict string // says so, or when it runs dry
+	Central int    // doses in the central store
 	Rows    []outlookRow
 	Chart   weekChart
 }
@@ -113,7 +115,9 @@ func (s *Service) outlookPage(c *web.Ctx) error {
 	}
 	if len(mine) > 0 {
 		d.Shown = rowOf(together(mine))
+		d.Lasts, d.Verdict = verdict(c, n, mine, d.Shown)
 		d.Chart = chartOf(c, d.Shown)
+		d.Chart.Text = d.Verdict
 	}
 	central, err := s.Doses(c.Std(), s.pool, Central, d.Product, c.Now)
 	if err != nil {
@@ -121,6 +125,30 @@ func (s *Service) outlookPage(c *web.Ctx) error {
 	}
 	d.Central = central.Doses
 	return c.PageForm("inventory/outlook", web.NewForm("product", d.Product, "centre", d.Centre), d)
+}
+
+// verdict says whether the vaccine lasts. What one centre has too much of helps no
+// other, so it lasts only when it does in each of them.
+func verdict(c *web.Ctx, n *names, mine []Outlook, shown outlookRow) (lasts bool, text string) {
+	if shown.Dry != nil {
+		return false, c.T("inventory.outlook.dry_line", "Day", web.FormatDayShort(c.Lang, shown.Dry.To))
+	}
+	var (
+		dry   int
+		first outlookRow
+	)
+	for _, o := range mine {
+		if r := rowOf(o); r.Dry != nil {
+			if dry == 0 || r.Dry.To.Before(first.Dry.To) {
+				first = r
+			}
+			dry++
+		}
+	}
+	if dry == 0 {
+		return true, c.T("inventory.outlook.never")
+	}
+	return false, c.T("inventory.outlook.some", "Count", dry, "Centre", n.Centre(first.CentreID), "Day", web.FormatDayShort(c.Lang, first.Dry.To))
 }
 
 // Measures of the chart; one unit is about a pixel on a telephone.
@@ -172,7 +200,7 @@ func (w OutlookWeek) Number() int {
 // offered, and what nobody is promised yet.
 func chartOf(c *web.Ctx, r outlookRow) weekChart {
 	ch := weekChart{
-		Title: c.T("inventory.outlook.chart"), Text: c.T("inventory.outlook.never"),
+		Title: c.T("inventory.outlook.chart"),
 		Width: chartWidth, Height: chartHeight, Left: chartLeft, Right: chartWidth - 6, Bottom: chartBottom,
 	}
 	top := 1
@@ -200,8 +228,6 @@ func chartOf(c *web.Ctx, r outlookRow) weekChart {
 	}
 	if i := r.Outlook.Dry(); i >= 0 {
 		x := chartLeft + each*float64(i+1)
-		when := c.T("inventory.outlook.week", "N", r.Weeks[i].Number())
-		ch.Text = c.T("inventory.outlook.dry_text", "Week", when)
 		ch.Dry = &chartMark{X: round(x), Text: c.T("inventory.outlook.dry"), End: i >= len(r.Weeks)/2}
 	}
 	return ch

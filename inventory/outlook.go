@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
@@ -83,7 +81,7 @@ func (s *Service) Outlooks(ctx context.Context, q pg.Querier, now time.Time, wee
 			return nil, err
 		}
 	}
-	batches, err := s.batches(ctx, q, today, demand.MarginDays)
+	batches, err := s.batches(ctx, q, "", "", today, demand.MarginDays)
 	if err != nil {
 		return nil, err
 	}
@@ -130,53 +128,6 @@ func sorted(set map[string]bool) []string {
 	}
 	slices.SortFunc(out, strings.Compare)
 	return out
-}
-
-// batches is what lies and will come at all places, see Supply.
-func (s *Service) batches(ctx context.Context, q pg.Querier, today time.Time, marginDays int) (map[pair][]Batch, error) {
-	all, err := VialRules(ctx, q, "")
-	if err != nil {
-		return nil, err
-	}
-	rules := map[string][]VialRule{}
-	for _, r := range all {
-		rules[r.ProductID] = append(rules[r.ProductID], r)
-	}
-	rows, err := q.Query(ctx, `
-		SELECT place, product_id, use_by, sum(vials)::int, 0 FROM inventory.held WHERE use_by >= $1 AND blocked_at IS NULL GROUP BY 1, 2, 3
-		UNION ALL
-		SELECT b.place, l.product_id, $1, 0, sum(b.doses)::int FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
-		WHERE b.doses > 0 AND l.expiry >= $1 AND l.blocked_at IS NULL AND coalesce(inventory.opened_until(l.product_id, b.opened_at) >= $2, true)
-		GROUP BY 1, 2
-		ORDER BY 1, 2, 3`, today, s.moment(today))
-	if err != nil {
-		return nil, err
-	}
-	out := map[pair][]Batch{}
-	var (
-		k           pair
-		until       time.Time
-		vials, open int
-	)
-	_, err = pgx.ForEachRow(rows, []any{&k.place, &k.product, &until, &vials, &open}, func() error {
-		out[k] = append(out[k], Batch{From: today, Until: until, Doses: vials*lowest(rules[k.product], today, until) + open})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	planned, err := coming(ctx, q, "", today.AddDate(0, 0, min(0, 1-marginDays)))
-	if err != nil {
-		return nil, err
-	}
-	for place, list := range planned {
-		for _, d := range list {
-			k := pair{place, d.ProductID}
-			from := d.Day.AddDate(0, 0, marginDays)
-			out[k] = append(out[k], Batch{From: from, Until: Forever, Doses: d.Vials * lowest(rules[d.ProductID], d.Day, Forever)})
-		}
-	}
-	return out, nil
 }
 
 // project goes through the weeks: what appointments need is taken first, then what

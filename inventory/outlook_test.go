@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"impfportal/internal/pg"
@@ -88,4 +89,46 @@ func TestOutlook(t *testing.T) {
 	if r := a.JSON(http.MethodGet, "/api/v1/outlook?weeks=100", nil, nil); r.Status != http.StatusUnprocessableEntity {
 		t.Errorf("a hundred weeks: %d", r.Status)
 	}
+}
+
+// TestThePlanAndThePictureCountAlike: a delivery counts by the rule of the day from
+// which appointments may count on it, for both.
+func TestThePlanAndThePictureCountAlike(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	leipzig := CentrePlace("leipzig")
+	b.tx(func(tx pgx.Tx) error { return b.s.SetDosesPerVial(b.ctx, tx, "comirnaty", day(2021, 1, 15), 6, b.by) })
+	b.plan(NewDelivery{ProductID: "comirnaty", Place: leipzig, Day: day(2021, 1, 14), Vials: 100})
+	const margin = 2 // from the 16th on
+	supply, err := b.s.Supply(b.ctx, b.pool, leipzig, "comirnaty", b.now, margin)
+	if err != nil || len(supply) != 1 || supply[0].Doses != 600 || !supply[0].From.Equal(day(2021, 1, 16)) {
+		t.Errorf("the plan: %+v, %v", supply, err)
+	}
+	b.s.Demand = func(context.Context, pg.Querier, time.Time, int) (Demand, error) { return Demand{MarginDays: margin}, nil }
+	all, err := b.s.Outlooks(b.ctx, b.pool, b.now, 2)
+	if err != nil || len(all) != 1 || all[0].Weeks[0].Comes != 600 {
+		t.Errorf("the picture: %+v, %v", all, err)
+	}
+}
+
+// TestOneCentreIsShort: what another centre has too much of does not make it last.
+func TestOneCentreIsShort(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receive(CentrePlace("leipzig"), "comirnaty", "AB1", day(2021, 5, 31), 100)
+	b.receive(CentrePlace("dresden"), "comirnaty", "AB1", day(2021, 5, 31), 2)
+	weeks := []DemandWeek{{"dresden", "comirnaty", 1, 10, 0, 0}}
+	b.s.Demand = func(context.Context, pg.Querier, time.Time, int) (Demand, error) { return Demand{Weeks: weeks}, nil }
+	a := b.app()
+	page := func(query string, want, not string) {
+		t.Helper()
+		if r := a.Get("/admin/outlook" + query); r.Status != http.StatusOK || !strings.Contains(r.Body, want) || strings.Contains(r.Body, not) {
+			t.Errorf("%s: %d, want %q and not %q", query, r.Status, want, not)
+		}
+	}
+	page("", "In einem Impfzentrum reicht der Impfstoff nicht", "reicht in allen")
+	page("?product=comirnaty&centre=leipzig", "reicht in allen", "aufgebraucht")
+	page("?product=comirnaty&centre=dresden", "aufgebraucht", "reicht in allen")
+	weeks[0].First = 9
+	page("", "reicht in allen", "reicht der Impfstoff nicht")
 }
