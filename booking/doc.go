@@ -184,11 +184,13 @@
 // hotline's.
 //
 // The order is the rank of the group that is open today, then a draw
-// (waiting_rule.go): HMAC-SHA256 of the entry's id under the day's key. The hash
-// of the key is audited before its first use and the key itself when the day is
-// over; with the audited offers (who was asked as which, who was passed over and
-// why) anybody who may read the audit can check the order. Coming earlier is no
-// advantage.
+// (waiting_rule.go, package listdraw): HMAC-SHA256 of the person's id under the
+// day's key. Coming earlier is no advantage, nor is leaving the list and entering
+// again. The hash of the key is audited before its first use and the key itself
+// when the day is over; with each offer it is written down who could have been
+// asked, with which rank, and who was passed over and why (waiting_draws.go). An
+// auditor takes a day's file from /admin/waiting/draws and recomputes it with drill
+// verify-waiting; the page does the same.
 //
 // An offer (Terminangebot, waiting_offer.go) is a series in the state held with a
 // longer hold_until, made of the returning places in one transaction: they go from
@@ -208,7 +210,10 @@
 //	 '------- until is over -> unanswered  paused ----> withdrawn <---- remove, withdraw
 //
 // Declining keeps the place on the list, five times; after two offers in a row
-// without an answer, too, the entry rests until its wishes are saved again. What
+// without an answer, too, the entry rests until its wishes are saved again. Saving
+// ends the rest and begins no count anew: each further one pauses it again, also in
+// a new entry after leaving. By SMS an open offer can be accepted or declined and
+// nothing else, because a sender can be forged: nobody comes off the list by it. What
 // nobody took after three people were asked (setting) is free for everybody.
 //
 // # Shortfall

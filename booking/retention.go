@@ -82,6 +82,10 @@ func RetentionRules() []retention.Rule {
 			Run: del(`DELETE FROM booking.waiting_offer WHERE id IN (SELECT id FROM booking.waiting_offer WHERE answered_at < $1 LIMIT $2)`),
 		},
 		{
+			Name: "booking.waiting_asked", Table: "booking.waiting_asked", Policy: technical, Why: "Who could have been asked for an offer, so that the draw can be recomputed; ids only",
+			Run: del(`DELETE FROM booking.waiting_asked WHERE offer_id IN (SELECT offer_id FROM booking.waiting_asked WHERE made_at < $1 LIMIT $2)`),
+		},
+		{
 			Name: "booking.proposal", Table: "booking.proposal", Policy: technical, Why: "Proposals for a shortfall that were confirmed or have ended; they go with their registration, too",
 			Run: del(`DELETE FROM booking.proposal WHERE id IN (SELECT id FROM booking.proposal WHERE ended_at < $1 LIMIT $2)`),
 		},

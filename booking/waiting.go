@@ -46,7 +46,8 @@ const (
 )
 
 // An entry is paused after so many offers that were not answered in a row, or
-// that were declined since its wishes were changed.
+// that were declined. Saving the wishes ends the pause and not the count: from
+// then on each further one pauses it again, also in a new entry of the person.
 const (
 	maxUnanswered = 2
 	maxDeclined   = 5
@@ -143,9 +144,9 @@ func checkWishes(ctx context.Context, q pg.Querier, w Wishes) error {
 }
 
 // PutOnList puts the person on the waiting list, or changes what they wish: one entry
-// per person and programme. Changing begins the count of declined and unanswered
-// offers anew and keeps the time since when they wait. ch says whose places they
-// get: the web's, or the hotline's for those who telephone. Errors: ErrInvalid,
+// per person and programme. Changing ends a pause; the count of declined and
+// unanswered offers goes on, also when they had left the list in between. ch says
+// whose places they get: the web's, or the hotline's for those who telephone. Errors: ErrInvalid,
 // *IneligibleError (other than for a group that is not open yet),
 // ErrAlreadyBooked while they have appointments.
 func (s *Service) PutOnList(ctx context.Context, personID string, w Wishes, ch Channel, by By) (Waiting, error) {
@@ -182,12 +183,15 @@ func (s *Service) PutOnList(ctx context.Context, personID string, w Wishes, ch C
 			return ErrAlreadyBooked
 		}
 		rows, err := tx.Query(ctx, `
-			INSERT INTO booking.waiting AS w (id, person_id, programme_id, group_code, channel, centres, weekdays, parts, earliest, latest, notice_days, state, since, changed_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'waiting', $12, $12)
+			INSERT INTO booking.waiting AS w (id, person_id, programme_id, group_code, channel, centres, weekdays, parts, earliest, latest, notice_days, state, unanswered, declined, since, changed_at)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'waiting', coalesce(l.unanswered, 0), coalesce(l.declined, 0), $12, $12
+			FROM (VALUES (1)) one LEFT JOIN (
+				SELECT unanswered, declined FROM booking.waiting
+				WHERE person_id = $2 AND programme_id = $3 AND state = 'withdrawn' ORDER BY ended_at DESC LIMIT 1) l ON true
 			ON CONFLICT (person_id, programme_id) WHERE ended_at IS NULL DO UPDATE
 			SET group_code = excluded.group_code, channel = excluded.channel, centres = excluded.centres, weekdays = excluded.weekdays, parts = excluded.parts,
 			    earliest = excluded.earliest, latest = excluded.latest, notice_days = excluded.notice_days, state = 'waiting',
-			    unanswered = 0, declined = 0, changed_at = excluded.changed_at
+			    changed_at = excluded.changed_at
 			RETURNING `+waitingColumns,
 			id.New(), personID, person.ProgrammeID, person.GroupCode, ch, w.Centres, w.Weekdays, w.Parts, w.Earliest, w.Latest, w.NoticeDays, now)
 		if err != nil {
@@ -246,14 +250,40 @@ func endWaiting(ctx context.Context, tx pgx.Tx, now time.Time, waitingID, state 
 }
 
 // Forget deletes what persons wish for, in the transaction that ends their
-// registrations; what they have booked is CancelStanding's affair.
-func Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM booking.waiting_offer WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs); err != nil {
+// registrations, and frees what is kept for them: places of an offer or of a
+// proposal. What they have booked is CancelStanding's affair. Others lock a series
+// before the registration, so it does not wait for them: pg.IsLockTimeout as there.
+func (s *Service) Forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
+	var series, heads []string
+	if err := tx.QueryRow(ctx, `
+		SELECT coalesce(array_agg(id::text), '{}') FROM (
+			SELECT s.id FROM booking.series s JOIN booking.waiting_offer o ON o.series_id = s.id
+			WHERE o.person_id = ANY ($1::text[]::uuid[]) AND o.answer IS NULL AND s.state = 'held' ORDER BY s.id FOR UPDATE OF s NOWAIT) h`, personIDs).Scan(&series); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM booking.proposal WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs); err != nil {
+	if len(series) > 0 {
+		if _, err := tx.Exec(ctx, `SELECT booking.release($1, $2::text[]::uuid[], 'cancelled')`, s.Now(), series); err != nil {
+			return engineError(err)
+		}
+	}
+	if err := tx.QueryRow(ctx, `
+		WITH gone AS (DELETE FROM booking.proposal WHERE person_id = ANY ($1::text[]::uuid[]) RETURNING head, state)
+		SELECT coalesce(array_agg(head::text), '{}') FROM gone WHERE state = 'open' AND head IS NOT NULL`, personIDs).Scan(&heads); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM booking.waiting WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs)
-	return err
+	if len(heads) > 0 {
+		if _, err := tx.Exec(ctx, `SELECT booking.give_back(array_agg(id), '{}') FROM (SELECT id FROM booking.returning WHERE id = ANY ($1::text[]::uuid[]) AND kept ORDER BY id FOR UPDATE) h
+			HAVING count(*) > 0`, heads); err != nil {
+			return err
+		}
+	}
+	b := &pgx.Batch{}
+	for _, table := range []string{"waiting_offer", "waiting"} {
+		b.Queue(`DELETE FROM booking.`+table+` WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs)
+	}
+	b.Queue(`DELETE FROM booking.companion WHERE person_id = ANY ($1::text[]::uuid[]) OR companion_id = ANY ($1::text[]::uuid[])`, personIDs)
+	// Of an order that was drawn the ids stay, which lead nowhere then; a returning
+	// place has no owner any more.
+	b.Queue(`UPDATE booking.returning SET person_id = NULL WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs)
+	return tx.SendBatch(ctx, b).Close()
 }

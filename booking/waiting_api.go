@@ -29,8 +29,8 @@ type WaitForIn struct {
 type WaitingOut struct {
 	State      string     `json:"state" doc:"waiting, paused, or empty: not on the list"`
 	Since      *time.Time `json:"since,omitempty"`
-	Unanswered int        `json:"unanswered" doc:"offers in a row; two pause the entry"`
-	Declined   int        `json:"declined" doc:"since the wishes were changed; five pause the entry"`
+	Unanswered int        `json:"unanswered" doc:"offers in a row; two pause the entry, and each further one"`
+	Declined   int        `json:"declined" doc:"five pause the entry, and each further one"`
 	Wishes     *WishesIn  `json:"wishes,omitempty"`
 	Offer      *SeriesOut `json:"offer,omitempty" doc:"held: confirm or cancel it like any series"`
 }

@@ -73,8 +73,9 @@ func (s *Service) tellPaused(ctx context.Context, tx pgx.Tx, personID string) er
 }
 
 // AnswerSMS takes an SMS that came in: YES or NO to the offer that is open for
-// this number, STOP for the list. The reply is in the person's language; "" for a
-// number that nothing was offered to. from is E.164.
+// this number, and nothing else, because a sender can be forged: nobody comes off
+// the list by SMS, and without an open offer nothing changes. The reply is in the
+// person's language; "" for a number that nothing was offered to. from is E.164.
 func (s *Service) AnswerSMS(ctx context.Context, from, text string) (reply string, err error) {
 	offers, err := offersWhere(ctx, s.Pool, `o.phone = $1 AND o.made_at > $2 ORDER BY o.made_at DESC, o.id DESC LIMIT 10`, s.phoneIndex(from), s.Now().AddDate(0, 0, -7))
 	if err != nil || len(offers) == 0 {
@@ -101,6 +102,12 @@ func (s *Service) AnswerSMS(ctx context.Context, from, text string) (reply strin
 			}
 		}
 	}
+	if open == 0 { // what became of the last one: nothing is done any more
+		if o.Answer == "" {
+			return said(OfferUnanswered)
+		}
+		return said(o.Answer)
+	}
 	if open > 1 { // two people of one household: nobody guesses whom it is about
 		return said("many")
 	}
@@ -125,8 +132,6 @@ func smsAnswer(text string) string {
 		return AnswerAccept
 	case "NEIN", "N", "NO":
 		return AnswerDecline
-	case "AUSTRAGEN", "REMOVE":
-		return AnswerRemove
 	}
 	return ""
 }

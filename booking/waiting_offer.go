@@ -2,8 +2,6 @@ package booking
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/audit"
+	"impfportal/booking/listdraw"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
@@ -144,7 +143,7 @@ func (s *Service) OfferPlaces(ctx context.Context) (made int, err error) {
 				fit = append(fit, w)
 			}
 		}
-		fit = drawOrder(fit, ranks, key)
+		fit, people := candidates(fit, ranks, key)
 		if len(fit) == 0 {
 			continue
 		}
@@ -154,7 +153,7 @@ func (s *Service) OfferPlaces(ctx context.Context) (made int, err error) {
 			}
 			continue
 		}
-		who, err := s.offerTo(ctx, h, fit, rules, now)
+		who, err := s.offerTo(ctx, h, fit, people, rules, now)
 		if err != nil {
 			return made, err
 		}
@@ -191,60 +190,19 @@ func (s *Service) keepUntilMorning(ctx context.Context, h head, next time.Time, 
 	return err
 }
 
-// drawKey is the key by which the order of a day is drawn. Its hash is written
-// down before it is first used.
-func (s *Service) drawKey(ctx context.Context, now time.Time) ([]byte, error) {
-	day := clock.Day(now).Format(time.DateOnly)
-	key := s.Citizens.Vault.MAC("booking.waiting draw", []byte(day))
-	commitment := sha256.Sum256(key)
-	return key, pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `INSERT INTO booking.waiting_draw (day, commitment) VALUES ($1, $2) ON CONFLICT DO NOTHING`, clock.Day(now), commitment[:])
-		if err != nil || tag.RowsAffected() == 0 {
-			return err
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: "system", Role: "system", Action: "booking.draw", Subject: "waiting-draw:" + day,
-			After: map[string]string{"commitment": hex.EncodeToString(commitment[:])},
-		})
-	})
-}
-
-// revealDraws writes down the keys of days that are over.
-func (s *Service) revealDraws(ctx context.Context, now time.Time) error {
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `UPDATE booking.waiting_draw SET revealed_at = $2 WHERE day < $1 AND revealed_at IS NULL RETURNING day`, clock.Day(now), now)
-		if err != nil {
-			return err
-		}
-		days, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
-		if err != nil {
-			return err
-		}
-		for _, d := range days {
-			day := d.Format(time.DateOnly)
-			if err := audit.Write(ctx, tx, now, audit.Entry{
-				Actor: "system", Role: "system", Action: "booking.draw-revealed", Subject: "waiting-draw:" + day,
-				After: map[string]string{"key": hex.EncodeToString(s.Citizens.Vault.MAC("booking.waiting draw", []byte(day)))},
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// passed says why somebody before the one who was asked was not.
-type passed struct {
-	WaitingID string `json:"waiting"`
-	Why       string `json:"why"`
+// turn is whose turn it is for some places.
+type turn struct {
+	head
+	people []listdraw.Person // who could be asked
+	before []listdraw.Passed // who stood in front and was not
 }
 
 // offerTo offers places to the first of the list who may have them, and returns
 // whose entry it was; "" when nobody's.
-func (s *Service) offerTo(ctx context.Context, h head, list []Waiting, rules OfferRules, now time.Time) (string, error) {
-	var before []passed
+func (s *Service) offerTo(ctx context.Context, h head, list []Waiting, people []listdraw.Person, rules OfferRules, now time.Time) (string, error) {
+	at := turn{head: h, people: people, before: []listdraw.Passed{}}
 	for _, w := range list {
-		why, err := s.tryOffer(ctx, h, w, rules, now, before)
+		why, err := s.tryOffer(ctx, at, w, rules, now)
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("offer %s: %w", h.ID, err)
@@ -253,13 +211,13 @@ func (s *Service) offerTo(ctx context.Context, h head, list []Waiting, rules Off
 		case why == "gone":
 			return "", nil
 		}
-		before = append(before, passed{w.ID, why})
+		at.before = append(at.before, listdraw.Passed{ID: w.PersonID, Why: why})
 	}
 	return "", nil
 }
 
 // tryOffer makes the offer, or says why not.
-func (s *Service) tryOffer(ctx context.Context, h head, w Waiting, rules OfferRules, now time.Time, before []passed) (why string, err error) {
+func (s *Service) tryOffer(ctx context.Context, h turn, w Waiting, rules OfferRules, now time.Time) (why string, err error) {
 	person, err := s.Citizens.Person(ctx, s.Pool, w.PersonID)
 	if errors.Is(err, citizen.ErrNotFound) {
 		return "registration ended", nil
@@ -293,7 +251,7 @@ func (s *Service) tryOffer(ctx context.Context, h head, w Waiting, rules OfferRu
 	}
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		why = "" // may run again
-		return s.makeOffer(ctx, tx, h, o, *ent, person, to, len(before), before, &why)
+		return s.makeOffer(ctx, tx, h, o, *ent, person, to, &why)
 	})
 	switch err = citizen.LockError(err); {
 	case errors.Is(err, citizen.ErrNotFound):
@@ -322,7 +280,7 @@ func (h head) entitled(ents []Entitlement) *Entitlement {
 
 // makeOffer takes the places for the person and tells them, all in one
 // transaction. why is set when it cannot be.
-func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h head, o waitingOffer, ent Entitlement, p citizen.Person, to notify.Recipient, order int, before []passed, why *string) error {
+func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h turn, o waitingOffer, ent Entitlement, p citizen.Person, to notify.Recipient, why *string) error {
 	batch := &pgx.Batch{}
 	citizen.LockForBooking(batch, p.ID)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -366,14 +324,21 @@ func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h head, o waitingOff
 	if err := s.tellOffer(ctx, tx, o, p, to, token); err != nil {
 		return err
 	}
-	if len(before) > 50 {
-		before = before[:50]
+	ids, ranks := make([]string, len(h.people)), make([]int, len(h.people))
+	for i, x := range h.people {
+		ids[i], ranks[i] = x.ID, x.Rank
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO booking.waiting_asked (offer_id, day, origin, round, made_at, person_id, people, ranks, passed)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		o.ID, clock.Day(o.MadeAt), o.Origin, o.Round, o.MadeAt, o.PersonID, ids, ranks, h.before); err != nil {
+		return err
 	}
 	return audit.Write(ctx, tx, o.MadeAt, audit.Entry{
 		Actor: "system", Role: "system", Action: "booking.offer", Subject: "waiting:" + o.WaitingID,
 		After: map[string]any{
 			"series": o.SeriesID, "origin": o.Origin, "round": o.Round, "until": o.Until, "means": o.Means,
-			"draw": clock.Day(o.MadeAt).Format(time.DateOnly), "order": order + 1, "passed": before,
+			"draw": clock.Day(o.MadeAt).Format(time.DateOnly), "order": len(h.before) + 1, "of": len(h.people),
 		},
 	})
 }

@@ -105,7 +105,7 @@ func TestTheListKnowsItsLimits(t *testing.T) {
 		if err := CancelStanding(b.ctx, tx, b.now(), p.ID, agent, "agent"); err != nil {
 			return err
 		}
-		return Forget(b.ctx, tx, []string{p.ID})
+		return b.s.Forget(b.ctx, tx, []string{p.ID})
 	})
 	if n := b.count(`SELECT count(*) FROM booking.waiting`) + b.count(`SELECT count(*) FROM booking.waiting_offer`); n != 0 {
 		t.Errorf("%d rows are left", n)
@@ -205,6 +205,10 @@ func TestAnswerBySMS(t *testing.T) {
 	say(number, "Nein", "bleiben auf der Warteliste")
 	b.cancel(all[1])
 	b.offer()
+	say(number, "AUSTRAGEN", "JA oder NEIN") // whoever can forge a number takes nobody off the list
+	if b.waitState(w) != WaitingOpen || len(b.openOffers()) != 1 {
+		t.Error(b.waitState(w))
+	}
 	say(number, "Ja, gerne!", "Gebucht")
 	say(number, "JA", "Gebucht")
 	if b.waitState(w) != WaitingDone || b.count(`SELECT count(*) FROM booking.waiting_offer WHERE via = 'sms' AND person_id = $1`, p.ID) != 2 {

@@ -1,12 +1,9 @@
 package booking
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"slices"
 	"time"
 
+	"impfportal/booking/listdraw"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/notify"
@@ -96,40 +93,20 @@ func answerUntil(now, start time.Time, hours int, means string) (until time.Time
 	return until, until.Sub(now) >= answerAtLeast
 }
 
-// drawPlace is where an entry stands in the draw of a day: entries of one group
-// are asked in the order of these values, HMAC-SHA256 of the entry's id under
-// the day's key. Nobody can compute them before the key is revealed, and anybody
-// afterwards.
-func drawPlace(key []byte, waitingID string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(waitingID))
-	return h.Sum(nil)
-}
-
-// drawOrder puts entries into the order in which they are asked: the rank of
-// their group (ranks holds the groups whose turn it is), then the draw. Entries
-// of other groups are left out.
-func drawOrder(list []Waiting, ranks map[string]int, key []byte) []Waiting {
-	type drawn struct {
-		Waiting
-		rank  int
-		place []byte
-	}
-	var order []drawn
+// candidates puts entries into the order in which they are asked: the rank of
+// their group (ranks holds the groups whose turn it is), then the draw over the
+// persons (listdraw). Entries of other groups are left out.
+func candidates(list []Waiting, ranks map[string]int, key []byte) (order []Waiting, people []listdraw.Person) {
+	entry := map[string]Waiting{} // a person has one entry in a programme
 	for _, w := range list {
 		if rank, open := ranks[w.GroupCode]; open {
-			order = append(order, drawn{w, rank, drawPlace(key, w.ID)})
+			entry[w.PersonID] = w
+			people = append(people, listdraw.Person{ID: w.PersonID, Rank: rank})
 		}
 	}
-	slices.SortFunc(order, func(a, b drawn) int {
-		if a.rank != b.rank {
-			return a.rank - b.rank
-		}
-		return bytes.Compare(a.place, b.place)
-	})
-	out := make([]Waiting, len(order))
-	for i, d := range order {
-		out[i] = d.Waiting
+	people = listdraw.Order(key, people)
+	for _, p := range people {
+		order = append(order, entry[p.ID])
 	}
-	return out
+	return order, people
 }

@@ -1,7 +1,8 @@
 // Command drill measures the promises (bench) and tries to break them (run), on
 // a portal of its own in a scratch folder with real Postgres and Redis of usual
-// durability; verify-draw recomputes a draw that a portal has published. The
-// first two are told what to do by the environment:
+// durability; verify-draw recomputes a draw that a portal has published,
+// verify-waiting one of the waiting list. The first two are told what to do by
+// the environment:
 //
 //	ONLY=a,b   only these: slices for bench, drills for run
 //	JSON=file  writes the figures as a list of name, value, unit, yardstick, ratio
@@ -28,8 +29,9 @@ type cli struct {
 	Bench benchCmd `cmd:"" help:"Print the figures: name value unit ratio."`
 	Run   runCmd   `cmd:"" help:"Load and fault drills; exits non-zero when a promise broke."`
 
-	Replay     replayCmd     `cmd:"" help:"Feed reported deliveries and vaccinations through ledger, rules and plan, day by day."`
-	VerifyDraw verifyDrawCmd `cmd:"" help:"Recompute the draw of a waiting room from its draw.json; exits non-zero when anything does not hold."`
+	Replay        replayCmd        `cmd:"" help:"Feed reported deliveries and vaccinations through ledger, rules and plan, day by day."`
+	VerifyDraw    verifyDrawCmd    `cmd:"" help:"Recompute the draw of a waiting room from its draw.json; exits non-zero when anything does not hold."`
+	VerifyWaiting verifyWaitingCmd `cmd:"" help:"Recompute a day of the waiting list from the file that auditors get; exits non-zero when anything does not hold."`
 }
 
 func main() {

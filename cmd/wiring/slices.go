@@ -146,7 +146,7 @@ func Build(env *Env) (_ *Slices, err error) {
 
 // forget deletes what slices keep of persons under their ids alone.
 func (s *Slices) forget(ctx context.Context, tx pgx.Tx, personIDs []string) error {
-	if err := booking.Forget(ctx, tx, personIDs); err != nil {
+	if err := s.Booking.Forget(ctx, tx, personIDs); err != nil {
 		return err
 	}
 	return s.Rooms.Forget(ctx, tx, personIDs)
