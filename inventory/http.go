@@ -34,7 +34,6 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/rest", Roles: admin, Handle: s.restForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/write-off", Roles: admin, Handle: s.writeOffForm},
 		{Method: http.MethodGet, Path: "/admin/stock", Roles: admin, Nav: "inventory.nav.stock", NavGroup: "web.nav.vaccine", Handle: s.stockPage},
-		{Method: http.MethodPost, Path: "/admin/stock/equal-shares", Roles: admin, Handle: s.sharesForm},
 		{Method: http.MethodGet, Path: "/admin/stock/move", Roles: admin, Handle: s.movePage},
 		{Method: http.MethodPost, Path: "/admin/stock/transfer", Roles: admin, Handle: s.transferForm},
 		{Method: http.MethodPost, Path: "/admin/stock/waste", Roles: admin, Handle: s.wasteForm},

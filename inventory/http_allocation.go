@@ -20,8 +20,8 @@ func (s *Service) allocationRoutes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/allocation", Roles: admin, Nav: "inventory.nav.allocation", NavGroup: "web.nav.vaccine", Handle: s.allocationPage},
 		{Method: http.MethodGet, Path: "/admin/allocation/plan", Roles: admin, Handle: s.planPage},
 		{Method: http.MethodPost, Path: "/admin/allocation/plan", Roles: admin, Handle: s.allocationPlanForm},
-		{Method: http.MethodGet, Path: "/admin/population", Roles: admin, Handle: s.populationPage},
-		{Method: http.MethodPost, Path: "/admin/population", Roles: admin, Handle: s.populationForm},
+		{Method: http.MethodGet, Path: "/admin/allocation/population", Roles: admin, Handle: s.populationPage},
+		{Method: http.MethodPost, Path: "/admin/allocation/population", Roles: admin, Handle: s.populationForm},
 		{Method: http.MethodPost, Path: "/admin/allocation/check", Roles: admin, Handle: s.allocationCheck},
 		{Method: http.MethodPost, Path: "/admin/allocation/edit", Roles: admin, Handle: s.allocationEdit},
 		{Method: http.MethodPost, Path: "/admin/allocation/send", Roles: admin, Handle: s.allocationSend},
@@ -51,6 +51,7 @@ type allocationPage struct {
 	PerVial  int
 	Rows     []allocationRow // centres, then teams
 	Coming   *Delivery       // the next one to the central store
+	Equal    bool            // the numbers in the form are equal shares
 	Seen     string          // vials in the central store as shown
 	SeenAt   string
 	Stale    *staleStock
@@ -58,6 +59,9 @@ type allocationPage struct {
 	SumDoses int
 	Left     int
 }
+
+// CentralDoses is what lies in the central store, in doses.
+func (d allocationPage) CentralDoses() int { return d.Preview.Central * d.PerVial }
 
 // LeftDoses is what stays in the central store, in doses.
 func (d allocationPage) LeftDoses() int { return d.Left * d.PerVial }
@@ -153,10 +157,9 @@ func (s *Service) picture(c *web.Ctx, d *allocationPage) error {
 		r.Hint = c.T("inventory.allocation.there", "Count", there, "N", web.FormatNumber(c.Lang, there))
 		for _, o := range outlooks {
 			if o.ProductID == d.Product && CentrePlace(o.CentreID) == r.Place {
-				r.Hint += ", " + reachOf(o).words(c)
+				r.Hint += " " + reachOf(o).words(c, "inventory.reach.that.")
 			}
 		}
-		r.Hint += "."
 		if d.Plan.Method != ByHand {
 			r.Hint += " " + c.T("inventory.allocation.by_plan", "N", web.FormatNumber(c.Lang, byPlan))
 		}
@@ -176,12 +179,30 @@ func (s *Service) allocationPage(c *web.Ctx) error {
 		return err
 	}
 	f := web.NewForm("product", d.Product)
-	for _, a := range d.Preview.Amounts {
+	amounts := d.Preview.Amounts
+	if d.Equal = c.Query("fill") == "equal"; d.Equal {
+		amounts = d.equal()
+	}
+	for _, a := range amounts {
 		if i := slices.IndexFunc(d.Rows, func(r allocationRow) bool { return r.Place == a.Place }); i >= 0 && a.Vials > 0 {
 			f.Set(d.Rows[i].Amount, strconv.Itoa(a.Vials))
 		}
 	}
 	return s.allocationShow(c, f, d)
+}
+
+// equal gives the same number of whole vials to each active centre.
+func (d allocationPage) equal() []Amount {
+	var out []Amount
+	for _, r := range d.Rows {
+		if r.Place.CentreID() != "" {
+			out = append(out, Amount{Place: r.Place})
+		}
+	}
+	for i := range out {
+		out[i].Vials = d.Preview.Central / len(out)
+	}
+	return out
 }
 
 // allocationShow shows the page with what stands in the form.

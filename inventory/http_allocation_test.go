@@ -22,7 +22,7 @@ func TestAllocationPages(t *testing.T) {
 	if r := a.Get("/admin/allocation?product=sputnik"); r.Status != http.StatusNotFound {
 		t.Errorf("unknown product: %d", r.Status)
 	}
-	mustSee(t, a.PostForm("/admin/population", "product", "comirnaty", "people_centre_leipzig", "200000", "people_centre_dresden", "100000",
+	mustSee(t, a.PostForm("/admin/allocation/population", "product", "comirnaty", "people_centre_leipzig", "200000", "people_centre_dresden", "100000",
 		"source", "Statistisches Landesamt", "as_of", "2020-12-31"), "population")
 	mustSee(t, a.PostForm("/admin/allocation/plan", "product", "comirnaty", "method", "population", "automatic", "1"), "plan")
 	for name, f := range map[string][]string{
@@ -161,19 +161,19 @@ func TestPopulationNamesItsSource(t *testing.T) {
 				f[i+1] = change[1]
 			}
 		}
-		if r := a.PostForm("/admin/population", f...); r.Status != http.StatusUnprocessableEntity {
+		if r := a.PostForm("/admin/allocation/population", f...); r.Status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d", name, r.Status)
 		}
 	}
-	mustSee(t, a.PostForm("/admin/population", good...), "population")
-	if r := a.Get("/admin/population"); r.Status != http.StatusOK || !strings.Contains(r.Body, "Statistisches Landesamt, Fortschreibung</td>") || strings.Contains(r.Body, "nicht amtlich") {
+	mustSee(t, a.PostForm("/admin/allocation/population", good...), "population")
+	if r := a.Get("/admin/allocation/population"); r.Status != http.StatusOK || !strings.Contains(r.Body, "Statistisches Landesamt, Fortschreibung</td>") || strings.Contains(r.Body, "nicht amtlich") {
 		t.Errorf("page: %d", r.Status)
 	}
 	if r := a.JSON(http.MethodPut, "/api/v1/population", map[string]any{"people": map[string]int{"leipzig": 1}, "source": "", "as_of": "2020-12-31"}, nil); r.Status != http.StatusUnprocessableEntity {
 		t.Errorf("API without a source: %d", r.Status)
 	}
 	b.tx(func(tx pgx.Tx) error { return b.s.SeedDemo(b.ctx, tx, b.now) })
-	if r := a.Get("/admin/population"); !strings.Contains(r.Body, "nicht amtlich") || !strings.Contains(r.Body, "600.000") {
+	if r := a.Get("/admin/allocation/population"); !strings.Contains(r.Body, "nicht amtlich") || !strings.Contains(r.Body, "600.000") {
 		t.Error("the demo's figures are not marked, or replace real ones")
 	}
 }

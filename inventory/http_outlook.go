@@ -20,29 +20,17 @@ func (s *Service) outlookRoutes() []web.Route {
 	}
 }
 
-// outlookRow is a centre's product in the overview.
-type outlookRow struct {
-	Outlook
-	Sums OutlookWeek
-	Dry  *OutlookWeek // the first week at whose end nothing is left
-}
-
-func rowOf(o Outlook) outlookRow {
-	r := outlookRow{Outlook: o, Sums: o.Sum()}
-	if i := o.Dry(); i >= 0 {
-		r.Dry = &o.Weeks[i]
-	}
-	return r
-}
-
 // reach is how long a product lasts at a centre when everything that is offered is
 // booked too.
 type reach struct {
-	Until time.Time // last day of the week after which nothing is left; zero = none of those shown
-	Short time.Time // first day of the first week in which something booked is missing; zero = none
+	CentreID string
+	Empty    bool      // nothing is there today
+	Until    time.Time // last day of the week after which nothing is left; zero = none of those shown
+	Short    time.Time // first day of the first week in which something booked is missing; zero = none
 }
 
-func reachOf(o Outlook) (r reach) {
+func reachOf(o Outlook) reach {
+	r := reach{CentreID: o.CentreID, Empty: len(o.Weeks) > 0 && o.Weeks[0].Stock == 0}
 	if i := o.Dry(); i >= 0 {
 		r.Until = o.Weeks[i].To
 	}
@@ -55,28 +43,80 @@ func reachOf(o Outlook) (r reach) {
 	return r
 }
 
-// words tell it in half a sentence: "reicht bis So., 31.01.2021".
-func (r reach) words(c *web.Ctx) string {
+// Warns reports whether somebody should do something.
+func (r reach) Warns() bool { return !r.Short.IsZero() || !r.Until.IsZero() }
+
+// before orders by urgency: what is missing first, then what runs dry first.
+func (r reach) before(x reach) bool {
+	day := func(r reach) time.Time {
+		switch {
+		case !r.Short.IsZero():
+			return r.Short.AddDate(-1, 0, 0)
+		case !r.Until.IsZero():
+			return r.Until
+		}
+		return Forever
+	}
+	return day(r).Before(day(x))
+}
+
+// words tell it in few words, of a cell ("bis So., 31.01.2021") or as a sentence
+// with the prefix "inventory.reach.that.".
+func (r reach) words(c *web.Ctx, prefix string) string {
 	switch {
 	case !r.Short.IsZero():
-		return c.T("inventory.reach.short", "Day", web.FormatDayShort(c.Lang, r.Short))
+		return c.T(prefix+"short", "Day", web.FormatDayShort(c.Lang, r.Short))
+	case r.Empty && !r.Until.IsZero():
+		return c.T(prefix + "empty")
 	case !r.Until.IsZero():
-		return c.T("inventory.reach.until", "Day", web.FormatDayShort(c.Lang, r.Until))
+		return c.T(prefix+"until", "Day", web.FormatDayShort(c.Lang, r.Until))
 	}
-	return c.T("inventory.reach.longer", "Count", outlookWeeks)
+	return c.T(prefix+"longer", "Count", outlookWeeks)
+}
+
+// reachCell is how a table says how long something lasts.
+const reachCell = "inventory.reach."
+
+// outlookRow is a centre's product in the overview.
+type outlookRow struct {
+	Outlook
+	Sums  OutlookWeek
+	Dry   *OutlookWeek // the first week at whose end nothing is left
+	Reach reach
+	Lasts string // Reach in words
+}
+
+func rowOf(c *web.Ctx, o Outlook) outlookRow {
+	r := outlookRow{Outlook: o, Sums: o.Sum(), Reach: reachOf(o)}
+	if i := o.Dry(); i >= 0 {
+		r.Dry = &o.Weeks[i]
+	}
+	r.Lasts = r.Reach.words(c, reachCell)
+	return r
+}
+
+// productRow is a product at all centres together.
+type productRow struct {
+	outlookRow
+	Central int    // doses in the central store
+	First   string // centre where it is missing or runs dry first; "" = nowhere
+	Warned  int    // centres where it does
+	Centres int
 }
 
 type outlookPage struct {
-	Names   *names
-	Centres []web.Option // with "all"
-	Product string
-	Centre  string
-	Shown   outlookRow
-	Lasts   bool   // in all of the weeks, in each of the centres
-	Verdict string // says so, or when it runs dry
-	Central int    // doses in the central store
-	Rows    []outlookRow
-	Chart   weekChart
+	Names    *names
+	Centres  []web.Option // with "all"
+	Product  string
+	Centre   string
+	Products []productRow
+	Shown    outlookRow
+	Central  int // doses in the central store
+	Rows     []outlookRow
+	Lasts    bool   // in all of the weeks, in each of the centres
+	Verdict  string // says so, or when it runs dry
+	Chart    weekChart
+	Weeks    int
 }
 
 func (s *Service) outlookPage(c *web.Ctx) error {
@@ -84,7 +124,10 @@ func (s *Service) outlookPage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	d := outlookPage{Names: n, Product: c.Query("product"), Centre: c.Query("centre"), Centres: []web.Option{{Label: c.T("inventory.outlook.all")}}}
+	d := outlookPage{
+		Names: n, Product: c.Query("product"), Centre: c.Query("centre"), Weeks: outlookWeeks,
+		Centres: []web.Option{{Label: c.T("inventory.outlook.all")}},
+	}
 	for _, o := range n.Places {
 		if id := Place(o.Value).CentreID(); id != "" {
 			d.Centres = append(d.Centres, web.Option{Value: id, Label: o.Label})
@@ -94,37 +137,72 @@ func (s *Service) outlookPage(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if d.Product == "" { // the first product that anybody has
-		for _, p := range n.Products {
-			for _, o := range all {
-				if o.ProductID == p.Value && d.Product == "" {
-					d.Product = p.Value
-				}
-			}
+	held, err := s.Holdings(c.Std(), s.pool, Central, "", c.Now)
+	if err != nil {
+		return err
+	}
+	for _, p := range n.Products {
+		if row, ok := d.product(c, p.Value, all, held); ok {
+			d.Products = append(d.Products, row)
 		}
+	}
+	if d.Product == "" && len(d.Products) > 0 {
+		d.Product = d.Products[0].ProductID
 	}
 	var mine []Outlook
 	for _, o := range all {
 		if o.ProductID != d.Product {
 			continue
 		}
-		d.Rows = append(d.Rows, rowOf(o))
+		d.Rows = append(d.Rows, rowOf(c, o))
 		if d.Centre == "" || d.Centre == o.CentreID {
 			mine = append(mine, o)
 		}
 	}
 	if len(mine) > 0 {
-		d.Shown = rowOf(together(mine))
+		d.Shown = rowOf(c, together(mine))
 		d.Lasts, d.Verdict = verdict(c, n, mine, d.Shown)
 		d.Chart = chartOf(c, d.Shown)
 		d.Chart.Text = d.Verdict
 	}
-	central, err := s.Doses(c.Std(), s.pool, Central, d.Product, c.Now)
-	if err != nil {
-		return err
+	for _, p := range d.Products {
+		if p.ProductID == d.Product {
+			d.Central = p.Central
+		}
 	}
-	d.Central = central.Doses
 	return c.PageForm("inventory/outlook", web.NewForm("product", d.Product, "centre", d.Centre), d)
+}
+
+// product adds a product up over all centres and the central store.
+func (d outlookPage) product(c *web.Ctx, productID string, all []Outlook, central []Holding) (productRow, bool) {
+	row := productRow{}
+	for _, h := range central {
+		if h.ProductID == productID {
+			row.Central += h.Doses
+		}
+	}
+	var mine []Outlook
+	worst := reach{}
+	for _, o := range all {
+		if o.ProductID != productID {
+			continue
+		}
+		mine = append(mine, o)
+		if r := reachOf(o); r.Warns() {
+			if row.Warned++; row.Warned == 1 || r.before(worst) {
+				worst, row.First = r, d.Names.Centre(r.CentreID)
+			}
+		}
+	}
+	if row.Centres = len(mine); row.Centres == 0 {
+		row.ProductID = productID
+		return row, row.Central > 0
+	}
+	row.outlookRow = rowOf(c, together(mine))
+	if row.Warned > 0 {
+		row.Reach, row.Lasts = worst, worst.words(c, reachCell)
+	}
+	return row, true
 }
 
 // verdict says whether the vaccine lasts. What one centre has too much of helps no
@@ -138,7 +216,7 @@ func verdict(c *web.Ctx, n *names, mine []Outlook, shown outlookRow) (lasts bool
 		first outlookRow
 	)
 	for _, o := range mine {
-		if r := rowOf(o); r.Dry != nil {
+		if r := rowOf(c, o); r.Dry != nil {
 			if dry == 0 || r.Dry.To.Before(first.Dry.To) {
 				first = r
 			}

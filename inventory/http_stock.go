@@ -28,7 +28,9 @@ type stockPage struct {
 	Products  []web.Option
 	Totals    []total
 	Holdings  []Holding
+	Rows      []stockRow
 	Movements []Movement
+	More      bool // there are older movements than those shown
 	Soon      []soon
 	Today     time.Time
 }
@@ -57,8 +59,35 @@ func runningOut(hs []Holding, today time.Time) []soon {
 	return out
 }
 
-// shownMovements is how many of the newest movements the page lists.
-const shownMovements = 50
+// How many of the newest movements the page lists: at first, and when somebody asks
+// for more.
+const (
+	shownMovements = 10
+	moreMovements  = 200
+)
+
+// stockRow is what a place can give, by the page's products.
+type stockRow struct {
+	Place Place
+	Doses []int
+}
+
+// table adds the usable doses up by place and product.
+func (d stockPage) table() (rows []stockRow) {
+	for _, h := range d.Holdings {
+		i := slices.IndexFunc(rows, func(r stockRow) bool { return r.Place == h.Place })
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, stockRow{h.Place, make([]int, len(d.Totals))})
+		}
+		for k, t := range d.Totals {
+			if t.ProductID == h.ProductID {
+				rows[i].Doses[k] += h.Doses
+			}
+		}
+	}
+	return rows
+}
 
 func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 	n, err := s.names(c)
@@ -74,8 +103,15 @@ func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 		return d, err
 	}
 	d.Soon = runningOut(d.Holdings, d.Today)
-	if d.Movements, err = Movements(c.Std(), s.pool, d.Place, shownMovements); err != nil {
+	shown := shownMovements
+	if c.Query("movements") != "" {
+		shown = moreMovements
+	}
+	if d.Movements, err = Movements(c.Std(), s.pool, d.Place, shown+1); err != nil {
 		return d, err
+	}
+	if len(d.Movements) > shown {
+		d.Movements, d.More = d.Movements[:shown], shown < moreMovements
 	}
 	for _, p := range n.Products {
 		t := total{ProductID: p.Value}
@@ -95,6 +131,7 @@ func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 		}
 		d.Totals = append(d.Totals, t)
 	}
+	d.Rows = d.table()
 	return d, nil
 }
 
@@ -104,32 +141,6 @@ func (s *Service) stockPage(c *web.Ctx) error {
 		return err
 	}
 	return c.PageForm("inventory/stock", web.NewForm("place", string(d.Place), "product", d.ProductID), d)
-}
-
-func (s *Service) sharesForm(c *web.Ctx) error {
-	d, err := s.stock(c)
-	if err != nil {
-		return err
-	}
-	f := c.Form()
-	product := known(f, "shares_product", d.Names.Products)
-	if !f.OK() {
-		return c.PageForm("inventory/stock", f, d)
-	}
-	var sh Shares
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
-		sh, err = s.EqualShares(c.Std(), tx, product, "equal shares", by(c))
-		return err
-	})
-	if err != nil {
-		return problem(err)
-	}
-	if sh.Each == 0 {
-		f.Fail("shares_product", "inventory.error.no_share", "Vials", sh.Left, "Places", sh.Places)
-		return c.PageForm("inventory/stock", f, d)
-	}
-	c.Flash("inventory.shares.done", "Each", sh.Each, "Places", sh.Places, "Left", sh.Left)
-	return c.See("/admin/stock?product=" + product)
 }
 
 type movePage struct {

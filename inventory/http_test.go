@@ -88,14 +88,18 @@ func TestStockPages(t *testing.T) {
 	b := setup(t)
 	a := b.app()
 	lot := b.receive(Central, "comirnaty", "EX1", day(2021, 5, 1), 30)
-	if r := a.PostForm("/admin/stock/equal-shares", "shares_product", "comirnaty"); r.Status != http.StatusSeeOther {
-		t.Fatalf("equal shares: %d %s", r.Status, r.Body)
+	if r := a.Get("/admin/allocation?product=comirnaty&fill=equal"); strings.Count(r.Body, `type="number" value="2"`) != 13 {
+		t.Errorf("equal shares: %d %s", r.Status, r.Body)
 	}
-	if r := a.Get("/admin/stock?product=comirnaty"); !strings.Contains(r.Body, "13 Impfzentren haben je 2 Flaschen bekommen. Im Zentrallager bleiben 4.") || !strings.Contains(r.Body, "Impfzentrum Löbau") {
+	b.tx(func(tx pgx.Tx) error {
+		_, err := b.s.EqualShares(b.ctx, tx, "comirnaty", "equal shares", By{Actor: "staff:other", Role: "admin"})
+		return err
+	})
+	if r := a.Get("/admin/stock?product=comirnaty"); r.Status != http.StatusOK || !strings.Contains(r.Body, "Impfzentrum Löbau") || !strings.Contains(r.Body, "zu gleichen Teilen verteilt") || !strings.Contains(r.Body, "movements=all#") {
 		t.Errorf("stock: %d", r.Status)
 	}
-	if r := a.PostForm("/admin/stock/equal-shares", "shares_product", "comirnaty"); r.Status != http.StatusUnprocessableEntity || !strings.Contains(r.Body, "4 Flaschen reichen nicht") {
-		t.Errorf("too little for shares: %d", r.Status)
+	if r := a.Get("/admin/stock?movements=all"); r.Status != http.StatusOK || strings.Contains(r.Body, "movements=all#") || strings.Count(r.Body, "/admin/stock/movements/") != 14 {
+		t.Errorf("all movements: %d, %d", r.Status, strings.Count(r.Body, "/admin/stock/movements/"))
 	}
 	if r := a.Get("/admin/stock/move?place=centre:leipzig&lot=" + lot); r.Status != http.StatusOK {
 		t.Fatalf("move: %d", r.Status)

@@ -14,7 +14,7 @@ import (
 // the end of 2019, about, in thousands: the three cities and ten rural districts
 // of Saxony. They were written down without a table at hand, so they are stored as
 // DemoSource; only their sum is checked (4,071,971 by the Statistisches Landesamt).
-// Real figures are entered on /admin/population, with their source.
+// Real figures are entered on /admin/allocation/population, with their source.
 var demoPeople = map[string]int{
 	"annaberg-buchholz": 335, // Erzgebirgskreis
 	"belgern":           198, // Nordsachsen
