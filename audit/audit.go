@@ -67,7 +67,11 @@ const columns = `id, at, actor, role, action, subject, convert_to(before::text, 
 
 // Recent returns the newest entries first; subject "" means all.
 func Recent(ctx context.Context, q pg.Querier, subject string, limit int) ([]Row, error) {
-	rows, err := q.Query(ctx, `SELECT `+columns+` FROM audit.entry WHERE $1 = '' OR subject = $1 ORDER BY at DESC, id DESC LIMIT $2`, subject, limit)
+	where, args := ``, []any{limit}
+	if subject != "" {
+		where, args = ` WHERE subject = $2`, append(args, subject)
+	}
+	rows, err := q.Query(ctx, `SELECT `+columns+` FROM audit.entry`+where+` ORDER BY id DESC LIMIT $1`, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -130,7 +130,7 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 	if in.Actor == "" {
 		in.Actor, in.Role = "citizen:"+in.PersonID, "citizen"
 	}
-	a := takeRequest{HoldRequest: in, ProgrammeID: first.ProgrammeID, Entitlements: mine, Lock: citizen.LockForBooking}
+	a := takeRequest{HoldRequest: in, ProgrammeID: first.ProgrammeID, Entitlements: mine, registered: true}
 	b := a
 	b.PersonID, b.Entitlements = companionID, theirs
 	// The keys name both: alone, or with somebody else, it is another booking.
@@ -220,7 +220,7 @@ func (s *Service) partner(ctx context.Context, q pg.Querier, series Series) (*Se
 	if series.CoupleID == "" {
 		return nil, nil
 	}
-	found, err := findSeries(ctx, q, `couple_id = $1 AND id <> $2 AND state IN ('held', 'confirmed')`, series.CoupleID, series.ID)
+	found, err := findSeries(ctx, q, `s.couple_id = $1 AND s.id <> $2 AND s.state IN ('held', 'confirmed')`, series.CoupleID, series.ID)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}

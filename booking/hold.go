@@ -51,10 +51,7 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	if in.Actor == "" {
 		in.Actor, in.Role = "citizen:"+in.PersonID, "citizen"
 	}
-	series, err := s.take(ctx, takeRequest{
-		HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents,
-		Lock: citizen.LockForBooking,
-	})
+	series, err := s.take(ctx, takeRequest{HoldRequest: in, ProgrammeID: person.ProgrammeID, Entitlements: ents, registered: true})
 	if errors.Is(err, ErrSlotTaken) {
 		near, nearErr := s.nearest(ctx, in, ents, 1)
 		if nearErr != nil {
@@ -70,8 +67,8 @@ type takeRequest struct {
 	HoldRequest
 	ProgrammeID  string
 	Entitlements []Entitlement
-	Lock         func(b *pgx.Batch, personID string) // keeps the registration from being deleted meanwhile
-	reclaim      bool                                // what the person gave back and is not free yet may be taken
+	registered   bool // the registration must not end meanwhile, and over the web not hold again and again
+	reclaim      bool // what the person gave back and is not free yet may be taken
 }
 
 // take takes the places. Before it says that a place is gone or that the person
@@ -148,19 +145,13 @@ func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
 			notBefore[i] = &in.Entitlements[i].NotBefore
 		}
 	}
-	if in.Lock != nil {
-		in.Lock(batch, in.PersonID)
-	}
-	if in.Lock != nil && in.Channel == Web {
-		batch.Queue(`SELECT booking.not_too_often($1, $2)`, now, in.PersonID)
-	}
 	if in.reclaim {
 		batch.Queue(`SELECT booking.reclaim($1, $2)`, in.PersonID, in.SlotIDs)
 	}
 	batch.Queue(`
 		SELECT o_series::text, o_fresh, o_centre, o_product, o_first_dose, o_starts, o_until
-		FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
-		now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, t.series.ID, t.series.Reference, in.Actor, in.Role,
+		FROM booking.hold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+		in.registered, now, in.PersonID, in.ProgrammeID, in.Channel, in.Key, t.series.ID, t.series.Reference, in.Actor, in.Role,
 		t.appointments, in.SlotIDs, products, legs, firsts, mins, maxs, notBefore).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&t.seriesID, &t.fresh, &t.centreID, &t.productID, &t.firstDose, &t.starts, &t.until)

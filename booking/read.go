@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,42 +13,72 @@ import (
 	"impfportal/internal/pg"
 )
 
-const seriesColumns = `id::text, person_id::text, programme_id, product_id, centre_id, channel, reference, state, booked_by, role, hold_until, created_at, confirmed_at, revision, coalesce(couple_id::text, '')`
+// seriesRows is a series with its appointments: one row for each, by time, or
+// one without when it has none.
+const seriesRows = `
+	SELECT s.id::text, s.person_id::text, s.programme_id, s.product_id, s.centre_id, s.channel, s.reference, s.state, s.booked_by, s.role,
+	       s.hold_until, s.created_at, s.confirmed_at, s.revision, coalesce(s.couple_id::text, ''),
+	       a.id::text, a.channel, a.dose_number, a.start_at, a.state, a.slot_id
+	FROM booking.series s LEFT JOIN booking.appointment a ON a.series_id = s.id
+	WHERE %s ORDER BY a.start_at, a.id`
+
+// scanSeries reads what seriesRows selects; found is false for no row.
+func scanSeries(rows pgx.Rows, s *Series) (found bool, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			appointmentID, channel, state *string
+			dose                          *int
+			start                         *time.Time
+			slot                          *int64
+		)
+		err := rows.Scan(
+			&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role,
+			&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision, &s.CoupleID,
+			&appointmentID, &channel, &dose, &start, &state, &slot)
+		if err != nil {
+			return false, err
+		}
+		found = true
+		if appointmentID == nil {
+			continue
+		}
+		s.Appointments = append(s.Appointments, Appointment{
+			ID: *appointmentID, SeriesID: s.ID, PersonID: s.PersonID, CentreID: s.CentreID, ProductID: s.ProductID,
+			Channel: *channel, Reference: s.Reference, DoseNumber: *dose, Start: *start, State: *state, SlotID: *slot,
+		})
+	}
+	return found, rows.Err()
+}
 
 // findSeries reads one series with its appointments.
 func findSeries(ctx context.Context, q pg.Querier, where string, args ...any) (*Series, error) {
-	var s Series
-	err := q.QueryRow(ctx, `SELECT `+seriesColumns+` FROM booking.series WHERE `+where, args...).
-		Scan(s.fields()...)
-	if pg.NoRows(err) {
-		return nil, ErrNotFound
+	rows, err := q.Query(ctx, fmt.Sprintf(seriesRows, where), args...)
+	if err != nil {
+		return nil, err
+	}
+	s := &Series{}
+	found, err := scanSeries(rows, s)
+	if err == nil && !found {
+		err = ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.Appointments, err = appointments(ctx, q, `a.series_id = $1`, s.ID)
-	return &s, err
-}
-
-func (s *Series) fields() []any {
-	return []any{
-		&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role,
-		&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision, &s.CoupleID,
-	}
+	return s, nil
 }
 
 // queueSeries reads a series with its appointments into s, in a batch.
 func queueSeries(b *pgx.Batch, s *Series, seriesID string) {
-	b.Queue(`SELECT `+seriesColumns+` FROM booking.series WHERE id = $1`, seriesID).
-		QueryRow(func(row pgx.Row) error { return row.Scan(s.fields()...) })
-	b.Queue(appointmentsWhere(`a.series_id = $1`), seriesID).Query(func(rows pgx.Rows) (err error) {
-		s.Appointments, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Appointment])
+	b.Queue(fmt.Sprintf(seriesRows, `s.id = $1`), seriesID).Query(func(rows pgx.Rows) error {
+		*s = Series{} // a batch may be sent again
+		_, err := scanSeries(rows, s)
 		return err
 	})
 }
 
 func seriesByID(ctx context.Context, q pg.Querier, seriesID string) (*Series, error) {
-	return findSeries(ctx, q, `id = $1`, seriesID)
+	return findSeries(ctx, q, `s.id = $1`, seriesID)
 }
 
 func appointmentsWhere(where string) string {
@@ -72,7 +103,7 @@ func (s *Service) SeriesOf(ctx context.Context, q pg.Querier, personID string) (
 	if !id.Valid(personID) {
 		return nil, nil
 	}
-	found, err := findSeries(ctx, q, `id = (
+	found, err := findSeries(ctx, q, `s.id = (
 		SELECT id FROM booking.series WHERE person_id = $1 AND state IN ('held', 'confirmed', 'ended') AND NOT (state = 'held' AND hold_until <= $2)
 		ORDER BY state <> 'ended' DESC, created_at DESC LIMIT 1)`, personID, s.Now())
 	if errors.Is(err, ErrNotFound) {
@@ -87,7 +118,7 @@ func (s *Service) SeriesByID(ctx context.Context, q pg.Querier, seriesID, person
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return nil, ErrNotFound
 	}
-	return findSeries(ctx, q, `id = $1 AND person_id = $2`, seriesID, personID)
+	return findSeries(ctx, q, `s.id = $1 AND s.person_id = $2`, seriesID, personID)
 }
 
 // SeriesByReference finds a series for staff by what was scanned or typed:
@@ -97,7 +128,7 @@ func SeriesByReference(ctx context.Context, q pg.Querier, typed string) (*Series
 	if err != nil {
 		return nil, err
 	}
-	return findSeries(ctx, q, `reference = $1`, ref)
+	return findSeries(ctx, q, `s.reference = $1`, ref)
 }
 
 // AppointmentByID returns one appointment, or ErrNotFound.
