@@ -29,7 +29,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/confirmation.pdf", Roles: citizens, Handle: s.showSheet},
 		{Method: http.MethodGet, Path: "/appointments/calendar.ics", Roles: citizens, Handle: s.showCalendar},
 	}
-	return slices.Concat(routes, s.changeRoutes(), s.coupleRoutes(), s.feedRoutes(), s.adminRoutes(), s.waitingRoutes(), s.drawRoutes(), s.proposalRoutes(), s.apiRoutes(), s.adminAPI())
+	return slices.Concat(routes, s.changeRoutes(), s.coupleRoutes(), s.feedRoutes(), s.adminRoutes(), s.waitingRoutes(), s.drawRoutes(), s.ownRoutes(), s.proposalRoutes(), s.apiRoutes(), s.adminAPI())
 }
 
 // problem turns the errors of this package into what a caller is told.

@@ -97,6 +97,7 @@ type dataPage struct {
 	CaseNumber   string
 	RegisteredAt time.Time
 	Rows         []summaryRow
+	Cards        []template.HTML // of what other slices keep
 	Log          []logRow
 }
 
@@ -113,6 +114,9 @@ func (s *Service) showData(c *web.Ctx) error {
 		return err
 	}
 	d := dataPage{CaseNumber: PrintCode(p.CaseNumber), RegisteredAt: p.RegisteredAt, Rows: s.personRows(c, p)}
+	if d.Cards, err = c.Cards(s.DataCards); err != nil {
+		return err
+	}
 	entries, err := audit.Recent(c.Std(), s.Pool, Subject(p.ID), 200)
 	if err != nil {
 		return err

@@ -69,6 +69,7 @@ type Config struct {
 
 	StartCards []web.Card // line, free places, notices: on the start page, in this order
 	CaseCards  []web.Card // appointments, certificate: on 'my case'
+	DataCards  []web.Card // what other slices keep about the person: on 'my data'
 	// NextSteps are asked in turn on 'my case'; the first answer that is not
 	// nil is shown. Without any, the person is told to book.
 	NextSteps []func(c *web.Ctx) (*NextStep, error)
