@@ -3,7 +3,6 @@ package booking
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -85,22 +84,21 @@ type OwnProposal struct {
 // OwnDataOf reads what this slice keeps about a person.
 func OwnDataOf(ctx context.Context, q pg.Querier, personID string) (out OwnData, err error) {
 	out = OwnData{Series: []OwnSeries{}, Waiting: []OwnWaiting{}, Companion: []time.Time{}}
-	rows, err := q.Query(ctx, `SELECT `+seriesColumns+` FROM booking.series WHERE person_id = $1 ORDER BY created_at DESC, id DESC`, personID)
+	rows, err := q.Query(ctx, `SELECT id::text FROM booking.series WHERE person_id = $1 ORDER BY created_at DESC, id DESC`, personID)
 	if err != nil {
 		return out, err
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Series, err error) { return s, row.Scan(s.fields()...) })
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return out, err
 	}
-	visits, err := appointments(ctx, q, `a.person_id = $1`, personID)
-	if err != nil {
-		return out, err
-	}
-	for _, s := range list {
-		s.Appointments = slices.DeleteFunc(slices.Clone(visits), func(a Appointment) bool { return a.SeriesID != s.ID })
+	for _, seriesID := range list {
+		s, err := seriesByID(ctx, q, seriesID)
+		if err != nil {
+			return out, err
+		}
 		out.Series = append(out.Series, OwnSeries{
-			SeriesOut: seriesOut(s), Channel: string(s.Channel), CreatedAt: s.CreatedAt, ConfirmedAt: s.ConfirmedAt, Changes: s.Revision,
+			SeriesOut: seriesOut(*s), Channel: string(s.Channel), CreatedAt: s.CreatedAt, ConfirmedAt: s.ConfirmedAt, Changes: s.Revision,
 			Together: s.CoupleID != "", ByStaff: s.Role == string(web.RoleAgent),
 		})
 	}

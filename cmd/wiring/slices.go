@@ -120,7 +120,7 @@ func Build(env *Env) (_ *Slices, err error) {
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
 		StartCards: []web.Card{s.Rooms.StartCard(), lateCard(func() web.Card { return s.Booking.StartCard() })},
-		DataCards: []web.Card{lateCard(func() web.Card { return s.Booking.DataCard() })},
+		DataCards:  []web.Card{lateCard(func() web.Card { return s.Booking.DataCard() })},
 		CaseCards: []web.Card{
 			lateCard(func() web.Card { return s.Booking.CaseCard() }),
 			lateCard(func() web.Card { return s.Certificate.Card() }),
