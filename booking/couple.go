@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,8 +29,9 @@ func (e *CompanionError) Error() string { return "booking: the second person: " 
 // Unwrap returns why.
 func (e *CompanionError) Unwrap() error { return e.Err }
 
-// SetCompanion lets a person book for another one as well, for half an hour. The
-// caller has checked the other one's login data. Empty companionID: alone again.
+// SetCompanion lets a person book for another one as well, for half an hour, or
+// until the other one's login data change. The caller has checked these. Empty
+// companionID: alone again.
 func (s *Service) SetCompanion(ctx context.Context, personID, companionID string) error {
 	if companionID == "" {
 		_, err := s.Pool.Exec(ctx, `DELETE FROM booking.companion WHERE person_id = $1`, personID)
@@ -38,19 +40,31 @@ func (s *Service) SetCompanion(ctx context.Context, personID, companionID string
 	if companionID == personID {
 		return ErrInvalid
 	}
-	_, err := s.Pool.Exec(ctx, `
-		INSERT INTO booking.companion (person_id, companion_id, until_at) VALUES ($1, $2, $3)
-		ON CONFLICT (person_id) DO UPDATE SET companion_id = excluded.companion_id, until_at = excluded.until_at`,
-		personID, companionID, s.Now().Add(companionTTL))
+	mark, err := s.Citizens.LoginMark(ctx, s.Pool, companionID)
+	if err != nil {
+		return err
+	}
+	_, err = s.Pool.Exec(ctx, `
+		INSERT INTO booking.companion (person_id, companion_id, until_at, mark) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (person_id) DO UPDATE SET companion_id = excluded.companion_id, until_at = excluded.until_at, mark = excluded.mark`,
+		personID, companionID, s.Now().Add(companionTTL), mark)
 	return err
 }
 
 // Companion returns the second person for whom somebody books, or nil.
 func (s *Service) Companion(ctx context.Context, personID string) (*citizen.Person, error) {
 	var companionID string
-	err := s.Pool.QueryRow(ctx, `SELECT companion_id::text FROM booking.companion WHERE person_id = $1 AND until_at > $2`, personID, s.Now()).Scan(&companionID)
+	var shown []byte
+	err := s.Pool.QueryRow(ctx, `SELECT companion_id::text, mark FROM booking.companion WHERE person_id = $1 AND until_at > $2`, personID, s.Now()).Scan(&companionID, &shown)
 	if pg.NoRows(err) {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	mark, err := s.Citizens.LoginMark(ctx, s.Pool, companionID)
+	if errors.Is(err, citizen.ErrNotFound) || err == nil && !bytes.Equal(mark, shown) {
+		return nil, nil // what was shown is not valid any more
 	}
 	if err != nil {
 		return nil, err
@@ -137,6 +151,8 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 	a.Key = coupleKey(in.Key, in.PersonID, companionID)
 	b.Key = coupleKey(in.Key, companionID, in.PersonID)
 	try := func() (Series, error) {
+		a.at = s.Now()
+		b.at = a.at // one hold: both end at the same moment
 		if _, err := s.expire(ctx, s.Now(), nil, companionID); err != nil {
 			return Series{}, err
 		}
@@ -225,4 +241,17 @@ func (s *Service) partner(ctx context.Context, q pg.Querier, series Series) (*Se
 		return nil, nil
 	}
 	return found, err
+}
+
+// endHalf ends the hold of somebody whose other half has ended already: its
+// places go back like those of every hold whose time is over.
+func (s *Service) endHalf(ctx context.Context, seriesID string) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			SELECT booking.release($2, ARRAY[h.id], 'expired') FROM (
+				SELECT s.id FROM booking.series s WHERE s.id = $1 AND s.state = 'held' AND s.couple_id IS NOT NULL
+				AND NOT EXISTS (SELECT FROM booking.series o WHERE o.couple_id = s.couple_id AND o.id <> s.id AND (o.state = 'confirmed' OR o.state = 'held' AND o.hold_until > $2))
+				FOR UPDATE) h`, seriesID, s.Now())
+		return err
+	})
 }

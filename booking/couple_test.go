@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"impfportal/citizen"
 	"impfportal/internal/id"
@@ -131,4 +134,75 @@ func TestCouplesMeetEachOther(t *testing.T) {
 		}
 	}
 	b.sound()
+}
+
+// Both halves of a hold end at one moment, and when one of them has ended before,
+// nothing is confirmed: neither is told that they have what the other lost.
+func TestNoHalfOfACoupleIsConfirmed(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	list := b.choices(leipzig, pair(comirnaty))
+	slots := list[0].SlotIDs()
+	tick := b.s.Now
+	n := 0
+	b.s.Now = func() time.Time { n++; return tick().Add(time.Duration(n) * time.Millisecond) }
+	p, q := b.person(), b.person()
+	s, err := b.holdTogether(p, q, "k", slots)
+	b.ok(err)
+	b.s.Now = tick
+	if n := b.count(`SELECT count(DISTINCT (hold_until, created_at)) FROM booking.series`); n != 1 {
+		t.Errorf("the two are held until %d moments", n)
+	}
+	b.tx(func(tx pgx.Tx) error { return CancelStanding(b.ctx, tx, b.now(), q.ID, agent, "agent") })
+	if _, err := b.s.Confirm(b.ctx, s.ID, p.ID, ""); !errors.Is(err, ErrHoldExpired) {
+		t.Errorf("%v", err)
+	}
+	if b.alive(p)+b.alive(q) != 0 || b.taken() != 0 || b.count(`SELECT count(*) FROM jobs.outbox WHERE kind = 'booking.confirmed'`) != 0 {
+		t.Errorf("%d and %d series, %d taken", b.alive(p), b.alive(q), b.taken())
+	}
+	// Where the clock ends one half only, it is the same.
+	s, err = b.holdTogether(p, q, "k2", slots)
+	b.ok(err)
+	b.exec(`UPDATE booking.series SET hold_until = $2 WHERE person_id = $1 AND state = 'held'`, q.ID, b.now())
+	if _, err := b.s.Confirm(b.ctx, s.ID, p.ID, ""); !errors.Is(err, ErrHoldExpired) {
+		t.Errorf("%v", err)
+	}
+	// And it can be begun anew at once.
+	s, err = b.holdTogether(p, q, "k3", slots)
+	b.ok(err)
+	_, err = b.s.Confirm(b.ctx, s.ID, q.ID, "")
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("somebody else's series: %v", err)
+	}
+	_, err = b.s.Confirm(b.ctx, s.ID, p.ID, "")
+	b.ok(err)
+	if b.alive(p) != 1 || b.alive(q) != 1 {
+		t.Error("not both")
+	}
+	b.sound()
+}
+
+// Who showed somebody's login data books for them until these change.
+func TestNewLoginDataEndsBookingForTwo(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	p, q := b.person(), b.registered()
+	b.ok(b.s.SetCompanion(b.ctx, p.ID, q.Person.ID))
+	second, err := b.s.Companion(b.ctx, p.ID)
+	if err != nil || second == nil {
+		t.Fatalf("%v %v", second, err)
+	}
+	var secret string
+	b.tx(func(tx pgx.Tx) (err error) {
+		secret, err = b.citizens.NewLogin(b.ctx, tx, q.Person.ID)
+		return err
+	})
+	if second, err = b.s.Companion(b.ctx, p.ID); err != nil || second == nil { // nobody has used the new one
+		t.Errorf("%v %v", second, err)
+	}
+	_, err = b.citizens.Login(b.ctx, q.CaseNumber, secret)
+	b.ok(err)
+	if second, err = b.s.Companion(b.ctx, p.ID); err != nil || second != nil {
+		t.Errorf("%v %v", second, err)
+	}
 }

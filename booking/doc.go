@@ -139,7 +139,9 @@
 //
 // Couples (Paare, couple.go): with the login data of a second person one books the
 // same times for both; two holds in one transaction, in the order of the people's
-// ids. One confirmation confirms both. Of the second person nothing is shown but the
+// ids, one moment at which both end. One confirmation confirms both, or neither
+// when one half has ended meanwhile. What was shown counts for half an hour, and no
+// longer than the second person's login data stay the same. Of the second person nothing is shown but the
 // case number that was typed; from the confirmation on each series is its person's
 // own affair.
 //

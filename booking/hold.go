@@ -67,8 +67,9 @@ type takeRequest struct {
 	HoldRequest
 	ProgrammeID  string
 	Entitlements []Entitlement
-	registered   bool // the registration must not end meanwhile, and over the web not hold again and again
-	reclaim      bool // what the person gave back and is not free yet may be taken
+	registered   bool      // the registration must not end meanwhile, and over the web not hold again and again
+	at           time.Time // zero = now
+	reclaim      bool      // what the person gave back and is not free yet may be taken
 }
 
 // take takes the places. Before it says that a place is gone or that the person
@@ -127,7 +128,10 @@ type taking struct {
 
 // queueTake puts a hold into a batch; done reads what became of it.
 func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
-	now := s.Now()
+	now := in.at
+	if now.IsZero() {
+		now = s.Now()
+	}
 	t := &taking{in: in}
 	t.series = Series{
 		ID: id.New(), PersonID: in.PersonID, ProgrammeID: in.ProgrammeID, Channel: in.Channel, Reference: newReference(),
@@ -188,9 +192,10 @@ func (t *taking) done(ctx context.Context, s *Service) (Series, error) {
 }
 
 // Confirm makes the held series of the person theirs: all appointments or
-// none; with it that of the second person for whom they booked. Confirming twice is no error. key is accepted for symmetry: a series
-// can be confirmed only once, so its id is the key. Errors: ErrHoldExpired,
-// ErrNotFound (also for somebody else's series).
+// none; with it that of the second person for whom they booked, and neither when
+// the other half has ended. Confirming twice is no error. key is accepted for
+// symmetry: a series can be confirmed only once, so its id is the key. Errors:
+// ErrHoldExpired, ErrNotFound (also for somebody else's series).
 func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (Series, error) {
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return Series{}, ErrNotFound
@@ -206,8 +211,11 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 	if pg.IsLockTimeout(err) { // a couple, and the other one does something at the same moment
 		err = confirm()
 	}
+	if err = engineError(err); errors.Is(err, ErrHoldExpired) {
+		return Series{}, errors.Join(err, s.endHalf(ctx, seriesID))
+	}
 	if err != nil {
-		return Series{}, engineError(err)
+		return Series{}, err
 	}
 	return *series, nil
 }

@@ -131,6 +131,18 @@ func (s *Service) NewLogin(ctx context.Context, tx pgx.Tx, personID string) (sec
 	return PrintCode(code), nil
 }
 
+// LoginMark changes when the secret that is valid for a person does, and says
+// nothing about it: by it others know that a secret somebody showed is still the
+// valid one. ErrNotFound when the person has no login data.
+func (s *Service) LoginMark(ctx context.Context, q pg.Querier, personID string) ([]byte, error) {
+	var mark []byte
+	err := q.QueryRow(ctx, `SELECT sha256(secret_mac) FROM citizen.login WHERE person_id = $1`, personID).Scan(&mark)
+	if pg.NoRows(err) {
+		return nil, ErrNotFound
+	}
+	return mark, wrap("login mark", err)
+}
+
 // secretUnused reports whether the secret of a registration was never used: only
 // then its page may still be shown.
 func (s *Service) secretUnused(ctx context.Context, personID string) (bool, error) {
