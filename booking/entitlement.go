@@ -2,7 +2,10 @@ package booking
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"impfportal/citizen"
 	"impfportal/internal/clock"
@@ -24,26 +27,51 @@ type Entitlement struct {
 // slot will do for it, see lone.go.
 func (e Entitlement) Last() bool { return e.Legs == 1 && e.FirstDose > 1 }
 
-// given is the last dose that a person is known to have had.
+// given is the last dose of a programme that a person is known to have had.
 type given struct {
-	ProductID string
-	Dose      int
-	Day       time.Time
+	ProgrammeID string
+	ProductID   string
+	Dose        int
+	Day         time.Time
 }
 
 // entitlements applies the rules of the day: priority group, age limits, doses
 // already given. A registration that is being clarified has the same as any
 // other. It returns *IneligibleError when nothing is left.
 func (s *Service) entitlements(ctx context.Context, q pg.Querier, p citizen.Person) ([]Entitlement, error) {
+	var last []given
+	batch := &pgx.Batch{}
+	queueGiven(batch, p.ID, &last)
+	if err := q.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	return s.entitled(ctx, q, p, last)
+}
+
+// personEntitled reads a person and what they may have.
+func (s *Service) personEntitled(ctx context.Context, q pg.Querier, personID string) (p citizen.Person, ents []Entitlement, err error) {
+	var last []given
+	batch := &pgx.Batch{}
+	s.Citizens.QueuePerson(batch, personID, &p)
+	queueGiven(batch, personID, &last)
+	if err := q.SendBatch(ctx, batch).Close(); err != nil {
+		return p, nil, err
+	}
+	ents, err = s.entitled(ctx, q, p, last)
+	return p, ents, err
+}
+
+// entitled is entitlements that knows the last dose of each programme.
+func (s *Service) entitled(ctx context.Context, q pg.Querier, p citizen.Person, doses []given) ([]Entitlement, error) {
 	now := s.Now()
 	today := clock.Day(now)
 	open, err := s.rules.GroupOpen(ctx, q, p.ProgrammeID, p.GroupCode, now)
 	if err != nil {
 		return nil, err
 	}
-	last, err := lastGiven(ctx, q, p.ID, p.ProgrammeID)
-	if err != nil {
-		return nil, err
+	var last *given
+	if i := slices.IndexFunc(doses, func(g given) bool { return g.ProgrammeID == p.ProgrammeID }); i >= 0 {
+		last = &doses[i]
 	}
 	if !open && last == nil { // who has begun a series may finish it
 		return nil, &IneligibleError{ReasonGroup}
@@ -105,18 +133,13 @@ func entitle(productID string, rule programme.Series, last *given, recovered boo
 	return e, e.Legs > 0, e.Legs <= 0
 }
 
-// lastGiven returns the last dose that was given here, or nil.
-func lastGiven(ctx context.Context, q pg.Querier, personID, programmeID string) (*given, error) {
-	var g given
-	err := q.QueryRow(ctx, `
-		SELECT product_id, dose_number, day FROM booking.appointment
-		WHERE person_id = $1 AND programme_id = $2 AND NOT active AND state = 'done'
-		ORDER BY dose_number DESC LIMIT 1`, personID, programmeID).Scan(&g.ProductID, &g.Dose, &g.Day)
-	if pg.NoRows(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &g, nil
+// queueGiven reads the last dose of each programme that was given here.
+func queueGiven(b *pgx.Batch, personID string, into *[]given) {
+	b.Queue(`
+		SELECT DISTINCT ON (programme_id) programme_id, product_id, dose_number, day FROM booking.appointment
+		WHERE person_id = $1 AND NOT active AND state = 'done'
+		ORDER BY programme_id, dose_number DESC`, personID).Query(func(rows pgx.Rows) (err error) {
+		*into, err = pgx.CollectRows(rows, pgx.RowToStructByPos[given])
+		return err
+	})
 }

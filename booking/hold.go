@@ -40,11 +40,7 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	if err := in.check(); err != nil {
 		return Series{}, err
 	}
-	person, err := s.Citizens.Person(ctx, s.Pool, in.PersonID)
-	if err != nil {
-		return Series{}, err
-	}
-	ents, err := s.entitlements(ctx, s.Pool, person)
+	person, ents, err := s.personEntitled(ctx, s.Pool, in.PersonID)
 	if err != nil {
 		return Series{}, err
 	}

@@ -49,11 +49,27 @@ func (s *Service) Person(ctx context.Context, q pg.Querier, personID string) (Pe
 	if !id.Valid(personID) {
 		return Person{}, ErrNotFound
 	}
-	p, err := s.scanPerson(q.QueryRow(ctx, `SELECT`+personColumns+` WHERE p.id = $1 AND p.state <> 'closed'`, personID))
+	return s.standing(q.QueryRow(ctx, personByID, personID))
+}
+
+// personByID finds a registration that has not ended.
+const personByID = `SELECT` + personColumns + ` WHERE p.id = $1 AND p.state <> 'closed'`
+
+// standing scans what personByID found.
+func (s *Service) standing(row pgx.Row) (Person, error) {
+	p, err := s.scanPerson(row)
 	if pg.NoRows(err) || errors.Is(err, vault.ErrDestroyed) {
 		return Person{}, ErrNotFound
 	}
 	return p, wrap("person", err)
+}
+
+// QueuePerson is [Service.Person] in a batch, whose error it becomes.
+func (s *Service) QueuePerson(b *pgx.Batch, personID string, into *Person) {
+	b.Queue(personByID, personID).QueryRow(func(row pgx.Row) (err error) {
+		*into, err = s.standing(row)
+		return err
+	})
 }
 
 // LockForBooking queues the check that a transaction makes before it gives
