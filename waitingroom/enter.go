@@ -174,24 +174,6 @@ func (s *Service) Release(ctx context.Context, passID string) error {
 	return nil
 }
 
-// release writes that a stay is over, and then frees its seat.
-func (s *Service) release(ctx context.Context, v *view, p Place) error {
-	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
-	defer cancel()
-	// Nobody waits for the disk here: should Postgres die within its next
-	// moments, the seat stays taken until the pass runs out, and no bound breaks.
-	tag, err := s.pool.Exec(ctx, `
-		WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-		UPDATE waitingroom.pass SET released_at = $2 FROM quick WHERE id = $1 AND released_at IS NULL`, p.ID(), s.roomNow())
-	if err != nil {
-		return fmt.Errorf("release pass: %w", err)
-	}
-	if tag.RowsAffected() > 0 {
-		releases.WithLabelValues(p.Room).Inc()
-	}
-	return s.leave(ctx, v, p)
-}
-
 // Extend keeps a stay open at least until a moment: its person holds what must
 // not be lost before. passID comes from [Service.PassID]. It returns the end of
 // the pass; ok is false when the stay is over, or passID is empty.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,19 +45,32 @@ func (o *owed) take() map[Place]time.Time {
 	return stays
 }
 
+// owedAtOnce bounds one statement and one command.
+const owedAtOnce = 1000
+
 // payOwed tells Postgres and Redis what they are owed, as far as they answer.
 func (s *Service) payOwed(ctx context.Context, v *view) {
 	var err error
+	var over []Place
 	for p, until := range v.owed.take() {
 		switch {
-		case err != nil: // the rest waits
 		case until.IsZero():
-			err = s.release(ctx, v, p)
-		default:
+			over = append(over, p)
+		case err == nil: // else the rest waits
 			_, _, err = s.extend(ctx, v, p, until)
 		}
-		if err != nil {
+		if err != nil && !until.IsZero() {
 			v.owed.note(p, until)
+		}
+	}
+	for some := range slices.Chunk(over, owedAtOnce) {
+		if err == nil {
+			err = s.endStays(ctx, v, some)
+		}
+		if err != nil {
+			for _, p := range some {
+				v.owed.note(p, time.Time{})
+			}
 		}
 	}
 	if err != nil {

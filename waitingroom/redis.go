@@ -218,12 +218,16 @@ func (s *Service) inside(ctx context.Context, v *view, p Place) (bool, error) {
 	return word(answer, 0) == "in", nil
 }
 
-// leave frees the seat of a place, after Postgres knows that it is over.
-func (s *Service) leave(ctx context.Context, v *view, p Place) error {
+// leave frees seats, after Postgres knows that their stays are over.
+func (s *Service) leave(ctx context.Context, v *view, places ...Place) error {
+	members := make([]any, len(places))
+	for i, p := range places {
+		members[i] = p.member()
+	}
 	_, _, err := s.eval(ctx, v, call{
 		script: leaveScript,
 		keys:   func(Room) []string { return v.stateKeys(v.key("act")) },
-		args:   func(Room) []any { return []any{p.member()} },
+		args:   func(Room) []any { return members },
 	})
 	return err
 }

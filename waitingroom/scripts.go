@@ -186,13 +186,15 @@ changed()
 return {'ok', f.n}
 `
 
-// leaveLua ends a stay. It looks at the state first, as every script does: a
+// leaveLua ends stays. It looks at the state first, as every script does: a
 // rebuild that read the pass as valid must not bring the seat back afterwards.
 //
-//	KEYS[1] state, [2] here, [3] active; ARGV[1..4] see prelude, [5] member
+//	KEYS[1] state, [2] here, [3] active; ARGV[1..4] see prelude, [5..] members
 //	result {"ok", n}
 const leaveLua = prelude + `
-if redis.call('ZREM', KEYS[3], ARGV[5]) == 1 then changed() end
+local left = 0
+for i = 5, #ARGV do left = left + redis.call('ZREM', KEYS[3], ARGV[i]) end
+if left > 0 then changed() end
 return {'ok', f.n}
 `
 

@@ -118,6 +118,7 @@ type view struct {
 	joining       joiner
 	joiningBehind joiner
 	holding       holders
+	leaving       leavers
 	pace          paceMeter // refresh only
 	defence       roomDefence
 }
