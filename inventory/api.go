@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -15,13 +14,13 @@ func (s *Service) apiRoutes() []web.Route {
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/api/v1/stock", Roles: admin, API: web.JSON("List what lies where, by lot", s.apiStock)},
 		{Method: http.MethodGet, Path: "/api/v1/stock/movements", Roles: admin, API: web.JSON("List the newest movements of the ledger", s.apiMovements)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/movements/:id/correct", Roles: admin, API: web.JSON("Undo a movement by its counter-movement", s.apiCorrect)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/transfers", Roles: admin, API: web.JSON("Move stock between two places", s.apiTransfer)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/waste", Roles: admin, API: web.JSON("Book vaccine that was thrown away", s.apiWaste)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/equal-shares", Roles: admin, API: web.JSON("Give the central store's vials to all active centres in equal shares", s.apiShares)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/movements/:id/correct", Roles: admin, API: changing(s, "Undo a movement by its counter-movement", s.apiCorrect)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/transfers", Roles: admin, API: changing(s, "Move stock between two places", s.apiTransfer)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/waste", Roles: admin, API: changing(s, "Book vaccine that was thrown away", s.apiWaste)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/equal-shares", Roles: admin, API: changing(s, "Give the central store's vials to all active centres in equal shares", s.apiShares)},
 		{Method: http.MethodGet, Path: "/api/v1/stock/lots/:id", Roles: admin, API: web.JSON("Show a lot: whether it is blocked, where it lies, where it was given", s.apiLot)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/block", Roles: admin, API: web.JSON("Block a lot: nothing of it is given or sent out any more", s.apiBlock)},
-		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/release", Roles: admin, API: web.JSON("Release a blocked lot", s.apiRelease)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/block", Roles: admin, API: changing(s, "Block a lot: nothing of it is given or sent out any more", s.apiBlock)},
+		{Method: http.MethodPost, Path: "/api/v1/stock/lots/:id/release", Roles: admin, API: changing(s, "Release a blocked lot", s.apiRelease)},
 	}
 }
 
@@ -131,7 +130,7 @@ func (s *Service) apiCorrect(c *web.Ctx, in correctIn) (struct{}, error) {
 	if len([]rune(in.Why)) > 200 {
 		return struct{}{}, problem(ErrInvalid)
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, in.ID, in.Why, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, in.ID, in.Why, by(c)) }))
 }
 
 type transferIn struct {
@@ -150,7 +149,7 @@ func (s *Service) apiTransfer(c *web.Ctx, in transferIn) (struct{}, error) {
 		return struct{}{}, problem(ErrInvalid) // a team's box is filled with its visits
 	}
 	t := Transfer{From: Place(in.From), To: Place(in.To), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), Actor: c.Actor(), Why: in.Why, At: c.Now}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) }))
 }
 
 type wasteIn struct {
@@ -169,7 +168,7 @@ func (s *Service) apiWaste(c *web.Ctx, in wasteIn) (struct{}, error) {
 		return struct{}{}, problem(ErrInvalid)
 	}
 	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) }))
 }
 
 type sharesIn struct {
@@ -177,9 +176,11 @@ type sharesIn struct {
 }
 
 func (s *Service) apiShares(c *web.Ctx, in sharesIn) (sh Shares, err error) {
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
-		sh, err = s.EqualShares(c.Std(), tx, in.ProductID, "equal shares", by(c))
-		return err
+	err = s.change(c, func(tx pgx.Tx) (err error) {
+		if sh, err = s.EqualShares(c.Std(), tx, in.ProductID, "equal shares", by(c)); err != nil {
+			return err
+		}
+		return s.answer(c, tx, sh)
 	})
 	return sh, problem(err)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -16,12 +15,12 @@ import (
 func (s *Service) deliveryAPI() []web.Route {
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("List deliveries", s.apiDeliveries)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries", Roles: admin, API: web.JSON("Plan a delivery", s.apiPlan)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries", Roles: admin, API: changing(s, "Plan a delivery", s.apiPlan)},
 		{Method: http.MethodPost, Path: "/api/v1/deliveries/import", Roles: admin, API: web.JSON("Import the ministry's delivery report", s.apiImport)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/receive", Roles: admin, API: web.JSON("Receive a planned delivery by lot", s.apiReceive)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/cancel", Roles: admin, API: web.JSON("Cancel a planned delivery", s.apiCancel)},
-		{Method: http.MethodPut, Path: "/api/v1/deliveries/:id", Roles: admin, API: web.JSON("Change or confirm a delivery that is to come", s.apiChange)},
-		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/rest", Roles: admin, API: web.JSON("Plan what a short delivery lacks anew, or write it off", s.apiRest)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/receive", Roles: admin, API: changing(s, "Receive a planned delivery by lot", s.apiReceive)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/cancel", Roles: admin, API: changing(s, "Cancel a planned delivery", s.apiCancel)},
+		{Method: http.MethodPut, Path: "/api/v1/deliveries/:id", Roles: admin, API: changing(s, "Change or confirm a delivery that is to come", s.apiChange)},
+		{Method: http.MethodPost, Path: "/api/v1/deliveries/:id/rest", Roles: admin, API: changing(s, "Plan what a short delivery lacks anew, or write it off", s.apiRest)},
 	}
 }
 
@@ -84,9 +83,11 @@ func (s *Service) apiPlan(c *web.Ctx, in planIn) (out planOut, err error) {
 		return out, err
 	}
 	n := NewDelivery{ProductID: in.ProductID, Place: Place(in.Place), Day: day, Vials: in.Vials, EqualShares: in.EqualShares, Confirmed: in.Confirmed, Note: in.Note}
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
-		out.ID, err = s.PlanDelivery(c.Std(), tx, n, by(c))
-		return err
+	err = s.change(c, func(tx pgx.Tx) (err error) {
+		if out.ID, err = s.PlanDelivery(c.Std(), tx, n, by(c)); err != nil {
+			return err
+		}
+		return s.answer(c, tx, out)
 	})
 	return out, problem(err)
 }
@@ -114,7 +115,7 @@ func (s *Service) apiReceive(c *web.Ctx, in receiveIn) (struct{}, error) {
 		}
 		lots = append(lots, ReceivedLot{l.Number, expiry, l.Vials})
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, in.ID, lots, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, in.ID, lots, by(c)) }))
 }
 
 type idIn struct {
@@ -122,7 +123,7 @@ type idIn struct {
 }
 
 func (s *Service) apiCancel(c *web.Ctx, in idIn) (struct{}, error) {
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.CancelDelivery(c.Std(), tx, in.ID, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.CancelDelivery(c.Std(), tx, in.ID, by(c)) }))
 }
 
 type importIn struct {
@@ -159,7 +160,7 @@ func (s *Service) apiChange(c *web.Ctx, in changeIn) (struct{}, error) {
 		return struct{}{}, err
 	}
 	ch := DeliveryChange{Day: day, Vials: in.Vials, Note: in.Note, Confirmed: in.Confirmed}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ChangeDelivery(c.Std(), tx, in.ID, ch, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.ChangeDelivery(c.Std(), tx, in.ID, ch, by(c)) }))
 }
 
 type restIn struct {
@@ -177,5 +178,5 @@ func (s *Service) apiRest(c *web.Ctx, in restIn) (struct{}, error) {
 			return struct{}{}, err
 		}
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SettleRest(c.Std(), tx, in.ID, st, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.SettleRest(c.Std(), tx, in.ID, st, by(c)) }))
 }

@@ -108,6 +108,14 @@
 // what is planned counts for the centres by it before; what lay there stays. That holds
 // for what somebody receives and for what follows from the ministry's report.
 //
+// # Sent twice
+//
+// Whoever changes something may send it again when the answer was lost: forms carry a
+// key (field once), operations take one in the header Idempotency-Key. The key is noted
+// in the transaction that makes the change (inventory.request), with a digest of what
+// was asked for. The same request again is looked up before anything is checked, does
+// nothing and is answered alike; another one with the same key is refused.
+//
 // # The next weeks
 //
 // Outlooks goes through the next weeks of each product at each centre: what lies

@@ -22,7 +22,7 @@ var admin = []web.Role{web.RoleAdmin}
 
 // Routes lists this slice's addresses.
 func (s *Service) Routes() []web.Route {
-	return append([]web.Route{
+	return s.changingForms(append([]web.Route{
 		{Method: http.MethodGet, Path: "/admin/deliveries", Roles: admin, Nav: "inventory.nav.deliveries", NavGroup: "web.nav.vaccine", Handle: s.deliveriesPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries", Roles: admin, Handle: s.planForm},
 		{Method: http.MethodGet, Path: "/admin/deliveries/import", Roles: admin, Handle: s.importPage},
@@ -44,7 +44,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/stock/lots/:id", Roles: admin, Handle: s.lotPage},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/block", Roles: admin, Handle: s.blockForm},
 		{Method: http.MethodPost, Path: "/admin/stock/lots/:id/release", Roles: admin, Handle: s.releaseForm},
-	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.allocationRoutes(), s.outlookRoutes(), s.apiRoutes())...)
+	}, slices.Concat(s.siteRoutes(), s.ruleRoutes(), s.deliveryAPI(), s.allocationRoutes(), s.outlookRoutes(), s.apiRoutes())...))
 }
 
 // by is who asks, for ledger and audit.
@@ -90,6 +90,8 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.stale")
 	case errors.Is(err, ErrState):
 		return web.Fail(http.StatusConflict, "inventory.error.state")
+	case errors.Is(err, ErrKeyUsed):
+		return web.Fail(http.StatusUnprocessableEntity, "inventory.error.key_used")
 	case errors.Is(err, ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "inventory.error.invalid")
 	}

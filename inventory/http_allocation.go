@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/centre"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -26,10 +25,10 @@ func (s *Service) allocationRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/allocation/edit", Roles: admin, Handle: s.allocationEdit},
 		{Method: http.MethodPost, Path: "/admin/allocation/send", Roles: admin, Handle: s.allocationSend},
 		{Method: http.MethodGet, Path: "/api/v1/allocation/:product", Roles: admin, API: web.JSON("Read the allocation plan of a product and what it would send now", s.apiAllocation)},
-		{Method: http.MethodPut, Path: "/api/v1/allocation/:product", Roles: admin, API: web.JSON("Set the allocation plan of a product", s.apiSetAllocation)},
-		{Method: http.MethodPost, Path: "/api/v1/allocation/:product/send", Roles: admin, API: web.JSON("Send vials from the central store as previewed", s.apiSend)},
+		{Method: http.MethodPut, Path: "/api/v1/allocation/:product", Roles: admin, API: changing(s, "Set the allocation plan of a product", s.apiSetAllocation)},
+		{Method: http.MethodPost, Path: "/api/v1/allocation/:product/send", Roles: admin, API: changing(s, "Send vials from the central store as previewed", s.apiSend)},
 		{Method: http.MethodGet, Path: "/api/v1/population", Roles: admin, API: web.JSON("List how many people live in the areas of the centres, and who says so", s.apiPopulation)},
-		{Method: http.MethodPut, Path: "/api/v1/population", Roles: admin, API: web.JSON("Set how many people live in the areas of centres, with the source", s.apiSetPopulation)},
+		{Method: http.MethodPut, Path: "/api/v1/population", Roles: admin, API: changing(s, "Set how many people live in the areas of centres, with the source", s.apiSetPopulation)},
 	}
 }
 
@@ -300,7 +299,7 @@ func (s *Service) allocationSend(c *web.Ctx) error {
 	seen := f.Int("seen", 0, 1<<30, "inventory.error.number")
 	amounts := d.amountsOf(f)
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+		err := s.change(c, func(tx pgx.Tx) error {
 			return s.Allocate(c.Std(), tx, d.Product, amounts, seen, "allocation plan: "+string(d.Plan.Method), by(c))
 		})
 		if err != nil && !formProblem(f, "amounts", err) {
@@ -349,7 +348,7 @@ type setAllocationIn struct {
 
 func (s *Service) apiSetAllocation(c *web.Ctx, in setAllocationIn) (struct{}, error) {
 	p := AllocationPlan{ProductID: in.Product, Method: Method(in.Method), Automatic: in.Automatic, Shares: in.Shares}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPlan(c.Std(), tx, p, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.SetPlan(c.Std(), tx, p, by(c)) }))
 }
 
 type sendIn struct {
@@ -360,7 +359,7 @@ type sendIn struct {
 }
 
 func (s *Service) apiSend(c *web.Ctx, in sendIn) (struct{}, error) {
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error {
 		return s.Allocate(c.Std(), tx, in.Product, in.Amounts, in.Seen, in.Why, by(c))
 	}))
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -97,7 +96,7 @@ func (s *Service) planForm(c *web.Ctx) error {
 	if !f.OK() {
 		return c.PageForm("inventory/deliveries", f, d)
 	}
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+	err = s.change(c, func(tx pgx.Tx) error {
 		_, err := s.PlanDelivery(c.Std(), tx, n, by(c))
 		return err
 	})
@@ -165,7 +164,7 @@ func (d deliveryPage) fill(f *web.Form, sent string) *web.Form {
 // at the field, or at the delivery itself when somebody else was faster.
 func (s *Service) deliveryDone(c *web.Ctx, f *web.Form, d deliveryPage, sent, field, notice, to string, do func(tx pgx.Tx) error) error {
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, do)
+		err := s.change(c, do)
 		if errors.Is(err, ErrState) {
 			field = "delivery"
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -71,7 +70,7 @@ func (s *Service) setBlockForm(c *web.Ctx, done string, do blocking) error {
 	f := c.Form()
 	why := reasonText(f, "why")
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return do(c.Std(), tx, c.Params("id"), why, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return do(c.Std(), tx, c.Params("id"), why, by(c)) })
 		if err != nil && !formProblem(f, "why", err) {
 			return err
 		}
@@ -136,5 +135,5 @@ func (s *Service) apiRelease(c *web.Ctx, in blockIn) (struct{}, error) {
 }
 
 func (s *Service) apiSetBlock(c *web.Ctx, in blockIn, do blocking) error {
-	return problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return do(c.Std(), tx, in.ID, in.Why, by(c)) }))
+	return problem(s.change(c, func(tx pgx.Tx) error { return do(c.Std(), tx, in.ID, in.Why, by(c)) }))
 }

@@ -8,7 +8,6 @@ import (
 
 	"impfportal/centre"
 	"impfportal/internal/clock"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -49,7 +48,7 @@ func (s *Service) allocationPlanForm(c *web.Ctx) error {
 		f.Fail("shares", "inventory.error.allocation_shares")
 	}
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPlan(c.Std(), tx, p, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.SetPlan(c.Std(), tx, p, by(c)) })
 		if err != nil && !formProblem(f, "method", err) {
 			return err
 		}
@@ -139,7 +138,7 @@ func (s *Service) populationForm(c *web.Ctx) error {
 		f.Fail("as_of", "inventory.error.as_of")
 	}
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetPopulation(c.Std(), tx, in, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.SetPopulation(c.Std(), tx, in, by(c)) })
 		if err != nil && !formProblem(f, "source", err) {
 			return err
 		}
@@ -185,7 +184,7 @@ func (s *Service) apiSetPopulation(c *web.Ctx, in populationIn) (struct{}, error
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error {
 		return s.SetPopulation(c.Std(), tx, Census{in.People, in.Source, asOf}, by(c))
 	}))
 }

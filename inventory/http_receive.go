@@ -7,7 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -72,7 +71,7 @@ func (s *Service) receive(c *web.Ctx, d deliveryPage) error {
 		return err
 	}
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, d.Delivery.ID, lots, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.ReceiveDelivery(c.Std(), tx, d.Delivery.ID, lots, by(c)) })
 		field := "lot_1"
 		if errors.Is(err, ErrState) {
 			field = "delivery"

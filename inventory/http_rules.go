@@ -6,7 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -17,9 +16,9 @@ func (s *Service) ruleRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/admin/doses-per-vial", Roles: admin, Handle: s.vialsForm},
 		{Method: http.MethodPost, Path: "/admin/shelf-life", Roles: admin, Handle: s.shelfForm},
 		{Method: http.MethodGet, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("List the doses-per-vial rules", s.apiVials)},
-		{Method: http.MethodPost, Path: "/api/v1/doses-per-vial", Roles: admin, API: web.JSON("Set the doses per vial of a product from a day on", s.apiSetVials)},
+		{Method: http.MethodPost, Path: "/api/v1/doses-per-vial", Roles: admin, API: changing(s, "Set the doses per vial of a product from a day on", s.apiSetVials)},
 		{Method: http.MethodGet, Path: "/api/v1/shelf-life", Roles: admin, API: web.JSON("List the rules of shelf life after thawing and opening", s.apiShelf)},
-		{Method: http.MethodPost, Path: "/api/v1/shelf-life", Roles: admin, API: web.JSON("Set how long vaccine lasts after thawing or opening, from a day on", s.apiSetShelf)},
+		{Method: http.MethodPost, Path: "/api/v1/shelf-life", Roles: admin, API: changing(s, "Set how long vaccine lasts after thawing or opening, from a day on", s.apiSetShelf)},
 	}
 }
 
@@ -95,7 +94,7 @@ func (s *Service) vialsForm(c *web.Ctx) error {
 	if !f.OK() {
 		return c.PageForm("inventory/vials", f, d)
 	}
-	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetDosesPerVial(c.Std(), tx, product, from, doses, by(c)) })
+	err = s.change(c, func(tx pgx.Tx) error { return s.SetDosesPerVial(c.Std(), tx, product, from, doses, by(c)) })
 	if err != nil {
 		return problem(err)
 	}
@@ -116,7 +115,7 @@ func (s *Service) shelfForm(c *web.Ctx) error {
 	if !f.OK() {
 		return c.PageForm("inventory/vials", f, d)
 	}
-	if err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetShelfLife(c.Std(), tx, r, by(c)) }); err != nil {
+	if err := s.change(c, func(tx pgx.Tx) error { return s.SetShelfLife(c.Std(), tx, r, by(c)) }); err != nil {
 		return problem(err)
 	}
 	c.Flash("inventory.shelf.saved")
@@ -152,7 +151,7 @@ func (s *Service) apiSetShelf(c *web.Ctx, in shelfRuleOut) (struct{}, error) {
 		return struct{}{}, err
 	}
 	r := ShelfRule{ProductID: in.ProductID, Kind: ShelfKind(in.Kind), ValidFrom: from, Amount: in.Amount}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.SetShelfLife(c.Std(), tx, r, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.SetShelfLife(c.Std(), tx, r, by(c)) }))
 }
 
 type vialRuleOut struct {
@@ -182,7 +181,7 @@ func (s *Service) apiSetVials(c *web.Ctx, in vialRuleOut) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error {
 		return s.SetDosesPerVial(c.Std(), tx, in.ProductID, from, in.Doses, by(c))
 	}))
 }

@@ -11,7 +11,6 @@ import (
 	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -27,9 +26,9 @@ func (s *Service) siteRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/site/stock/vials/:id", Roles: site, Handle: s.yieldForm},
 		{Method: http.MethodPost, Path: "/site/stock/lots/:id/discard", Roles: site, Handle: s.discardForm},
 		{Method: http.MethodGet, Path: "/api/v1/site/stock", Roles: site, API: web.JSON("List what lies at one's own place, and the vials opened since yesterday", s.apiSite)},
-		{Method: http.MethodPost, Path: "/api/v1/site/stock/thaw", Roles: site, API: web.JSON("Note that frozen vials were thawed", s.apiThaw)},
-		{Method: http.MethodPost, Path: "/api/v1/site/stock/vials/:id", Roles: site, API: web.JSON("Note how many doses an opened vial gave", s.apiYield)},
-		{Method: http.MethodPost, Path: "/api/v1/site/stock/lots/:id/discard", Roles: site, API: web.JSON("Throw away what is left in the opened vials of a lot", s.apiDiscard)},
+		{Method: http.MethodPost, Path: "/api/v1/site/stock/thaw", Roles: site, API: changing(s, "Note that frozen vials were thawed", s.apiThaw)},
+		{Method: http.MethodPost, Path: "/api/v1/site/stock/vials/:id", Roles: site, API: changing(s, "Note how many doses an opened vial gave", s.apiYield)},
+		{Method: http.MethodPost, Path: "/api/v1/site/stock/lots/:id/discard", Roles: site, API: changing(s, "Throw away what is left in the opened vials of a lot", s.apiDiscard)},
 	}
 }
 
@@ -160,7 +159,7 @@ func (s *Service) sitePage(c *web.Ctx) error {
 // from the start with the notice.
 func (s *Service) siteDone(c *web.Ctx, f *web.Form, d sitePage, field, notice string, do func(tx pgx.Tx) error) error {
 	if f.OK() {
-		if err := pg.InTx(c.Std(), s.pool, do); err != nil && !formProblem(f, field, err) {
+		if err := s.change(c, do); err != nil && !formProblem(f, field, err) {
 			return err
 		}
 	}
@@ -295,7 +294,7 @@ func (s *Service) apiThaw(c *web.Ctx, in thawIn) (struct{}, error) {
 		return struct{}{}, err
 	}
 	t := Thaw{Place: place, LotID: in.LotID, Vials: in.Vials, Day: day, Actor: c.Actor(), At: c.Now}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.thawAudited(c.Std(), tx, t, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.thawAudited(c.Std(), tx, t, by(c)) }))
 }
 
 type yieldIn struct {
@@ -311,7 +310,7 @@ func (s *Service) apiYield(c *web.Ctx, in yieldIn) (struct{}, error) {
 	if _, err := s.apiPlace(c, string(v.Place)); err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.NoteYield(c.Std(), tx, in.ID, in.Gave, by(c)) }))
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.NoteYield(c.Std(), tx, in.ID, in.Gave, by(c)) }))
 }
 
 type discardIn struct {
@@ -326,7 +325,7 @@ func (s *Service) apiDiscard(c *web.Ctx, in discardIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error {
 		return s.Discard(c.Std(), tx, place, in.ID, OpenRest{in.Doses, in.OpenedAt}, "left over", by(c))
 	}))
 }

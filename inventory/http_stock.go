@@ -8,7 +8,6 @@ import (
 
 	"impfportal/audit"
 	"impfportal/internal/clock"
-	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -235,7 +234,7 @@ func (s *Service) moveThawForm(c *web.Ctx) error {
 		Day: f.Day("thawed_on", "inventory.error.day"), Actor: c.Actor(), At: c.Now,
 	}
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.thawAudited(c.Std(), tx, t, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.thawAudited(c.Std(), tx, t, by(c)) })
 		if err != nil && !formProblem(f, "thaw_vials", err) {
 			return err
 		}
@@ -265,7 +264,7 @@ func (s *Service) transferForm(c *web.Ctx) error {
 	t.Vials, t.Doses = amounts(f, "transfer", d.Holding)
 	t.Portion = portionOf(f, "transfer_portion", d)
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.transferAudited(c, tx, t) })
 		if err != nil && !formProblem(f, "transfer_vials", err) {
 			return err
 		}
@@ -297,7 +296,7 @@ func (s *Service) wasteForm(c *web.Ctx) error {
 	w.Vials, w.Doses = amounts(f, "waste", d.Holding)
 	w.Portion = portionOf(f, "waste_portion", d)
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) })
 		if err != nil && !formProblem(f, "waste_vials", err) {
 			return err
 		}
@@ -333,7 +332,7 @@ func (s *Service) lotForm(c *web.Ctx) error {
 		}
 	}
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error {
+		err := s.change(c, func(tx pgx.Tx) error {
 			return s.SetLotExpiry(c.Std(), tx, d.Holding.LotID, number, expiry, by(c))
 		})
 		if err != nil && !formProblem(f, "number", err) {
@@ -377,7 +376,7 @@ func (s *Service) correctForm(c *web.Ctx) error {
 	f := c.Form()
 	why := reasonText(f, "why")
 	if f.OK() {
-		err := pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, d.Movement.ID, why, by(c)) })
+		err := s.change(c, func(tx pgx.Tx) error { return s.Correct(c.Std(), tx, d.Movement.ID, why, by(c)) })
 		if err != nil && !formProblem(f, "why", err) {
 			return err
 		}

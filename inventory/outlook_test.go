@@ -104,7 +104,9 @@ func TestThePlanAndThePictureCountAlike(t *testing.T) {
 	if err != nil || len(supply) != 1 || supply[0].Doses != 600 || !supply[0].From.Equal(day(2021, 1, 16)) {
 		t.Errorf("the plan: %+v, %v", supply, err)
 	}
-	b.s.Demand = func(context.Context, pg.Querier, time.Time, int) (Demand, error) { return Demand{MarginDays: margin}, nil }
+	b.s.Demand = func(context.Context, pg.Querier, time.Time, int) (Demand, error) {
+		return Demand{MarginDays: margin}, nil
+	}
 	all, err := b.s.Outlooks(b.ctx, b.pool, b.now, 2)
 	if err != nil || len(all) != 1 || all[0].Weeks[0].Comes != 600 {
 		t.Errorf("the picture: %+v, %v", all, err)

@@ -1,9 +1,25 @@
 package inventory
 
-import "impfportal/retention"
+import (
+	"context"
+	"time"
 
-// RetentionRules returns none: the stock ledger names no person.
-func RetentionRules() []retention.Rule { return nil }
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/retention"
+)
+
+// RetentionRules says what of this slice goes: the ledger stays, it names no person.
+func RetentionRules() []retention.Rule {
+	return []retention.Rule{{
+		Name: "inventory.request", Table: "inventory.request", Policy: "technical", Why: "A retry comes within minutes",
+		Run: func(ctx context.Context, tx pgx.Tx, now time.Time, keep time.Duration, limit int) (int64, error) {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM inventory.request WHERE (actor, key) IN (SELECT actor, key FROM inventory.request WHERE at < $1 LIMIT $2)`, now.Add(-keep), limit)
+			return tag.RowsAffected(), err
+		},
+	}}
+}
 
 // RetentionExempt says why the tables of this slice stay.
 func RetentionExempt() []retention.Exempt {

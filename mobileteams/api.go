@@ -20,9 +20,9 @@ func (s *Service) api() []web.Route {
 		{Method: "POST", Path: "/api/v1/teams/visits", Roles: dispatch, API: web.JSON("Enter a visit", s.apiPlan)},
 		{Method: "GET", Path: "/api/v1/teams/visits/:id", Roles: dispatch, API: web.JSON("One visit and what its team carries", s.apiVisit)},
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/assign", Roles: dispatch, API: web.JSON("Give a visit to a team, or (empty) take it away", s.apiAssign)},
-		{Method: "POST", Path: "/api/v1/teams/visits/:id/load", Roles: dispatch, API: web.JSON("Move vials from the centre into the team's box", s.apiLoad)},
-		{Method: "POST", Path: "/api/v1/teams/visits/:id/back", Roles: dispatch, API: web.JSON("Move vials from the team's box back to the centre", s.apiBack)},
-		{Method: "POST", Path: "/api/v1/teams/visits/:id/discard", Roles: dispatch, API: web.JSON("Write off the doses of an opened vial", s.apiDiscard)},
+		{Method: "POST", Path: "/api/v1/teams/visits/:id/load", Roles: dispatch, API: web.JSON("Move vials from the centre into the team's box", s.apiLoad).Repeatable()},
+		{Method: "POST", Path: "/api/v1/teams/visits/:id/back", Roles: dispatch, API: web.JSON("Move vials from the team's box back to the centre", s.apiBack).Repeatable()},
+		{Method: "POST", Path: "/api/v1/teams/visits/:id/discard", Roles: dispatch, API: web.JSON("Write off the doses of an opened vial", s.apiDiscard).Repeatable()},
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/cancel", Roles: dispatch, API: web.JSON("Call a visit off", s.apiCancel)},
 		{Method: "GET", Path: "/api/v1/teams/today", Roles: team, API: web.JSON("The team's visits of today and its box", s.apiToday)},
 		{Method: "GET", Path: "/api/v1/teams/today/:id/people", Roles: team, API: web.JSON("Who was vaccinated at a visit of today", s.apiPeople)},
@@ -188,11 +188,11 @@ type carryIn struct {
 }
 
 func (s *Service) apiLoad(c *web.Ctx, in carryIn) (struct{}, error) {
-	return struct{}{}, problem(s.Load(c.Std(), c.Now, in.ID, in.LotID, in.Vials, c.Actor()))
+	return struct{}{}, problem(s.Load(c.Std(), c.Now, in.ID, in.LotID, in.Vials, c.Actor(), inventory.RequestOf(c)))
 }
 
 func (s *Service) apiBack(c *web.Ctx, in carryIn) (struct{}, error) {
-	return struct{}{}, problem(s.BringBack(c.Std(), c.Now, in.ID, in.LotID, in.Vials, c.Actor()))
+	return struct{}{}, problem(s.BringBack(c.Std(), c.Now, in.ID, in.LotID, in.Vials, c.Actor(), inventory.RequestOf(c)))
 }
 
 type discardIn struct {
@@ -204,7 +204,7 @@ type discardIn struct {
 }
 
 func (s *Service) apiDiscard(c *web.Ctx, in discardIn) (struct{}, error) {
-	return struct{}{}, problem(s.Discard(c.Std(), c.Now, in.ID, in.LotID, inventory.OpenRest{Doses: in.Doses, OpenedAt: in.OpenedAt}, c.Actor()))
+	return struct{}{}, problem(s.Discard(c.Std(), c.Now, in.ID, in.LotID, inventory.OpenRest{Doses: in.Doses, OpenedAt: in.OpenedAt}, c.Actor(), inventory.RequestOf(c)))
 }
 
 type cancelIn struct {

@@ -71,6 +71,8 @@ func problem(err error) error {
 		return field("vials", "mobileteams.error.not_enough")
 	case errors.Is(err, inventory.ErrRestChanged):
 		return web.Fail(http.StatusConflict, "mobileteams.error.rest_changed")
+	case errors.Is(err, inventory.ErrKeyUsed):
+		return web.Fail(http.StatusUnprocessableEntity, "mobileteams.error.key_used")
 	case errors.Is(err, ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "mobileteams.error.incomplete")
 	}
@@ -326,7 +328,7 @@ func (s *Service) doLoad(c *web.Ctx, f *web.Form, visitID string) (string, error
 	if !f.OK() {
 		return "", nil
 	}
-	return "mobileteams.flash.loaded", s.Load(c.Std(), c.Now, visitID, f.Get("lot"), n, c.Actor())
+	return "mobileteams.flash.loaded", s.Load(c.Std(), c.Now, visitID, f.Get("lot"), n, c.Actor(), inventory.RequestOf(c))
 }
 
 func (s *Service) doBack(c *web.Ctx, f *web.Form, visitID string) (string, error) {
@@ -334,7 +336,7 @@ func (s *Service) doBack(c *web.Ctx, f *web.Form, visitID string) (string, error
 	if !f.OK() {
 		return "", nil
 	}
-	return "mobileteams.flash.back", s.BringBack(c.Std(), c.Now, visitID, f.Get("lot"), n, c.Actor())
+	return "mobileteams.flash.back", s.BringBack(c.Std(), c.Now, visitID, f.Get("lot"), n, c.Actor(), inventory.RequestOf(c))
 }
 
 func (s *Service) doDiscard(c *web.Ctx, f *web.Form, visitID string) (string, error) {
@@ -342,7 +344,7 @@ func (s *Service) doDiscard(c *web.Ctx, f *web.Form, visitID string) (string, er
 	if !ok {
 		return "", inventory.ErrRestChanged
 	}
-	return "mobileteams.flash.discarded", s.Discard(c.Std(), c.Now, visitID, f.Get("lot"), seen, c.Actor())
+	return "mobileteams.flash.discarded", s.Discard(c.Std(), c.Now, visitID, f.Get("lot"), seen, c.Actor(), inventory.RequestOf(c))
 }
 
 func (s *Service) doCancel(c *web.Ctx, f *web.Form, visitID string) (string, error) {

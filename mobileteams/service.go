@@ -130,21 +130,37 @@ func (s *Service) lotsAt(ctx context.Context, q pg.Querier, place inventory.Plac
 	return out, nil
 }
 
-// Load moves closed vials from the visit's centre into the team's box.
-func (s *Service) Load(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string) error {
-	return s.carry(ctx, now, visitID, lotID, vials, actor, false)
+// Load moves closed vials from the visit's centre into the team's box, once for the
+// key of the request.
+func (s *Service) Load(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string, r inventory.Request) error {
+	return s.carry(ctx, now, visitID, lotID, vials, actor, r, false)
 }
 
-// BringBack moves closed vials from the team's box to the visit's centre.
-func (s *Service) BringBack(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string) error {
-	return s.carry(ctx, now, visitID, lotID, vials, actor, true)
+// BringBack moves closed vials from the team's box to the visit's centre, once for
+// the key of the request.
+func (s *Service) BringBack(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string, r inventory.Request) error {
+	return s.carry(ctx, now, visitID, lotID, vials, actor, r, true)
 }
 
-func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string, back bool) error {
+// once runs do in a transaction, or does nothing when it was done for the request.
+func (s *Service) once(ctx context.Context, r inventory.Request, do func(tx pgx.Tx) error) error {
+	err := pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := s.stock.First(ctx, tx, r); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+	if errors.Is(err, inventory.ErrRepeated) {
+		return nil
+	}
+	return err
+}
+
+func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID string, vials int, actor string, r inventory.Request, back bool) error {
 	if vials < 1 || lotID == "" {
 		return ErrInvalid
 	}
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.once(ctx, r, func(tx pgx.Tx) error {
 		v, err := s.lockVisit(ctx, tx, visitID)
 		if err != nil {
 			return err
@@ -174,8 +190,8 @@ func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID strin
 
 // Discard writes off what is left in an opened vial of the team's box, when it still
 // is what was seen; inventory.ErrRestChanged otherwise: the team gives doses meanwhile.
-func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID string, seen inventory.OpenRest, actor string) error {
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID string, seen inventory.OpenRest, actor string, r inventory.Request) error {
+	return s.once(ctx, r, func(tx pgx.Tx) error {
 		v, err := s.lockVisit(ctx, tx, visitID)
 		if err != nil {
 			return err

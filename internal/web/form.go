@@ -1,6 +1,8 @@
 package web
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -78,6 +80,9 @@ func (f *Form) All(name string) []string {
 	}
 	return f.values[name]
 }
+
+// Names lists the fields that have a value, in order.
+func (f *Form) Names() []string { return slices.Sorted(maps.Keys(f.values)) }
 
 // Set replaces the values of a field.
 func (f *Form) Set(name string, v ...string) {

@@ -20,6 +20,7 @@ type Op struct {
 	Summary string
 	in, out reflect.Type
 	status  int
+	repeat  bool
 	handle  func(c *Ctx) error
 }
 
@@ -57,6 +58,13 @@ func JSON[In, Out any](summary string, fn func(c *Ctx, in In) (Out, error)) *Op 
 		}
 		return c.Ctx.JSON(out)
 	}
+	return op
+}
+
+// Repeatable says in the description that the operation takes the header
+// Idempotency-Key; that it holds what that promises is the slice's affair.
+func (op *Op) Repeatable() *Op {
+	op.repeat = true
 	return op
 }
 

@@ -78,6 +78,11 @@ func describe(gen *openapi3gen.Generator, doc *openapi3.T, r Route) (*openapi3.O
 		p.Schema = paramSchema(f.Type).NewRef()
 		op.AddParameter(p)
 	}
+	if r.API.repeat {
+		p := openapi3.NewHeaderParameter("Idempotency-Key").WithSchema(openapi3.NewStringSchema().WithMaxLength(100))
+		p.Description = "made by the client; the same request with the same key again does nothing and is answered alike"
+		op.AddParameter(p)
+	}
 	if unsafeMethod(r.Method) && hasBody(r.API.in) {
 		s, err := gen.NewSchemaRefForValue(reflect.New(r.API.in).Interface(), doc.Components.Schemas)
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"impfportal/web"
+
+	"impfportal/internal/id"
 )
 
 // page is the root of every template.
@@ -278,9 +280,10 @@ func (a *App) funcs(lang string) template.FuncMap {
 			}
 			return m, nil
 		},
-		"add":   func(x, y int) int { return x + y },
-		"lower": strings.ToLower,
-		"join":  strings.Join,
+		"newkey": id.New,
+		"add":    func(x, y int) int { return x + y },
+		"lower":  strings.ToLower,
+		"join":   strings.Join,
 		"field": func(p *page, name, label string, kv ...any) (*fieldView, error) {
 			return newField(t, p, name, label, kv)
 		},
