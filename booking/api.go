@@ -81,6 +81,7 @@ type SeriesOut struct {
 	ProgrammeID  string           `json:"programme_id"`
 	CentreID     string           `json:"centre_id"`
 	ProductID    string           `json:"product_id"`
+	Waived       string           `json:"waived,omitempty" doc:"why the doses after the first were waived"`
 	HoldUntil    *time.Time       `json:"hold_until,omitempty" doc:"held only: confirm before"`
 	Appointments []AppointmentOut `json:"appointments"`
 }
@@ -95,7 +96,7 @@ type AppointmentOut struct {
 
 func seriesOut(s Series) SeriesOut {
 	out := SeriesOut{
-		ID: s.ID, State: s.State, Reference: PrintReference(s.Reference), ProgrammeID: s.ProgrammeID, CentreID: s.CentreID, ProductID: s.ProductID,
+		ID: s.ID, State: s.State, Reference: PrintReference(s.Reference), ProgrammeID: s.ProgrammeID, CentreID: s.CentreID, ProductID: s.ProductID, Waived: s.Waived,
 		Appointments: []AppointmentOut{},
 	}
 	if s.State == StateHeld {
@@ -126,6 +127,7 @@ type OffersIn struct {
 	Centre string `json:"-" query:"centre"`
 	From   string `json:"-" query:"from"` // YYYY-MM-DD; empty = today
 	To     string `json:"-" query:"to"`   // YYYY-MM-DD; empty = From
+	One    bool   `json:"-" query:"one"`  // the first dose alone, where the rules allow it
 }
 
 // OffersOut lists offers by day.
@@ -169,7 +171,7 @@ func (s *Service) apiOffers(c *web.Ctx, in OffersIn) (OffersOut, error) {
 	if n := daysBetween(from, to); n < 0 || n >= maxOfferDays {
 		return OffersOut{}, web.Invalid(web.FieldError{Field: "to", Key: "booking.error.days", Args: []any{"Days", maxOfferDays}})
 	}
-	list, err := s.Offers(c.Std(), s.Pool, OfferQuery{Person: person, CentreID: in.Centre, Channel: Web, From: from, To: to})
+	list, err := s.Offers(c.Std(), s.Pool, OfferQuery{Person: person, CentreID: in.Centre, Channel: Web, From: from, To: to, One: in.One})
 	if err != nil {
 		return OffersOut{}, problem(err)
 	}
@@ -185,6 +187,7 @@ func (s *Service) apiOffers(c *web.Ctx, in OffersIn) (OffersOut, error) {
 type HoldIn struct {
 	SlotIDs []int64 `json:"slot_ids" doc:"one per appointment, the first one first"`
 	Key     string  `json:"key" doc:"made by the caller; the same key gets the same series again"`
+	Waive   string  `json:"waive,omitempty" doc:"medical, elsewhere or own: the first dose alone, and why the others are waived; where the rules allow it"`
 	// With holds the same for a second person, for both or for neither.
 	With *WithIn `json:"with,omitempty" doc:"a second person who comes along: the same for both, or nothing"`
 }
@@ -215,7 +218,7 @@ func choicesJSON(list []Choice) []choiceJSON {
 }
 
 func (s *Service) apiHold(c *web.Ctx, in HoldIn) (SeriesOut, error) {
-	req := HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: in.SlotIDs, Key: in.Key, Actor: c.Actor(), Role: string(web.RoleCitizen)}
+	req := HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: in.SlotIDs, Key: in.Key, Actor: c.Actor(), Role: string(web.RoleCitizen), Waive: in.Waive}
 	if in.With != nil {
 		return s.apiHoldTogether(c, req, *in.With)
 	}

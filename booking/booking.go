@@ -129,6 +129,7 @@ type Series struct {
 	CreatedAt    time.Time
 	ConfirmedAt  *time.Time
 	Revision     int           // how often it was changed since it was booked
+	Waived       string        // why the doses after the first were waived when it was booked; "" = they were not
 	CoupleID     string        // the same for two who booked together; "" = alone
 	Appointments []Appointment // by time; also those that were given back
 }

@@ -126,7 +126,7 @@ func (s *Service) coupleEntitlements(ctx context.Context, first, second citizen.
 // returns the series of in.PersonID. Errors as Hold; those of the second person
 // come as *CompanionError.
 func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID string) (Series, error) {
-	if err := in.check(); err != nil || !id.Valid(companionID) || companionID == in.PersonID {
+	if err := in.check(); err != nil || !id.Valid(companionID) || companionID == in.PersonID || in.Waive != "" {
 		return Series{}, ErrInvalid
 	}
 	first, err := s.Citizens.Person(ctx, s.Pool, in.PersonID)

@@ -137,6 +137,12 @@
 // there is often no first place. The next plan mends the pair that loses its later
 // place by it.
 //
+// Where the programme's rule for a product allows it, the first dose is booked
+// alone and the others are waived (Verzicht, waive.go), with a reason: medical,
+// elsewhere, own wish. It is a series of one appointment; the dose that was kept for
+// a second one is offered by the next plan, and who changes their mind after the
+// first books the second like everybody who has begun a series.
+//
 // Couples (Paare, couple.go): with the login data of a second person one books the
 // same times for both; two holds in one transaction, in the order of the people's
 // ids, one moment at which both end. One confirmation confirms both, or neither

@@ -21,6 +21,7 @@ type Entitlement struct {
 	MinDays, MaxDays int       // between two of them
 	NotBefore        time.Time // first day (as clock.Day); zero = any
 	Group            string    // the person's; whose contingents they may use
+	MayWaive         bool      // the first appointment may be had alone, see waive.go
 }
 
 // Last reports whether only the last dose of a series is missing: any place of a
@@ -114,7 +115,7 @@ func (s *Service) entitled(ctx context.Context, q pg.Querier, p citizen.Person, 
 // entitle decides for one product. An earlier dose counts when it was of the
 // same product; recovered people need one dose.
 func entitle(productID string, rule programme.Series, last *given, recovered bool) (e Entitlement, ok, complete bool) {
-	e = Entitlement{ProductID: productID, Legs: rule.Doses, FirstDose: 1, MinDays: rule.MinDays, MaxDays: rule.MaxDays}
+	e = Entitlement{ProductID: productID, Legs: rule.Doses, FirstDose: 1, MinDays: rule.MinDays, MaxDays: rule.MaxDays, MayWaive: rule.MayWaive}
 	switch {
 	case last != nil:
 		if last.ProductID != productID {

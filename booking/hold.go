@@ -23,6 +23,7 @@ type HoldRequest struct {
 	Key      string  // idempotency key: the same key gets the same series again
 	Actor    string  // for the audit; empty = the person
 	Role     string
+	Waive    string // why the first dose is booked alone (WaiveMedical ...); "" = all of a series
 }
 
 func (in HoldRequest) check() error {
@@ -42,6 +43,9 @@ func (s *Service) Hold(ctx context.Context, in HoldRequest) (Series, error) {
 	}
 	person, ents, err := s.personEntitled(ctx, s.Pool, in.PersonID)
 	if err != nil {
+		return Series{}, err
+	}
+	if ents, err = in.waive(ents); err != nil {
 		return Series{}, err
 	}
 	if in.Actor == "" {
@@ -156,6 +160,7 @@ func (s *Service) queueTake(batch *pgx.Batch, in takeRequest) *taking {
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&t.seriesID, &t.fresh, &t.centreID, &t.productID, &t.firstDose, &t.starts, &t.until)
 		})
+	in.queueWaived(batch, t)
 	if in.reclaim { // a key that was used before must not let places go free at once
 		batch.Queue(`SELECT booking.sure(EXISTS (SELECT FROM booking.series WHERE id = $1))`, t.series.ID)
 	}

@@ -235,6 +235,10 @@ type timesView struct {
 	Action string // where the form goes
 	Base   string // address of a day, without the day
 	Second string // case number of a second person who comes along; "" = alone
+	MayOne bool   // the first dose can be booked alone
+	One    bool   // it is chosen
+	Waive  string // why, as it was sent; the alternatives send it again
+	Why    []web.Option
 	// Of a change only:
 	What    string // a dose, or ChangeAll; "" = a new booking
 	Old     *seriesView
@@ -296,6 +300,13 @@ func (s *Service) pageTimes(c *web.Ctx, f *web.Form, centreID, wanted string, ta
 	view := timesView{
 		Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken, Second: companionNumber(second),
 		Action: "/appointments/hold", Base: "/appointments/at/" + at.ID + "?day=",
+	}
+	if one := waivable(ents); len(one) > 0 && second == nil {
+		view.MayOne, view.Waive, view.Why = true, f.Get("waive"), WaiveOptions(c)
+		if view.One = c.Query("one") != "" || f.Get("one") != ""; view.One {
+			ents = one
+			view.Base = "/appointments/at/" + at.ID + "?one=1&day="
+		}
 	}
 	free, err := s.freeDays(c.Std(), s.Pool, a, centreID, Web, ents)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,12 +44,19 @@ func (s *Service) postHold(c *web.Ctx) error {
 		f.Fail("slots", "booking.error.choose")
 		return s.pageTimes(c, f, centreID, day, nil)
 	}
+	if f.Get("one") != "" && !slices.Contains(waiveReasons, f.Get("waive")) {
+		f.Fail("waive", "booking.error.waive")
+		return s.pageTimes(c, f, centreID, day, nil)
+	}
 	second, err := s.Companion(c.Std(), c.User.ID)
 	if err != nil {
 		return err
 	}
 	var series Series
 	req := HoldRequest{PersonID: c.User.ID, Channel: Web, SlotIDs: slots, Key: pageKey(f.Get("key"), slots), Actor: c.Actor(), Role: string(web.RoleCitizen)}
+	if f.Get("one") != "" {
+		req.Waive = f.Get("waive")
+	}
 	if second != nil {
 		series, err = s.HoldTogether(c.Std(), req, second.ID)
 	} else {

@@ -20,6 +20,7 @@ type OfferQuery struct {
 	CentreID string
 	Channel  Channel
 	From, To time.Time // days of the first appointment, both included
+	One      bool      // the first dose alone, where the rules allow it
 }
 
 // OfferTime is one time and how many places are free then.
@@ -141,6 +142,11 @@ func (s *Service) Offers(ctx context.Context, q pg.Querier, in OfferQuery) ([]Of
 	ents, err := s.entitlements(ctx, q, in.Person)
 	if err != nil {
 		return nil, err
+	}
+	if in.One {
+		if ents = waivable(ents); len(ents) == 0 {
+			return nil, &IneligibleError{ReasonSeries}
+		}
 	}
 	return s.offers(ctx, q, in.CentreID, in.Channel, in.From, in.To, ents)
 }

@@ -80,6 +80,11 @@ func (p paper) blocks() []pdf.Block {
 	rows = append(rows,
 		pdf.Pair{Key: say(p.Lang, "paper.where"), Value: fmt.Sprintf("%s\n%s\n%s %s", p.Centre.Name, p.Centre.Street, p.Centre.Postcode, p.Centre.City)},
 		pdf.Pair{Key: say(p.Lang, "paper.vaccine"), Value: p.Product.Name},
+	)
+	if p.Series.Waived != "" {
+		rows = append(rows, pdf.Pair{Key: say(p.Lang, "waive.rest"), Value: say(p.Lang, "waive."+p.Series.Waived)})
+	}
+	rows = append(rows,
 		pdf.Pair{Key: say(p.Lang, "paper.reference"), Value: PrintReference(p.Series.Reference)},
 	)
 	return []pdf.Block{

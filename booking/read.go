@@ -17,7 +17,7 @@ import (
 // one without when it has none.
 const seriesRows = `
 	SELECT s.id::text, s.person_id::text, s.programme_id, s.product_id, s.centre_id, s.channel, s.reference, s.state, s.booked_by, s.role,
-	       s.hold_until, s.created_at, s.confirmed_at, s.revision, coalesce(s.couple_id::text, ''),
+	       s.hold_until, s.created_at, s.confirmed_at, s.revision, coalesce(s.couple_id::text, ''), coalesce(s.waived, ''),
 	       a.id::text, a.channel, a.dose_number, a.start_at, a.state, a.slot_id
 	FROM booking.series s LEFT JOIN booking.appointment a ON a.series_id = s.id
 	WHERE %s ORDER BY a.start_at, a.id`
@@ -34,7 +34,7 @@ func scanSeries(rows pgx.Rows, s *Series) (found bool, err error) {
 		)
 		err := rows.Scan(
 			&s.ID, &s.PersonID, &s.ProgrammeID, &s.ProductID, &s.CentreID, &s.Channel, &s.Reference, &s.State, &s.BookedBy, &s.Role,
-			&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision, &s.CoupleID,
+			&s.HoldUntil, &s.CreatedAt, &s.ConfirmedAt, &s.Revision, &s.CoupleID, &s.Waived,
 			&appointmentID, &channel, &dose, &start, &state, &slot)
 		if err != nil {
 			return false, err

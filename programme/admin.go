@@ -35,7 +35,7 @@ type SeriesRule struct {
 // SeriesRules returns all series rules of a programme by product, newest first.
 func SeriesRules(ctx context.Context, q pg.Querier, programmeID string) ([]SeriesRule, error) {
 	rows, err := q.Query(ctx, `
-		SELECT r.product_id, r.valid_from, r.doses, r.min_days, CASE WHEN r.doses = 1 THEN 0 ELSE coalesce(r.max_days, $2::int) END, r.plan_days, r.set_by, r.set_at
+		SELECT r.product_id, r.valid_from, r.doses, r.min_days, CASE WHEN r.doses = 1 THEN 0 ELSE coalesce(r.max_days, $2::int) END, r.plan_days, r.may_waive, r.set_by, r.set_at
 		FROM programme.series_rule r JOIN programme.product p ON p.id = r.product_id
 		WHERE p.programme_id = $1 ORDER BY p.position, r.product_id, r.valid_from DESC`, programmeID, NoUpperLimit)
 	if err != nil {
@@ -43,7 +43,7 @@ func SeriesRules(ctx context.Context, q pg.Querier, programmeID string) ([]Serie
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (SeriesRule, error) {
 		var r SeriesRule
-		err := row.Scan(&r.ProductID, &r.ValidFrom, &r.Doses, &r.MinDays, &r.MaxDays, &r.PlanDays, &r.SetBy, &r.SetAt)
+		err := row.Scan(&r.ProductID, &r.ValidFrom, &r.Doses, &r.MinDays, &r.MaxDays, &r.PlanDays, &r.MayWaive, &r.SetBy, &r.SetAt)
 		return r, err
 	})
 }
@@ -68,16 +68,16 @@ func SetSeries(ctx context.Context, tx pgx.Tx, now time.Time, productID string, 
 	}
 	var maxDays *int
 	if s.Doses == 1 {
-		s.MinDays, s.MaxDays, s.PlanDays = 0, 0, 0
+		s.MinDays, s.MaxDays, s.PlanDays, s.MayWaive = 0, 0, 0, false
 	} else if s.MaxDays != 0 && s.MaxDays != NoUpperLimit {
 		maxDays = &s.MaxDays
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO programme.series_rule (product_id, valid_from, doses, min_days, max_days, plan_days, set_by, set_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO programme.series_rule (product_id, valid_from, doses, min_days, max_days, plan_days, may_waive, set_by, set_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $9, $7, $8)
 		ON CONFLICT (product_id, valid_from) DO UPDATE SET doses = excluded.doses, min_days = excluded.min_days, max_days = excluded.max_days,
-			plan_days = excluded.plan_days, set_by = excluded.set_by, set_at = excluded.set_at`,
-		productID, clock.Day(from), s.Doses, s.MinDays, maxDays, s.PlanDays, by.Actor, now)
+			plan_days = excluded.plan_days, may_waive = excluded.may_waive, set_by = excluded.set_by, set_at = excluded.set_at`,
+		productID, clock.Day(from), s.Doses, s.MinDays, maxDays, s.PlanDays, by.Actor, now, s.MayWaive)
 	if pg.Violates(err, "series_days") || pg.Violates(err, "series_doses") {
 		return fmt.Errorf("%w: series", ErrInvalid)
 	}

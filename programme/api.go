@@ -200,6 +200,7 @@ type setSeriesIn struct {
 	MinDays   int    `json:"min_days" doc:"between consecutive doses"`
 	MaxDays   int    `json:"max_days" doc:"0 = no limit"`
 	PlanDays  int    `json:"plan_days" doc:"the distance that planning uses"`
+	MayWaive  bool   `json:"may_waive,omitempty" doc:"the doses after the first may be waived when it is booked"`
 }
 
 func (s *Service) apiSetSeries(c *web.Ctx, in setSeriesIn) (struct{}, error) {
@@ -207,6 +208,6 @@ func (s *Service) apiSetSeries(c *web.Ctx, in setSeriesIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	sr := Series{Doses: in.Doses, MinDays: in.MinDays, MaxDays: in.MaxDays, PlanDays: in.PlanDays}
+	sr := Series{Doses: in.Doses, MinDays: in.MinDays, MaxDays: in.MaxDays, PlanDays: in.PlanDays, MayWaive: in.MayWaive}
 	return struct{}{}, problem(pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) error { return SetSeries(c.Std(), tx, c.Now, in.ID, from, sr, by(c)) }))
 }

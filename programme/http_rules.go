@@ -158,6 +158,7 @@ func (s *Service) saveSeries(c *web.Ctx) error {
 		if sr.MinDays > 0 && sr.MaxDays > 0 {
 			sr.PlanDays = f.Int("plan_days", sr.MinDays, min(sr.MaxDays, 3650), "programme.error.number")
 		}
+		sr.MayWaive = f.Get("may_waive") != ""
 	}
 	if !f.OK() {
 		return c.PageForm("programme/rules", f, d)

@@ -46,10 +46,11 @@ type Product struct {
 // Series says how many doses of a product belong together on a day. A series
 // of one dose has no distances (all three are 0).
 type Series struct {
-	Doses    int `json:"doses"`
-	MinDays  int `json:"min_days"`  // least distance between consecutive doses
-	MaxDays  int `json:"max_days"`  // greatest distance; NoUpperLimit where there is none
-	PlanDays int `json:"plan_days"` // the distance that planning uses
+	Doses    int  `json:"doses"`
+	MinDays  int  `json:"min_days"`  // least distance between consecutive doses
+	MaxDays  int  `json:"max_days"`  // greatest distance; NoUpperLimit where there is none
+	PlanDays int  `json:"plan_days"` // the distance that planning uses
+	MayWaive bool `json:"may_waive"` // the doses after the first may be waived when it is booked; of one dose false
 }
 
 // Allows reports whether two consecutive doses may be that many days apart.
@@ -123,7 +124,7 @@ func SeriesFor(ctx context.Context, q pg.Querier, productID string, on time.Time
 func SeriesOf(ctx context.Context, q pg.Querier, productIDs []string, on time.Time) (map[string]Series, error) {
 	rows, err := q.Query(ctx, `
 		SELECT DISTINCT ON (product_id)
-			product_id, doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3::int) END, plan_days
+			product_id, doses, min_days, CASE WHEN doses = 1 THEN 0 ELSE coalesce(max_days, $3::int) END, plan_days, may_waive
 		FROM programme.series_rule
 		WHERE product_id = ANY($1) AND valid_from <= $2
 		ORDER BY product_id, valid_from DESC`, productIDs, clock.Day(on), NoUpperLimit)
@@ -135,7 +136,7 @@ func SeriesOf(ctx context.Context, q pg.Querier, productIDs []string, on time.Ti
 	for rows.Next() {
 		var product string
 		var s Series
-		if err := rows.Scan(&product, &s.Doses, &s.MinDays, &s.MaxDays, &s.PlanDays); err != nil {
+		if err := rows.Scan(&product, &s.Doses, &s.MinDays, &s.MaxDays, &s.PlanDays, &s.MayWaive); err != nil {
 			return nil, err
 		}
 		out[product] = s

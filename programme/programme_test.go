@@ -101,12 +101,12 @@ func TestSeriesFor(t *testing.T) {
 	t.Parallel()
 	ctx, pool := context.Background(), setup(t)
 	for id, want := range map[string]Series{
-		"comirnaty": {2, 21, 42, 21},
-		"spikevax":  {2, 28, 42, 28},
-		"vaxzevria": {2, 63, 84, 63},
-		"nuvaxovid": {2, 21, NoUpperLimit, 21},
-		"janssen":   {1, 0, 0, 0},
-		"influvac":  {1, 0, 0, 0},
+		"comirnaty": {Doses: 2, MinDays: 21, MaxDays: 42, PlanDays: 21},
+		"spikevax":  {Doses: 2, MinDays: 28, MaxDays: 42, PlanDays: 28},
+		"vaxzevria": {Doses: 2, MinDays: 63, MaxDays: 84, PlanDays: 63},
+		"nuvaxovid": {Doses: 2, MinDays: 21, MaxDays: NoUpperLimit, PlanDays: 21},
+		"janssen":   {Doses: 1, MinDays: 0, MaxDays: 0, PlanDays: 0},
+		"influvac":  {Doses: 1, MinDays: 0, MaxDays: 0, PlanDays: 0},
 	} {
 		got, err := SeriesFor(ctx, pool, id, january)
 		if err != nil || got != want {
@@ -116,7 +116,7 @@ func TestSeriesFor(t *testing.T) {
 	if _, err := SeriesFor(ctx, pool, "comirnaty", day(2020, 12, 20)); !errors.Is(err, ErrNoRule) {
 		t.Errorf("before the authorisation: %v", err)
 	}
-	s := Series{2, 21, 42, 21}
+	s := Series{Doses: 2, MinDays: 21, MaxDays: 42, PlanDays: 21}
 	for days, want := range map[int]bool{20: false, 21: true, 42: true, 43: false} {
 		if s.Allows(days) != want {
 			t.Errorf("Allows(%d) = %v", days, !want)
@@ -178,11 +178,11 @@ func TestRulesHaveADate(t *testing.T) {
 		}
 	}
 	if err := change(func(tx pgx.Tx) error {
-		return SetSeries(ctx, tx, january, "comirnaty", day(2021, 2, 1), Series{2, 21, 0, 42}, who)
+		return SetSeries(ctx, tx, january, "comirnaty", day(2021, 2, 1), Series{Doses: 2, MinDays: 21, MaxDays: 0, PlanDays: 42}, who)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := SeriesFor(ctx, pool, "comirnaty", day(2021, 2, 1)); err != nil || s != (Series{2, 21, NoUpperLimit, 42}) {
+	if s, err := SeriesFor(ctx, pool, "comirnaty", day(2021, 2, 1)); err != nil || s != (Series{Doses: 2, MinDays: 21, MaxDays: NoUpperLimit, PlanDays: 42}) {
 		t.Errorf("series: %+v, %v", s, err)
 	}
 	if err := change(func(tx pgx.Tx) error {
@@ -196,14 +196,14 @@ func TestRulesHaveADate(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"distances": change(func(tx pgx.Tx) error {
-			return SetSeries(ctx, tx, january, "comirnaty", january, Series{2, 42, 21, 30}, who)
+			return SetSeries(ctx, tx, january, "comirnaty", january, Series{Doses: 2, MinDays: 42, MaxDays: 21, PlanDays: 30}, who)
 		}),
 		"plan": change(func(tx pgx.Tx) error {
-			return SetSeries(ctx, tx, january, "comirnaty", january, Series{2, 21, 42, 50}, who)
+			return SetSeries(ctx, tx, january, "comirnaty", january, Series{Doses: 2, MinDays: 21, MaxDays: 42, PlanDays: 50}, who)
 		}),
 		"no doses": change(func(tx pgx.Tx) error { return SetSeries(ctx, tx, january, "comirnaty", january, Series{}, who) }),
 		"huge": change(func(tx pgx.Tx) error {
-			return SetSeries(ctx, tx, january, "comirnaty", january, Series{2, 1, 99999, 1}, who)
+			return SetSeries(ctx, tx, january, "comirnaty", january, Series{Doses: 2, MinDays: 1, MaxDays: 99999, PlanDays: 1}, who)
 		}),
 		"ages": change(func(tx pgx.Tx) error {
 			return SetAgeRule(ctx, tx, january, AgeRule{ProductID: "janssen", ValidFrom: january, MinAge: 60, MaxAge: 18}, who)
