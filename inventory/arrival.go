@@ -208,12 +208,15 @@ func (im *imported) arrived() map[string]int {
 	return map[string]int{*im.lotID: im.came}
 }
 
+// reportedWhy is the reason of transfers that share out what a report has brought.
+const reportedWhy = "allocation of reported deliveries"
+
 // importArrived does what follows from an import for a product: what has come is shared
 // out when the allocation plan is automatic, and the centres to which the plan promises
 // what is still to come are told.
 func (s *Service) importArrived(ctx context.Context, tx pgx.Tx, productID string, received map[string]int, by By) error {
 	if len(received) > 0 {
-		if err := s.allocateReceived(ctx, tx, productID, "allocation of reported deliveries", received, by); err != nil {
+		if err := s.allocateReceived(ctx, tx, productID, reportedWhy, received, by); err != nil {
 			return err
 		}
 	}

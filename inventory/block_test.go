@@ -169,6 +169,11 @@ func TestLotPage(t *testing.T) {
 	if a := app.Get(page); !strings.Contains(a.Body, "darf verimpft werden") {
 		t.Errorf("%s", a.Body)
 	}
+	b.now = day(2021, 6, 2)
+	app = b.app()
+	if a := app.Get(page); a.Status != http.StatusOK || strings.Contains(a.Body, "darf verimpft werden") || !strings.Contains(a.Body, "abgelaufen") {
+		t.Errorf("expired: %s", a.Body)
+	}
 	for _, none := range []string{id.New(), "x"} {
 		if a := app.Get("/admin/stock/lots/" + none); a.Status != http.StatusNotFound {
 			t.Errorf("%s: %d", none, a.Status)

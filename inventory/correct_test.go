@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -39,6 +40,46 @@ func TestACorrectionSendsNoBlockedLot(t *testing.T) {
 	must(t, b.correct(given.ID))
 	b.tx(func(tx pgx.Tx) error { return b.s.ReleaseLot(b.ctx, tx, lot, "mistake", b.by) })
 	must(t, b.correct(back.ID))
+	b.reconciled()
+}
+
+// TestRemaindersAreNotPooled: what is left of an opened vial goes whole, while it may
+// be given, and to where no other is open.
+func TestRemaindersAreNotPooled(t *testing.T) {
+	t.Parallel()
+	b, leipzig, lot, give := openingSetup(t)
+	dresden, pirna := CentrePlace("dresden"), CentrePlace("pirna")
+	move := func(from, to Place, vials, doses int) error {
+		return b.try(func(tx pgx.Tx) error {
+			return b.s.Transfer(b.ctx, tx, Transfer{From: from, To: to, LotID: lot, Vials: vials, Doses: doses, Actor: "x", Why: "x", At: b.now})
+		})
+	}
+	give()
+	must(t, move(leipzig, dresden, 2, 0))
+	must(t, b.give(dresden, lot))
+	for what, err := range map[string]error{
+		"to another open vial": move(leipzig, dresden, 0, 4), "a part": move(leipzig, pirna, 0, 3), "a part, with closed ones": move(leipzig, pirna, 1, 1),
+	} {
+		if !errors.Is(err, ErrPooled) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	must(t, move(leipzig, pirna, 1, 4))
+	sent := b.last(leipzig)
+	if h := b.holding(pirna, lot); h.OpenDoses != 4 || h.Vials != 1 || !h.OpenedAt.Equal(b.now) {
+		t.Errorf("Pirna: %+v", h)
+	}
+	give() // the next vial in Leipzig
+	if err := b.correct(sent.ID); !errors.Is(err, ErrPooled) {
+		t.Errorf("taken back to where the next is open: %v", err)
+	}
+	must(t, b.discard(leipzig, lot))
+	must(t, b.correct(sent.ID))
+	b.now = b.now.Add(7 * time.Hour)
+	if err := move(leipzig, pirna, 0, 4); !errors.Is(err, ErrOpenedTooLong) || !errors.Is(err, ErrLotExpired) {
+		t.Errorf("opened too long ago: %v", err)
+	}
+	must(t, move(leipzig, Central, 0, 4))
 	b.reconciled()
 }
 

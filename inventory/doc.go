@@ -33,15 +33,20 @@
 //
 // How many doses a vial gives is a rule with a date (Dosen je Flasche): a vial
 // is opened by the rule of the day on which it is opened, and closed vials
-// count by the rule of the day one asks for. A vial is opened when there is no
-// open dose of that lot at that place. Remainders of several vials are never
-// pooled. What came out of a vial is noted at the site (Ausbeute): a dose beyond
-// the rule is a gain (Mehrausbeute), one that did not come out is waste. The note
-// says how it is, so the same note twice changes nothing, and another one takes
-// the former back by its counter-movement.
-// Doses that were thrown away as the rest of a vial before it is noted that they
-// never came out are not wasted a second time. The rest is thrown away only when it
-// still is what the person saw who says so: the vial may be another one by now.
+// count by the rule of the day one asks for. A plan counts them by the lowest rule
+// that is in force or known to come while they may be opened: a rise that is known
+// counts for what lies there from its day on, a fall at once. A vial is opened when
+// there is no open dose of that lot at that place. Remainders of several vials are
+// never pooled: what is left of a vial goes to another place whole or not at all, and
+// not to where another one of the lot is open.
+//
+// What came out of a vial is noted at the site (Ausbeute): a dose beyond the rule is a
+// gain (Mehrausbeute), one that did not come out is waste. The note says how it is, so
+// the same note twice changes nothing, and another one takes the former back by its
+// counter-movement. Doses that were thrown away as the rest of a vial before it is
+// noted that they never came out are not wasted a second time. The rest is thrown away
+// only when it still is what the person saw who says so: the vial may be another one by
+// now.
 //
 // # Thawed and opened
 //

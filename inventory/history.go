@@ -140,20 +140,32 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 }
 
 // mayGoBack refuses the counter-movement of a transfer that would bring what is
-// blocked or expired to where people are vaccinated. It is asked once the
-// counter-movement holds the lot, see setBlock.
+// blocked or expired to where people are vaccinated, or an opened vial to where the
+// next one is open. It is asked once the counter-movement holds the lot, see setBlock.
 func (s *Service) mayGoBack(ctx context.Context, tx pgx.Tx, m Movement, now time.Time) error {
 	if m.Kind != "transfer" {
 		return nil
 	}
+	var (
+		from, to Place // of the counter-movement
+		doses    int
+	)
 	for _, l := range m.Lines {
-		if (l.Vials < 0 || l.Doses < 0) && l.Place != Central { // from there it came
-			lot, err := LotByID(ctx, tx, m.LotID)
-			if err != nil {
-				return err
-			}
-			return lot.usable(now)
+		if l.Vials < 0 || l.Doses < 0 {
+			to, doses = l.Place, doses-l.Doses
+		} else {
+			from = l.Place
 		}
+	}
+	lot, err := LotByID(ctx, tx, m.LotID)
+	if err != nil {
+		return err
+	}
+	if err := lot.usable(now); err != nil && to != Central {
+		return err
+	}
+	if doses > 0 {
+		return movedWhole(ctx, tx, from, to, lot, doses, now)
 	}
 	return nil
 }

@@ -72,6 +72,10 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.not_enough")
 	case errors.Is(err, ErrThawedTooLong):
 		return web.Fail(http.StatusConflict, "inventory.error.thawed")
+	case errors.Is(err, ErrOpenedTooLong):
+		return web.Fail(http.StatusConflict, "inventory.error.opened")
+	case errors.Is(err, ErrPooled):
+		return web.Fail(http.StatusConflict, "inventory.error.pooled")
 	case errors.Is(err, ErrLotExpired):
 		return web.Fail(http.StatusConflict, "inventory.error.expired")
 	case errors.Is(err, ErrLotBlocked):

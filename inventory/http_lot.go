@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/internal/clock"
 	"impfportal/internal/web"
 )
 
@@ -15,6 +16,7 @@ type lotPage struct {
 	Names    *names
 	Lot      Lot
 	Block    *Block
+	Expired  bool
 	Holdings []Holding
 	Given    []GivenDay
 	Cards    []template.HTML
@@ -24,6 +26,7 @@ func (s *Service) lot(c *web.Ctx) (d lotPage, err error) {
 	if d.Lot, err = LotByID(c.Std(), s.pool, c.Params("id")); err != nil {
 		return d, problem(err)
 	}
+	d.Expired = d.Lot.Expiry.Before(clock.Day(c.Now))
 	if d.Names, err = s.names(c); err != nil {
 		return d, err
 	}

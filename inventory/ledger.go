@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,8 +87,9 @@ func (s *Service) GiveDose(ctx context.Context, tx pgx.Tx, g Give) error {
 }
 
 // Transfer moves stock between two places that hold stock; thawed vials stay
-// what they are. Expired and blocked lots, and vials thawed for too long, may only
-// go back to the central store: ErrLotExpired, ErrLotBlocked.
+// what they are. Expired and blocked lots, and vials thawed or opened for too long, may
+// only go back to the central store: ErrLotExpired, ErrLotBlocked. What is left of an
+// opened vial goes whole, and not to where another one of the lot is open: ErrPooled.
 func (s *Service) Transfer(ctx context.Context, tx pgx.Tx, t Transfer) error {
 	if t.Vials < 0 || t.Doses < 0 || t.Vials+t.Doses == 0 || t.From == t.To || !t.From.Holds() || !t.To.Holds() || !t.Portion.valid() {
 		return fmt.Errorf("%w: transfer", ErrInvalid)
@@ -117,7 +119,33 @@ func (s *Service) Transfer(ctx context.Context, tx pgx.Tx, t Transfer) error {
 	if err := lot.usable(t.At); err != nil && t.To != Central {
 		return err
 	}
+	if t.Doses > 0 {
+		if err := movedWhole(ctx, tx, t.From, t.To, lot, t.Doses, t.At); err != nil {
+			return err
+		}
+	}
 	return s.changed(ctx, tx, lot.ProductID, t.From, t.To)
+}
+
+// movedWhole checks what has become of the open doses that a movement has brought from
+// one place to another, whose balances it holds: nothing of the vial stays, nothing was
+// open there, and it may still be given. ErrPooled, ErrOpenedTooLong.
+func movedWhole(ctx context.Context, tx pgx.Tx, from, to Place, lot Lot, doses int, at time.Time) error {
+	var left, there int
+	var past bool
+	err := tx.QueryRow(ctx, `
+		SELECT coalesce(sum(doses) FILTER (WHERE place = $2), 0)::int, coalesce(sum(doses) FILTER (WHERE place = $3), 0)::int,
+		       coalesce(bool_or(inventory.opened_until($4, opened_at) < $5) FILTER (WHERE place = $3), false)
+		FROM inventory.balance WHERE lot_id = $1 AND place IN ($2, $3)`, lot.ID, from, to, lot.ProductID, at).Scan(&left, &there, &past)
+	switch {
+	case err != nil:
+		return fmt.Errorf("open doses that move: %w", err)
+	case left > 0 || there != doses:
+		return ErrPooled
+	case past && to != Central:
+		return ErrOpenedTooLong
+	}
+	return nil
 }
 
 // Waste books vaccine that was thrown away; without a portion that which is past

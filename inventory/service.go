@@ -29,6 +29,12 @@ var (
 	// ErrThawedTooLong: what is there was thawed longer ago than it lasts. It is
 	// an ErrLotExpired.
 	ErrThawedTooLong = fmt.Errorf("%w: thawed for too long", ErrLotExpired)
+	// ErrOpenedTooLong: the vial was opened longer ago than it lasts. It is an
+	// ErrLotExpired.
+	ErrOpenedTooLong = fmt.Errorf("%w: opened for too long", ErrLotExpired)
+	// ErrPooled: doses of an opened vial would be divided, or come to where another
+	// vial of the lot is open. Remainders are not pooled.
+	ErrPooled = errors.New("inventory: remainders of opened vials are not pooled")
 	// ErrNotEnough: the place holds less than should leave it.
 	ErrNotEnough = errors.New("inventory: the place holds less than that")
 	// ErrNoRule: no doses-per-vial rule is in force on that day.
@@ -97,7 +103,7 @@ type Transfer struct {
 	From, To Place
 	LotID    string
 	Vials    int // closed vials
-	Doses    int // open doses
+	Doses    int // open doses: all of the place, what is left of a vial goes whole
 	Portion  Portion
 	Actor    string
 	Why      string

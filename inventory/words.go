@@ -13,6 +13,7 @@ var ledgerWords = map[string]string{
 	"left over":                   "inventory.why.left_over",
 	"noted anew":                  "inventory.why.noted_anew",
 	"equal shares":                "inventory.why.equal",
+	reportedWhy:                   "inventory.why.reported",
 	"allocation plan: fixed":      "inventory.why.fixed",
 	"allocation plan: population": "inventory.why.population",
 	"allocation plan: hand":       "inventory.why.hand",
@@ -21,6 +22,7 @@ var ledgerWords = map[string]string{
 var (
 	gaveOf    = regexp.MustCompile(`^the vial gave (\d+) of (\d+)$`)
 	automatic = regexp.MustCompile(`^allocation of delivery [0-9a-f-]{36}$`)
+	visit     = regexp.MustCompile(`^visit [0-9a-f-]{36}$`)
 	shared    = regexp.MustCompile(`^delivery [0-9a-f-]{36}$`)
 )
 
@@ -37,10 +39,18 @@ func (n *names) Why(why string) string {
 		return n.c.T("inventory.why.gave", "Gave", m[1], "Rule", m[2])
 	}
 	switch {
+	case Reason(why).Valid():
+		return n.c.T("inventory.reason." + why)
 	case strings.HasPrefix(why, "thawed on "):
 		return ""
 	case strings.HasPrefix(why, "delivery report "):
 		return n.c.T("inventory.why.report")
+	case strings.HasPrefix(why, "load for visit "):
+		return n.c.T("inventory.why.load")
+	case strings.HasPrefix(why, "left over from visit "):
+		return n.c.T("inventory.why.back")
+	case visit.MatchString(why):
+		return n.c.T("inventory.why.visit")
 	case automatic.MatchString(why):
 		return n.c.T("inventory.why.plan_delivery")
 	case shared.MatchString(why):
