@@ -224,6 +224,19 @@
 // nothing else, because a sender can be forged: nobody comes off the list by it. What
 // nobody took after three people were asked (setting) is free for everybody.
 //
+// # Leftover doses
+//
+// What is left over in opened vials at the end of a day (Restdosen) goes to people
+// on the list who would come on the same day, have a telephone and may have that
+// vaccine now (leftover.go): a centre calls one after the other, in the same order of
+// group and draw, each person once a day, and never more than doses are left over.
+// It sees name and number while it calls, and nobody's before or after. Who has come
+// is off the list; who was not reached or does not come stays on it, and it counts as
+// no declined offer. Each call is in the audit record with the person, and with the
+// day's draw for those who recompute it.
+//
+//	called -> came | not_reached | declined
+//
 // # Shortfall
 //
 // When a delivery fails, a day closes or a lot is blocked, the plan names what is

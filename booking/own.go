@@ -27,6 +27,7 @@ var ownTables = map[string]string{
 	"waiting":       "Waiting",
 	"waiting_offer": "Offers",
 	"waiting_asked": "Candidate",
+	"leftover_call": "Calls",
 	"proposal":      "Proposals",
 }
 
@@ -36,6 +37,7 @@ type OwnData struct {
 	Waiting   []OwnWaiting  `json:"waiting" doc:"entries of the waiting list, newest first"`
 	Offers    []OwnOffer    `json:"offers" doc:"from the waiting list, newest first"`
 	Proposals []OwnProposal `json:"proposals" doc:"other times because of a shortfall, newest first"`
+	Calls     []OwnCall     `json:"calls" doc:"about leftover doses, newest first"`
 	Candidate int           `json:"candidate" doc:"in how many orders of the waiting list the person was drawn"`
 	Companion []time.Time   `json:"companion" doc:"until when the person may book with another one, or another one with them"`
 	Returning int           `json:"returning" doc:"places that were given back and are not free for others yet"`
@@ -81,6 +83,13 @@ type OwnProposal struct {
 	State  string      `json:"state"`
 }
 
+// OwnCall is a call of a centre about a leftover dose.
+type OwnCall struct {
+	CalledAt time.Time `json:"called_at"`
+	CentreID string    `json:"centre_id"`
+	State    string    `json:"state" doc:"called, came, not_reached or declined"`
+}
+
 // OwnDataOf reads what this slice keeps about a person.
 func OwnDataOf(ctx context.Context, q pg.Querier, personID string) (out OwnData, err error) {
 	out = OwnData{Series: []OwnSeries{}, Waiting: []OwnWaiting{}, Companion: []time.Time{}}
@@ -124,6 +133,13 @@ func OwnDataOf(ctx context.Context, q pg.Querier, personID string) (out OwnData,
 	out.Proposals = []OwnProposal{}
 	for _, p := range proposals {
 		out.Proposals = append(out.Proposals, OwnProposal{p.MadeAt, p.Cause, p.Doses, p.OldStarts, p.Starts, p.State})
+	}
+	rows, err = q.Query(ctx, `SELECT called_at, centre_id, state FROM booking.leftover_call WHERE person_id = $1 ORDER BY called_at DESC`, personID)
+	if err != nil {
+		return out, err
+	}
+	if out.Calls, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OwnCall]); err != nil {
+		return out, err
 	}
 	rows, err = q.Query(ctx, `SELECT until_at FROM booking.companion WHERE person_id = $1 OR companion_id = $1 ORDER BY 1`, personID)
 	if err != nil {

@@ -86,6 +86,10 @@ func RetentionRules() []retention.Rule {
 			Run: del(`DELETE FROM booking.waiting_asked WHERE offer_id IN (SELECT offer_id FROM booking.waiting_asked WHERE made_at < $1 LIMIT $2)`),
 		},
 		{
+			Name: "booking.leftover_call", Table: "booking.leftover_call", Policy: technical, Why: "Calls about leftover doses of past days; they go with their registration, too",
+			Run: del(`DELETE FROM booking.leftover_call WHERE id IN (SELECT id FROM booking.leftover_call WHERE called_at < $1 LIMIT $2)`),
+		},
+		{
 			Name: "booking.proposal", Table: "booking.proposal", Policy: technical, Why: "Proposals for a shortfall that were confirmed or have ended; they go with their registration, too",
 			Run: del(`DELETE FROM booking.proposal WHERE id IN (SELECT id FROM booking.proposal WHERE ended_at < $1 LIMIT $2)`),
 		},

@@ -278,7 +278,7 @@ func (s *Service) Forget(ctx context.Context, tx pgx.Tx, personIDs []string) err
 		}
 	}
 	b := &pgx.Batch{}
-	for _, table := range []string{"waiting_offer", "waiting"} {
+	for _, table := range []string{"leftover_call", "waiting_offer", "waiting"} {
 		b.Queue(`DELETE FROM booking.`+table+` WHERE person_id = ANY ($1::text[]::uuid[])`, personIDs)
 	}
 	b.Queue(`DELETE FROM booking.companion WHERE person_id = ANY ($1::text[]::uuid[]) OR companion_id = ANY ($1::text[]::uuid[])`, personIDs)

@@ -197,6 +197,19 @@ type turn struct {
 	before []listdraw.Passed // who stood in front and was not
 }
 
+// store writes down who could be asked, for those who recompute the draw.
+func (t turn) store(ctx context.Context, tx pgx.Tx, offerID, origin string, round int, at time.Time, asked string) error {
+	ids, ranks := make([]string, len(t.people)), make([]int, len(t.people))
+	for i, x := range t.people {
+		ids[i], ranks[i] = x.ID, x.Rank
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO booking.waiting_asked (offer_id, day, origin, round, made_at, person_id, people, ranks, passed)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		offerID, clock.Day(at), origin, round, at, asked, ids, ranks, t.before)
+	return err
+}
+
 // offerTo offers places to the first of the list who may have them, and returns
 // whose entry it was; "" when nobody's.
 func (s *Service) offerTo(ctx context.Context, h head, list []Waiting, people []listdraw.Person, rules OfferRules, now time.Time) (string, error) {
@@ -324,14 +337,7 @@ func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h turn, o waitingOff
 	if err := s.tellOffer(ctx, tx, o, p, to, token); err != nil {
 		return err
 	}
-	ids, ranks := make([]string, len(h.people)), make([]int, len(h.people))
-	for i, x := range h.people {
-		ids[i], ranks[i] = x.ID, x.Rank
-	}
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO booking.waiting_asked (offer_id, day, origin, round, made_at, person_id, people, ranks, passed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		o.ID, clock.Day(o.MadeAt), o.Origin, o.Round, o.MadeAt, o.PersonID, ids, ranks, h.before); err != nil {
+	if err := h.store(ctx, tx, o.ID, o.Origin, o.Round, o.MadeAt, o.PersonID); err != nil {
 		return err
 	}
 	return audit.Write(ctx, tx, o.MadeAt, audit.Entry{

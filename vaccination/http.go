@@ -39,7 +39,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: "GET", Path: "/site/walk-in", Roles: site, Handle: s.showWalkIn},
 		{Method: "POST", Path: "/site/walk-in", Roles: site, Handle: s.postWalkIn},
 		{Method: "GET", Path: "/site/records/:id", Roles: site, Handle: s.showRecord},
-	}, append(s.api(), s.lotRoutes()...)...)
+	}, slices.Concat(s.api(), s.lotRoutes(), s.spareRoutes())...)
 }
 
 const centreCookie = "site_centre"

@@ -41,6 +41,7 @@ type bundle struct {
 	stock   *inventory.Service
 	citizen *citizen.Service
 	s       *vaccination.Service
+	booking *booking.Service
 	people  int
 }
 
@@ -53,7 +54,7 @@ func setup(t *testing.T) *bundle {
 	b.stock = inventory.New(b.pool, now, slog.New(slog.DiscardHandler))
 	b.citizen = citizen.New(citizen.Config{Pool: b.pool, Redis: redistest.New(t), Vault: v, Now: now})
 	bk := booking.New(booking.Deps{Pool: b.pool, Now: now, Citizens: b.citizen, Inventory: b.stock})
-	b.s = vaccination.New(b.pool, v, b.stock, bk, b.citizen)
+	b.s, b.booking = vaccination.New(b.pool, v, b.stock, bk, b.citizen), bk
 	b.tx(func(tx pgx.Tx) error {
 		if err := programme.SeedDemo(b.ctx, tx, b.now); err != nil {
 			return err
