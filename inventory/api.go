@@ -56,6 +56,8 @@ type holdingOut struct {
 	OpenedAt  *time.Time   `json:"opened_at,omitempty" doc:"of the oldest opened vial"`
 	OpenUntil *time.Time   `json:"open_until,omitempty" doc:"until then the open doses may be given"`
 	OpenDue   bool         `json:"open_due,omitempty" doc:"that time has passed"`
+	CarryBy   *time.Time   `json:"carry_until,omitempty" doc:"until then the closed vials may be in the box of a team"`
+	CarryDue  bool         `json:"carry_due,omitempty" doc:"that time has passed"`
 	Portions  []portionOut `json:"portions" doc:"the closed vials by the day on which they were thawed, first what runs out first"`
 }
 
@@ -92,7 +94,7 @@ func (s *Service) apiStock(c *web.Ctx, in stockIn) (stockOut, error) {
 func asHoldingOut(h Holding) holdingOut {
 	out := holdingOut{
 		string(h.Place), h.ProductID, h.LotID, h.Number, isoDay(h.Expiry), h.Assumed, h.Vials, h.OpenDoses, h.Doses, h.Blocked,
-		h.OpenedAt, h.OpenUntil, h.OpenDue,
+		h.OpenedAt, h.OpenUntil, h.OpenDue, h.Carried, h.CarryDue,
 		[]portionOut{},
 	}
 	for _, p := range h.Portions {

@@ -22,7 +22,7 @@ func (s *Service) AdminCard() web.Card {
 			), held AS (
 				SELECT h.product_id, h.place, h.vials * coalesce(r.doses, 0) AS doses
 				FROM inventory.held h LEFT JOIN rule r ON r.product_id = h.product_id
-				WHERE h.use_by >= $1 AND h.blocked_at IS NULL
+				WHERE h.use_by >= $1 AND h.blocked_at IS NULL AND (h.carried_until IS NULL OR h.carried_until >= $2)
 				UNION ALL
 				SELECT l.product_id, b.place, b.doses FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
 				WHERE b.doses > 0 AND l.expiry >= $1 AND l.blocked_at IS NULL AND coalesce(inventory.opened_until(l.product_id, b.opened_at) >= $2, true)

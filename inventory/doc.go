@@ -67,6 +67,11 @@
 // and are shown as due to be thrown away; the next dose of the lot opens a new
 // vial and writes the old rest off.
 //
+// In the box of a mobile team closed vials may be for a set number of hours since they
+// were loaded (Transport), by the same rules: those that are longest in it count for all
+// of the lot, and from one box to the next the time goes on. After that they are neither
+// opened nor brought to a centre; they are thrown away or go to the central store.
+//
 // One row of balance per place and lot stays what everybody locks first; of it
 // 'thawed' is the part that lies in inventory.portion, so that the frozen part
 // cannot become negative either.

@@ -185,6 +185,15 @@ func lastOpened(ctx context.Context, tx pgx.Tx, place Place, lotID string, befor
 	return at, err
 }
 
+// lastLoaded tells since when vials of a lot were in the box of a team that a movement
+// took out of it at a time.
+func lastLoaded(ctx context.Context, tx pgx.Tx, place Place, lotID string, before time.Time) (at time.Time, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce((SELECT max(m.at) FROM inventory.movement m JOIN inventory.entry e ON e.movement_id = m.id
+			WHERE m.kind = 'transfer' AND m.lot_id = $2 AND e.place = $1 AND e.vials > 0 AND m.at <= $3), $3)`, place, lotID, before).Scan(&at)
+	return at, err
+}
+
 // counter posts the counter-movement of m.
 func (s *Service) counter(ctx context.Context, tx pgx.Tx, m Movement, why string, by By, now time.Time) (movementID string, err error) {
 	c := movement{kind: "correction", lotID: m.LotID, at: now, actor: by.Actor, why: why, ref: m.Ref, corrects: m.ID, vial: m.Vial}
@@ -195,6 +204,13 @@ func (s *Service) counter(ctx context.Context, tx pgx.Tx, m Movement, why string
 				return "", err
 			}
 			c.openedAt = &opened
+		}
+		if l.Vials < 0 && l.Place.TeamID() != "" { // vials come back into the box
+			loaded, err := lastLoaded(ctx, tx, l.Place, m.LotID, m.At)
+			if err != nil {
+				return "", err
+			}
+			c.loadedAt = &loaded
 		}
 		thawed, err := l.thawedOn()
 		if err != nil {

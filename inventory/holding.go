@@ -25,6 +25,8 @@ type Holding struct {
 	OpenedAt  *time.Time // of the oldest opened vial
 	OpenUntil *time.Time // until then its doses may be given; nil = no limit, or nothing open
 	OpenDue   bool       // that time has passed: what is left is to be thrown away
+	Carried   *time.Time // until then the closed vials may be in the box of a team; nil = no limit, or no box
+	CarryDue  bool       // that time has passed: they may not be used any more
 	Portions  []Held     // of the closed vials, first what runs out first
 }
 
@@ -85,7 +87,7 @@ func (s *Service) Holdings(ctx context.Context, q pg.Querier, place Place, produ
 	day, moment := clock.Day(on), s.moment(on)
 	rows, err := q.Query(ctx, `
 		SELECT b.place, l.product_id, l.id::text, l.number, l.expiry, l.assumed, b.vials, b.doses, coalesce(r.doses, 0), l.blocked_at IS NOT NULL,
-		       b.opened_at, inventory.opened_until(l.product_id, b.opened_at)
+		       b.opened_at, inventory.opened_until(l.product_id, b.opened_at), inventory.carried_until(l.product_id, b.carried_since)
 		FROM inventory.balance b
 		JOIN inventory.lot l ON l.id = b.lot_id
 		JOIN programme.product p ON p.id = l.product_id
@@ -99,8 +101,9 @@ func (s *Service) Holdings(ctx context.Context, q pg.Querier, place Place, produ
 	var perVial []int
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (h Holding, err error) {
 		n := 0
-		err = row.Scan(&h.Place, &h.ProductID, &h.LotID, &h.Number, &h.Expiry, &h.Assumed, &h.Vials, &h.OpenDoses, &n, &h.Blocked, &h.OpenedAt, &h.OpenUntil)
+		err = row.Scan(&h.Place, &h.ProductID, &h.LotID, &h.Number, &h.Expiry, &h.Assumed, &h.Vials, &h.OpenDoses, &n, &h.Blocked, &h.OpenedAt, &h.OpenUntil, &h.Carried)
 		h.OpenDue = h.OpenUntil != nil && h.OpenUntil.Before(moment)
+		h.CarryDue = h.Carried != nil && h.Carried.Before(moment)
 		perVial = append(perVial, n)
 		return h, err
 	})
@@ -117,7 +120,9 @@ func (s *Service) Holdings(ctx context.Context, q pg.Querier, place Place, produ
 		if h.Blocked || h.Expiry.Before(day) {
 			continue
 		}
-		h.Doses = (h.Vials - h.PastVials()) * perVial[i]
+		if !h.CarryDue {
+			h.Doses = (h.Vials - h.PastVials()) * perVial[i]
+		}
 		if !h.OpenDue {
 			h.Doses += h.OpenDoses
 		}

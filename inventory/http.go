@@ -72,6 +72,8 @@ func asProblem(err error) *web.Problem {
 		return web.Fail(http.StatusConflict, "inventory.error.not_enough")
 	case errors.Is(err, ErrThawedTooLong):
 		return web.Fail(http.StatusConflict, "inventory.error.thawed")
+	case errors.Is(err, ErrCarriedTooLong):
+		return web.Fail(http.StatusConflict, "inventory.error.carried")
 	case errors.Is(err, ErrOpenedTooLong):
 		return web.Fail(http.StatusConflict, "inventory.error.opened")
 	case errors.Is(err, ErrPooled):

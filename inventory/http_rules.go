@@ -58,7 +58,7 @@ func (s *Service) vials(c *web.Ctx) (vialsPage, error) {
 		found[r.ProductID] = found[r.ProductID] || l.InForce
 		d.Rules = append(d.Rules, l)
 	}
-	for _, k := range []ShelfKind{AfterThaw, AfterOpen} {
+	for _, k := range []ShelfKind{AfterThaw, AfterOpen, AfterLoad} {
 		d.Kinds = append(d.Kinds, web.Option{Value: string(k), Label: c.T("inventory.shelf." + string(k))})
 	}
 	shelf, err := ShelfRules(c.Std(), s.pool)
@@ -124,7 +124,7 @@ func (s *Service) shelfForm(c *web.Ctx) error {
 
 type shelfRuleOut struct {
 	ProductID string `json:"product_id"`
-	Kind      string `json:"kind" enum:"thawed,opened" doc:"thawed: amount in days; opened: in hours"`
+	Kind      string `json:"kind" enum:"thawed,opened,carried" doc:"thawed: amount in days; opened: in hours"`
 	ValidFrom string `json:"valid_from" format:"date"`
 	Amount    int    `json:"amount" doc:"0 = no limit of its own"`
 }

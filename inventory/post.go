@@ -37,6 +37,7 @@ type movement struct {
 	vial     string  // of gain and waste: the opening of the vial
 	pick     Portion // which vials leave a place; "" = those that run out first
 	openedAt *time.Time
+	loadedAt *time.Time // since when the vials that come into a box were in one
 	entries  []entry
 	lines    []line // instead of entries: every portion is known
 }
@@ -81,14 +82,17 @@ func (s *Service) post(ctx context.Context, tx pgx.Tx, m movement) (movementID s
 			SELECT *, vials < 0 OR doses < 0 OR thawed < 0 OR vials < thawed AS falls FROM d
 		), fall AS (
 			UPDATE inventory.balance b SET vials = b.vials + d.vials, doses = b.doses + d.doses, thawed = b.thawed + d.thawed,
-				opened_at = CASE WHEN b.doses + d.doses = 0 THEN NULL WHEN d.doses > 0 THEN least(b.opened_at, $15) ELSE b.opened_at END
+				opened_at = CASE WHEN b.doses + d.doses = 0 THEN NULL WHEN d.doses > 0 THEN least(b.opened_at, $15) ELSE b.opened_at END,
+				carried_since = CASE WHEN b.vials + d.vials <= 0 THEN NULL WHEN d.vials > 0 AND d.place LIKE 'team:%' THEN least(b.carried_since, $16) ELSE b.carried_since END
 			FROM down d WHERE b.place = d.place AND b.lot_id = $2 AND d.falls
 			RETURNING 1
 		), rise AS (
-			INSERT INTO inventory.balance AS b (place, lot_id, vials, doses, thawed, opened_at)
-			SELECT place, $2, vials, doses, thawed, CASE WHEN doses > 0 THEN $15::timestamptz END FROM down WHERE NOT falls
+			INSERT INTO inventory.balance AS b (place, lot_id, vials, doses, thawed, opened_at, carried_since)
+			SELECT place, $2, vials, doses, thawed, CASE WHEN doses > 0 THEN $15::timestamptz END,
+			       CASE WHEN vials > 0 AND place LIKE 'team:%' THEN $16::timestamptz END FROM down WHERE NOT falls
 			ON CONFLICT (place, lot_id) DO UPDATE SET vials = b.vials + excluded.vials, doses = b.doses + excluded.doses,
-				thawed = b.thawed + excluded.thawed, opened_at = least(b.opened_at, excluded.opened_at)
+				thawed = b.thawed + excluded.thawed, opened_at = least(b.opened_at, excluded.opened_at),
+				carried_since = least(b.carried_since, excluded.carried_since)
 		), p AS (
 			SELECT place, thawed_on, vials FROM e WHERE thawed_on IS NOT NULL AND vials <> 0 AND inventory.is_stock(place)
 		), pfall AS (
@@ -102,7 +106,7 @@ func (s *Service) post(ctx context.Context, tx pgx.Tx, m movement) (movementID s
 		)
 		SELECT (SELECT count(*) FROM down WHERE falls) - (SELECT count(*) FROM fall)
 		     + (SELECT count(*) FROM p WHERE vials < 0) - (SELECT count(*) FROM pfall)`,
-		movementID, m.lotID, m.kind, m.at.UTC(), s.now(), m.actor, m.why, m.ref, m.corrects, m.vial, places, thawed, vials, doses, m.openedAt).Scan(&missing)
+		movementID, m.lotID, m.kind, m.at.UTC(), s.now(), m.actor, m.why, m.ref, m.corrects, m.vial, places, thawed, vials, doses, m.openedAt, m.loadedAt).Scan(&missing)
 	switch {
 	case pg.Violates(err, "balance_not_negative"), pg.Violates(err, "balance_thawed"), pg.Violates(err, "portion_not_negative"), pg.Violates(err, "portion_balance"):
 		return "", ErrNotEnough
@@ -152,7 +156,9 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 	if lock || len(held) > 1 {
 		opened := m.openedAt
 		rows, err := tx.Query(ctx, `
-			SELECT place, thawed, opened_at FROM inventory.balance WHERE lot_id = $1 AND place = ANY($2) ORDER BY place FOR UPDATE`, m.lotID, held)
+			SELECT b.place, b.thawed, b.opened_at, b.carried_since, coalesce(inventory.carried_until(l.product_id, b.carried_since) < $3, false)
+			FROM inventory.balance b JOIN inventory.lot l ON l.id = b.lot_id
+			WHERE b.lot_id = $1 AND b.place = ANY($2) ORDER BY b.place FOR UPDATE OF b`, m.lotID, held, m.at)
 		if err != nil {
 			return fmt.Errorf("lock balances: %w", err)
 		}
@@ -160,10 +166,18 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 			place Place
 			t     int
 			at    *time.Time
+			since *time.Time
+			late  bool
 		)
-		if _, err := pgx.ForEachRow(rows, []any{&place, &t, &at}, func() error {
+		if _, err := pgx.ForEachRow(rows, []any{&place, &t, &at, &since, &late}, func() error {
 			if place == from {
 				thawed = t
+				if late && n > 0 && m.sendsOn() {
+					return ErrCarriedTooLong
+				}
+				if m.loadedAt == nil {
+					m.loadedAt = since // from one box to another the time goes on
+				}
 				if opened == nil {
 					opened = at // open doses keep the age of their vial
 				}
@@ -176,6 +190,9 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 	}
 	if m.kind == "open" {
 		m.openedAt = &m.at
+	}
+	if m.loadedAt == nil {
+		m.loadedAt = &m.at
 	}
 	if m.lines != nil {
 		return nil
@@ -196,6 +213,20 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 	return nil
 }
 
+// sendsOn reports whether the vials of the movement are opened or go on to where
+// somebody is vaccinated: then they must still be good.
+func (m *movement) sendsOn() bool {
+	if m.kind != "open" && m.kind != "transfer" {
+		return false
+	}
+	for _, e := range m.entries {
+		if e.place == Central && e.vials > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // part is how many vials of a portion move.
 type part struct {
 	thawed *time.Time
@@ -206,12 +237,7 @@ type part struct {
 // locked. What is opened or sent on must still be good on the day of the
 // movement; what goes back or is thrown away begins with what is past.
 func (s *Service) choose(ctx context.Context, tx pgx.Tx, m *movement, from Place, n int) ([]part, error) {
-	good := m.kind == "open" || m.kind == "transfer"
-	for _, e := range m.entries {
-		if e.place == Central && e.vials > 0 {
-			good = false
-		}
-	}
+	good := m.sendsOn()
 	rows, err := tx.Query(ctx, `
 		SELECT thawed_on, vials, use_by < $3 FROM inventory.held WHERE place = $1 AND lot_id = $2 ORDER BY use_by, thawed_on NULLS LAST`,
 		from, m.lotID, clock.Day(m.at))

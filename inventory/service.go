@@ -29,6 +29,9 @@ var (
 	// ErrThawedTooLong: what is there was thawed longer ago than it lasts. It is
 	// an ErrLotExpired.
 	ErrThawedTooLong = fmt.Errorf("%w: thawed for too long", ErrLotExpired)
+	// ErrCarriedTooLong: the vials were in the box of a team for longer than they may
+	// be. It is an ErrLotExpired.
+	ErrCarriedTooLong = fmt.Errorf("%w: carried for too long", ErrLotExpired)
 	// ErrOpenedTooLong: the vial was opened longer ago than it lasts. It is an
 	// ErrLotExpired.
 	ErrOpenedTooLong = fmt.Errorf("%w: opened for too long", ErrLotExpired)

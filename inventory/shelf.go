@@ -18,8 +18,9 @@ type ShelfKind string
 
 // The kinds of shelf life.
 const (
-	AfterThaw ShelfKind = "thawed" // in days after the day of thawing
-	AfterOpen ShelfKind = "opened" // in hours
+	AfterThaw ShelfKind = "thawed"  // in days after the day of thawing
+	AfterOpen ShelfKind = "opened"  // in hours
+	AfterLoad ShelfKind = "carried" // in hours, closed, in the box of a team
 )
 
 // maxShelfLife is the most days or hours that a rule may say.
@@ -45,12 +46,12 @@ func ShelfRules(ctx context.Context, q pg.Querier) ([]ShelfRule, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[ShelfRule])
 }
 
-// SetShelfLife sets how long vaccine lasts that is thawed or opened on the day of
+// SetShelfLife sets how long vaccine lasts that is thawed, opened or loaded on the day of
 // r.ValidFrom or later; a rule that starts on the same day is replaced. Vials
 // thawed before keep their rule. Every centre that has or expects the product is
 // told, since its appointments follow from it. ErrInvalid, ErrNotFound.
 func (s *Service) SetShelfLife(ctx context.Context, tx pgx.Tx, r ShelfRule, by By) error {
-	if (r.Kind != AfterThaw && r.Kind != AfterOpen) || r.Amount < 0 || r.Amount > maxShelfLife {
+	if (r.Kind != AfterThaw && r.Kind != AfterOpen && r.Kind != AfterLoad) || r.Amount < 0 || r.Amount > maxShelfLife {
 		return fmt.Errorf("%w: shelf life", ErrInvalid)
 	}
 	if _, err := programme.ProductByID(ctx, tx, r.ProductID); err != nil {

@@ -43,7 +43,8 @@ func (s *Service) Doses(ctx context.Context, q pg.Querier, place Place, productI
 	var st Stock
 	err := q.QueryRow(ctx, `
 		SELECT coalesce(sum(vials), 0) FROM inventory.held
-		WHERE place = $1 AND product_id = $2 AND use_by >= $3 AND blocked_at IS NULL`, place, productID, clock.Day(on)).Scan(&st.Vials)
+		WHERE place = $1 AND product_id = $2 AND use_by >= $3 AND blocked_at IS NULL AND (carried_until IS NULL OR carried_until >= $4)`,
+		place, productID, clock.Day(on), s.moment(on)).Scan(&st.Vials)
 	if err != nil {
 		return st, err
 	}
@@ -78,7 +79,7 @@ func (s *Service) Lots(ctx context.Context, q pg.Querier, place Place, productID
 	rows, err := q.Query(ctx, `
 		WITH closed AS (
 			SELECT lot_id, sum(vials)::int AS vials, coalesce(sum(vials) FILTER (WHERE thawed_on IS NOT NULL), 0)::int AS thawed, min(use_by) AS use_by
-			FROM inventory.held WHERE place = $1 AND product_id = $2 AND use_by >= $3 GROUP BY lot_id
+			FROM inventory.held WHERE place = $1 AND product_id = $2 AND use_by >= $3 AND (carried_until IS NULL OR carried_until >= $4) GROUP BY lot_id
 		), lots AS (
 			SELECT l.id::text AS id, l.number, l.product_id, l.expiry, l.assumed, coalesce(h.vials, 0) AS vials,
 			       CASE WHEN coalesce(inventory.opened_until(l.product_id, b.opened_at) >= $4, true) THEN b.doses ELSE 0 END AS open,

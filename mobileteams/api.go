@@ -23,6 +23,7 @@ func (s *Service) api() []web.Route {
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/load", Roles: dispatch, API: web.JSON("Move vials from the centre into the team's box", s.apiLoad).Repeatable()},
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/back", Roles: dispatch, API: web.JSON("Move vials from the team's box back to the centre", s.apiBack).Repeatable()},
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/discard", Roles: dispatch, API: web.JSON("Write off the doses of an opened vial", s.apiDiscard).Repeatable()},
+		{Method: "POST", Path: "/api/v1/teams/visits/:id/discard-vials", Roles: dispatch, API: web.JSON("Write off the closed vials of the box that may not be used any more", s.apiDiscardLate).Repeatable()},
 		{Method: "POST", Path: "/api/v1/teams/visits/:id/cancel", Roles: dispatch, API: web.JSON("Call a visit off", s.apiCancel)},
 		{Method: "GET", Path: "/api/v1/teams/today", Roles: team, API: web.JSON("The team's visits of today and its box", s.apiToday)},
 		{Method: "GET", Path: "/api/v1/teams/today/:id/people", Roles: team, API: web.JSON("Who was vaccinated at a visit of today", s.apiPeople)},
@@ -138,12 +139,15 @@ type boxJSON struct {
 
 	Due      int        `json:"due,omitempty" doc:"doses of a vial that was opened too long ago"`
 	OpenedAt *time.Time `json:"opened_at,omitempty" doc:"of the oldest opened vial"`
+	Until    *time.Time `json:"carry_until,omitempty" doc:"until then the closed vials may be in the box"`
+	Late     int        `json:"late,omitempty" doc:"closed vials that may not be used any more"`
+	LateWhy  string     `json:"late_why,omitempty" enum:"blocked,expired,carried,thawed"`
 }
 
 func boxes(box []BoxLot) []boxJSON {
 	out := make([]boxJSON, len(box))
 	for i, l := range box {
-		out[i] = boxJSON{l.LotID, l.Number, l.ProductID, l.Expiry.Format(time.DateOnly), l.Vials, l.OpenDoses, l.Doses, l.Due, l.OpenedAt}
+		out[i] = boxJSON{l.LotID, l.Number, l.ProductID, l.Expiry.Format(time.DateOnly), l.Vials, l.OpenDoses, l.Doses, l.Due, l.OpenedAt, l.Until, l.Late, l.LateWhy}
 	}
 	return out
 }
@@ -302,4 +306,14 @@ func (s *Service) apiGive(c *web.Ctx, in giveIn) (vaccination.RecordedJSON, erro
 		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: string(web.RoleTeam),
 	})
 	return vaccination.RecordedJSON{RecordID: recordID}, problem(err)
+}
+
+type discardLateIn struct {
+	ID    string `json:"-" path:"id"`
+	LotID string `json:"lot_id"`
+	Vials int    `json:"vials" doc:"as they were seen ('late'); when there are others now nothing is discarded"`
+}
+
+func (s *Service) apiDiscardLate(c *web.Ctx, in discardLateIn) (struct{}, error) {
+	return struct{}{}, problem(s.DiscardLate(c.Std(), c.Now, in.ID, in.LotID, in.Vials, c.Actor(), inventory.RequestOf(c)))
 }

@@ -20,7 +20,9 @@
 //
 // The team's box is a place of the ledger (inventory.TeamPlace). The dispatcher
 // moves vials from the centre's stock into the box and what is left over back
-// to the centre, where it can be booked again. Doses of an opened vial do not
+// to the centre, where it can be booked again; what was in the box for longer than
+// it may be (inventory.ErrCarriedTooLong), is blocked, expired or thawed too long ago is
+// shown as such and is not brought back to be used. Doses of an opened vial do not
 // travel back: they are given on the spot or written off with the reason 'open
 // vial'.
 //

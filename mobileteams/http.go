@@ -40,6 +40,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: "POST", Path: "/teams/visits/:id/load", Roles: dispatch, Handle: s.visitAction(s.doLoad)},
 		{Method: "POST", Path: "/teams/visits/:id/back", Roles: dispatch, Handle: s.visitAction(s.doBack)},
 		{Method: "POST", Path: "/teams/visits/:id/discard", Roles: dispatch, Handle: s.visitAction(s.doDiscard)},
+		{Method: "POST", Path: "/teams/visits/:id/discard-vials", Roles: dispatch, Handle: s.visitAction(s.doDiscardLate)},
 		{Method: "POST", Path: "/teams/visits/:id/cancel", Roles: dispatch, Handle: s.visitAction(s.doCancel)},
 		// The team's telephone.
 		{Method: "GET", Path: "/teams/today", Roles: team, Nav: "mobileteams.today.nav", Handle: s.showToday},
@@ -67,6 +68,8 @@ func problem(err error) error {
 		return web.Fail(http.StatusConflict, "mobileteams.error.not_today")
 	case errors.Is(err, ErrExists):
 		return web.Fail(http.StatusConflict, "mobileteams.error.exists")
+	case errors.Is(err, ErrUnusable):
+		return field("vials", "mobileteams.error.unusable")
 	case errors.Is(err, ErrNotEnough):
 		return field("vials", "mobileteams.error.not_enough")
 	case errors.Is(err, inventory.ErrRestChanged):
@@ -349,4 +352,12 @@ func (s *Service) doDiscard(c *web.Ctx, f *web.Form, visitID string) (string, er
 
 func (s *Service) doCancel(c *web.Ctx, f *web.Form, visitID string) (string, error) {
 	return "mobileteams.flash.cancelled", s.Cancel(c.Std(), c.Now, visitID, f.Get("cancel_reason"), c.Actor(), string(web.RoleDispatcher))
+}
+
+func (s *Service) doDiscardLate(c *web.Ctx, f *web.Form, visitID string) (string, error) {
+	n, err := strconv.Atoi(f.Get("vials"))
+	if err != nil {
+		return "", inventory.ErrRestChanged
+	}
+	return "mobileteams.flash.discarded_vials", s.DiscardLate(c.Std(), c.Now, visitID, f.Get("lot"), n, c.Actor(), inventory.RequestOf(c))
 }

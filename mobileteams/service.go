@@ -53,14 +53,17 @@ type BoxLot struct {
 	Doses     int       `json:"doses"` // open doses and those of the closed vials
 	Due       int       `json:"due"`   // doses of a vial that was opened too long ago: to be thrown away
 
-	OpenedAt *time.Time `json:"opened_at,omitempty"` // of the oldest opened vial
+	OpenedAt *time.Time `json:"opened_at,omitempty"`   // of the oldest opened vial
+	Until    *time.Time `json:"carry_until,omitempty"` // until then the closed vials may be in the box; nil = no limit
+	Late     int        `json:"late"`                  // closed vials that may not be used any more, see LateWhy
+	LateWhy  string     `json:"late_why,omitempty"`    // blocked, expired, carried (too long in the box) or thawed (too long ago)
 }
 
 // Opened is how a form names the time at which the oldest opened vial was opened.
 func (l BoxLot) Opened() string { return inventory.FormatOpened(l.OpenedAt) }
 
-// Box returns what a team carries, earliest expiry first, and what is left of
-// vials that were opened too long ago.
+// Box returns what a team carries, earliest expiry first, and what of it may not be
+// used any more.
 func (s *Service) Box(ctx context.Context, q pg.Querier, teamID string, now time.Time) ([]BoxLot, error) {
 	place := inventory.TeamPlace(teamID)
 	box, err := s.lotsAt(ctx, q, place, "", now)
@@ -73,21 +76,30 @@ func (s *Service) Box(ctx context.Context, q pg.Querier, teamID string, now time
 	}
 	for _, h := range held {
 		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == h.LotID })
-		if i >= 0 {
-			box[i].OpenedAt = h.OpenedAt
-		}
-		if !h.OpenDue {
-			continue
-		}
 		if i < 0 {
 			p, err := programme.ProductByID(ctx, q, h.ProductID)
 			if err != nil {
 				return nil, fmt.Errorf("product in the box: %w", err)
 			}
 			i = len(box)
-			box = append(box, BoxLot{LotID: h.LotID, Number: h.Number, ProductID: p.ID, Product: p.Name, Expiry: h.Expiry, OpenedAt: h.OpenedAt})
+			box = append(box, BoxLot{LotID: h.LotID, Number: h.Number, ProductID: p.ID, Product: p.Name, Expiry: h.Expiry})
 		}
-		box[i].Due = h.OpenDoses
+		l := &box[i]
+		l.OpenedAt, l.Until = h.OpenedAt, h.Carried
+		l.Due = h.OpenDoses - l.OpenDoses
+		if l.Late = h.Vials - l.Vials; l.Late == 0 {
+			continue
+		}
+		switch {
+		case h.Blocked:
+			l.LateWhy = "blocked"
+		case h.Expiry.Before(clock.Day(now)):
+			l.LateWhy = "expired"
+		case h.CarryDue:
+			l.LateWhy = "carried"
+		default:
+			l.LateWhy = "thawed"
+		}
 	}
 	return box, nil
 }
@@ -181,8 +193,11 @@ func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID strin
 			return ErrNotEnough
 		}
 		err = s.stock.Transfer(ctx, tx, inventory.Transfer{From: from, To: to, LotID: lotID, Vials: vials, Actor: actor, Why: why, At: now})
-		if errors.Is(err, inventory.ErrNotEnough) {
+		switch {
+		case errors.Is(err, inventory.ErrNotEnough):
 			return ErrNotEnough
+		case errors.Is(err, inventory.ErrLotExpired), errors.Is(err, inventory.ErrLotBlocked):
+			return fmt.Errorf("%w: %w", ErrUnusable, err)
 		}
 		return err
 	})
@@ -204,6 +219,42 @@ func (s *Service) Discard(ctx context.Context, now time.Time, visitID, lotID str
 			return ErrNotEnough
 		}
 		return err
+	})
+}
+
+// DiscardLate writes off the closed vials of a lot in the team's box that may not be
+// used any more, when they still are as many as were seen. What is blocked is kept for
+// whoever blocked it: ErrState. ErrNotEnough when there are none,
+// inventory.ErrRestChanged.
+func (s *Service) DiscardLate(ctx context.Context, now time.Time, visitID, lotID string, seen int, actor string, r inventory.Request) error {
+	return s.once(ctx, r, func(tx pgx.Tx) error {
+		v, err := s.lockVisit(ctx, tx, visitID)
+		if err != nil {
+			return err
+		}
+		if v.TeamID == "" {
+			return ErrState
+		}
+		box, err := s.Box(ctx, tx, v.TeamID, now)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(box, func(l BoxLot) bool { return l.LotID == lotID && l.Late > 0 })
+		switch {
+		case i < 0:
+			return ErrNotEnough
+		case box[i].LateWhy == "blocked":
+			return ErrState
+		case box[i].Late != seen:
+			return inventory.ErrRestChanged
+		}
+		reason := inventory.Expired
+		if box[i].LateWhy == "carried" {
+			reason = inventory.ColdChain
+		}
+		return s.stock.Waste(ctx, tx, inventory.Waste{
+			Place: inventory.TeamPlace(v.TeamID), LotID: lotID, Vials: seen, Reason: reason, Actor: actor, Why: "visit " + v.ID, At: now,
+		})
 	})
 }
 
