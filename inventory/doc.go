@@ -102,6 +102,8 @@
 // becomes when it is received, by lot. What a short one lacks (Restmenge) stays
 // visible until it is settled. A receipt that is taken back makes the delivery one
 // that is to come again. Each change tells the centres concerned at once.
+// What comes straight to a centre is received there (Ankunft bestätigen), by whoever
+// answers for that place, the rest by an administrator.
 // "Equal shares" gives whole vials to all active centres, the same number to each;
 // the remainder stays where it is. A delivery for equal shares gives out what it
 // brought; what lay in the central store stays. Transactions that move several lots of
@@ -113,7 +115,9 @@
 // teams, the population of the centres' areas, or by hand. Vials are divided with
 // the largest remainder (Hare-Niemeyer): whole vials, none lost, and of every lot
 // as evenly as it goes. Somebody sees what would be sent, may change it, and
-// confirms it once; when the central store has changed since, nothing is sent. An
+// confirms it once; when the central store has changed since, nothing is sent, the
+// page says what has changed and keeps what was typed. Figures of people (Einwohner)
+// carry their source and day; those of the demo are marked as not official. An
 // automatic plan shares out each delivery to the central store on arrival, and
 // what is planned counts for the centres by it before; what lay there stays. That holds
 // for what somebody receives and for what follows from the ministry's report.

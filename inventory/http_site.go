@@ -113,10 +113,14 @@ func (s *Service) site(c *web.Ctx, chosen Place) (sitePage, error) {
 	if d.Holdings, err = s.Holdings(c.Std(), s.pool, place, "", c.Now); err != nil {
 		return d, err
 	}
-	open := map[string]bool{}
+	rules, err := ShelfRules(c.Std(), s.pool)
+	if err != nil {
+		return d, err
+	}
+	open, thaws := map[string]bool{}, thawing(rules, clock.Day(c.Now))
 	for _, h := range d.Holdings {
 		open[h.LotID] = h.OpenDoses > 0
-		if h.FrozenVials() > 0 && !h.Blocked && !h.Expiry.Before(clock.Day(c.Now)) {
+		if thaws[h.ProductID] && h.FrozenVials() > 0 && !h.Blocked && !h.Expiry.Before(clock.Day(c.Now)) {
 			d.Frozen = append(d.Frozen, web.Option{Value: h.LotID, Label: c.T("inventory.site.lot", "Product", n.Product(h.ProductID), "Lot", h.Number, "Vials", h.FrozenVials())})
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
@@ -30,7 +32,7 @@ func TestSiteNotesVialsAndThawing(t *testing.T) {
 	must(t, err)
 	vial := vials[0].ID
 	a := b.as(web.RoleSite, "leipzig")
-	if r := a.Get("/site/stock"); r.Status != http.StatusOK || !strings.Contains(r.Body, "AB1") || !strings.Contains(r.Body, "Gerade in Gebrauch") {
+	if r := a.Get("/site/stock"); r.Status != http.StatusOK || !strings.Contains(r.Body, "AB1") || !strings.Contains(r.Body, "gerade in Gebrauch") {
 		t.Fatalf("page: %d\n%s", r.Status, r.Body)
 	}
 	mustSee(t, a.PostForm("/site/stock/vials/"+vial, "place", "centre:leipzig", "gave_"+vial, "6"), "six of five")
@@ -72,6 +74,21 @@ func TestSiteNotesVialsAndThawing(t *testing.T) {
 		t.Errorf("holding = %+v", h)
 	}
 	b.reconciled()
+}
+
+// TestOnlyWhatLastsFromItsThawingIsNoted: a syringe from the refrigerator is not.
+func TestOnlyWhatLastsFromItsThawingIsNoted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receive(CentrePlace("leipzig"), "comirnaty", "AB1", day(2021, 5, 31), 10)
+	b.receive(CentrePlace("leipzig"), "janssen", "JA1", day(2021, 5, 31), 10)
+	b.tx(func(tx pgx.Tx) error {
+		return b.s.SetShelfLife(b.ctx, tx, ShelfRule{"janssen", AfterThaw, b.now, 0}, b.by)
+	})
+	a := b.as(web.RoleSite, "leipzig")
+	if r := a.Get("/site/stock"); !strings.Contains(r.Body, "Charge AB1 (10 ohne Auftaudatum)") || strings.Contains(r.Body, "Charge JA1 (") || !strings.Contains(r.Body, "JA1") {
+		t.Errorf("page: %d", r.Status)
+	}
 }
 
 func TestNobodyNotesForAnotherPlace(t *testing.T) {

@@ -72,3 +72,15 @@ func (s *Service) comingTo(c *web.Ctx, place Place) ([]comingRow, error) {
 	}
 	return out, nil
 }
+
+// thawing tells which products last a set time once they are thawed: only of these
+// somebody notes it. The newest rule of a product comes first.
+func thawing(rules []ShelfRule, today time.Time) map[string]bool {
+	out := map[string]bool{}
+	for _, r := range rules {
+		if _, known := out[r.ProductID]; !known && r.Kind == AfterThaw && !r.ValidFrom.After(today) {
+			out[r.ProductID] = r.Amount > 0
+		}
+	}
+	return out
+}

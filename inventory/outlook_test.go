@@ -128,7 +128,7 @@ func TestOneCentreIsShort(t *testing.T) {
 			t.Errorf("%s: %d, want %q and not %q", query, r.Status, want, not)
 		}
 	}
-	page("", "In einem Impfzentrum reicht der Impfstoff nicht", "reicht in allen")
+	page("", "In einem Impfzentrum geht der Impfstoff zu Ende", "reicht in allen")
 	page("?product=comirnaty&centre=leipzig", "reicht in allen", "aufgebraucht")
 	page("?product=comirnaty&centre=dresden", "aufgebraucht", "reicht in allen")
 	weeks[0].First = 9

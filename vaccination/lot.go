@@ -3,10 +3,12 @@ package vaccination
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/centre"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
@@ -46,6 +48,15 @@ func (s *Service) LotCard(lotID string) web.Card {
 		list, n, err := OfLot(c.Std(), s.pool, lotID, shownRecords)
 		if err != nil || n == 0 {
 			return nil, err
+		}
+		centres, err := centre.All(c.Std(), s.pool)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range list { // facilities stay as they are recorded
+			if k := slices.IndexFunc(centres, func(ce centre.Centre) bool { return ce.ID == r.Place }); k >= 0 {
+				list[i].Place = centres[k].Name
+			}
 		}
 		return struct {
 			Records []LotRecord
