@@ -95,6 +95,7 @@ func environment(root, scratch string, servers *local.Servers) []string {
 		"SHARED_DATA="+shared,
 		"TMPDIR="+scratch,
 		"CGO_ENABLED=1", // the race detector needs it
+		"GOGC=400",      // it makes collecting garbage dear; the memory is there
 		marker(scratch),
 	)
 }
