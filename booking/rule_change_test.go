@@ -9,26 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/centre"
+	"impfportal/internal/await"
 	"impfportal/internal/clock"
 	"impfportal/internal/jobs"
 	"impfportal/internal/redistest"
 	"impfportal/inventory"
 )
-
-// poll waits until ok, at most thirty seconds.
-func poll(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never wanted a plan: %s", what)
-		}
-	}
-}
 
 // A rule with a date changes the places of every day from then on, without
 // anybody asking for a plan: the change tells, the worker plans.
@@ -49,7 +35,7 @@ func TestRuleChangesReplanEveryDay(t *testing.T) {
 	t.Cleanup(func() { stop(); <-ended })
 	told := func(what string) {
 		t.Helper()
-		poll(t, what, func() bool {
+		await.True(t, what, func() bool {
 			return b.count(`SELECT count(*) FROM booking.plan WHERE centre_id = $1 AND product_id = $2 AND wanted > made`, leipzig, comirnaty) > 0 &&
 				b.count(`SELECT count(*) FROM jobs.outbox WHERE done_at IS NULL`) == 0
 		})

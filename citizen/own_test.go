@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/internal/await"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
 	"impfportal/retention"
@@ -91,7 +91,7 @@ func TestDeleteWaitsForAHold(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- b.Delete(ctx, r.Person.ID, "citizen:x", "citizen") }()
-	waitFor(t, func() bool {
+	await.True(t, "the other one waits for the lock", func() bool {
 		return b.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
 	})
 	b.books(map[string]bool{r.Person.ID: true}) // the hold is committed
@@ -108,16 +108,6 @@ func lockForBooking(ctx context.Context, tx pgx.Tx, personID string) error {
 	b := &pgx.Batch{}
 	LockForBooking(b, personID)
 	return LockError(tx.SendBatch(ctx, b).Close())
-}
-
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			t.Fatal("waited in vain")
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 func TestRetention(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/internal/await"
 	"impfportal/internal/checkout"
 	"impfportal/internal/leftover"
 	"impfportal/internal/local"
@@ -94,7 +95,7 @@ func startPortal(t testing.TB, dataDir string, settings ...string) *portal {
 // awaitReady waits until the portal says that it is ready.
 func (p *portal) awaitReady(t testing.TB) {
 	t.Helper()
-	ready := poll(90*time.Second, func() bool {
+	ready := await.Within(90*time.Second, func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("the portal ended (%v):\n%s", p.err, p.output)
@@ -106,21 +107,6 @@ func (p *portal) awaitReady(t testing.TB) {
 	if !ready {
 		t.Fatalf("the portal is not ready after 90 s:\n%s", p.output)
 	}
-}
-
-// poll asks until the condition holds, and returns whether it did within the limit.
-func poll(limit time.Duration, holds func() bool) bool {
-	deadline := time.After(limit)
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			return false
-		case <-again.C:
-		}
-	}
-	return true
 }
 
 // launched counts the portals of this run.
@@ -215,7 +201,7 @@ func (p *portal) processes() []leftover.Process {
 // stay all the same, after it has killed them.
 func (p *portal) leftover() []leftover.Process {
 	var left []leftover.Process
-	gone := poll(stopLimit, func() bool {
+	gone := await.Within(stopLimit, func() bool {
 		left = p.processes()
 		return len(left) == 0
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"impfportal/internal/await"
 	"impfportal/internal/checkout"
 	"impfportal/internal/leftover"
 	"impfportal/internal/shareddata"
@@ -96,7 +97,7 @@ func TestFirstPageComesWithinTwoSeconds(t *testing.T) {
 	for range 3 {
 		began := time.Now()
 		p = launchPortal(t, dataDir, freePort(t))
-		came := poll(20*time.Second, func() bool {
+		came := await.Within(20*time.Second, func() bool {
 			status, err := get(p.URL + "/")
 			if err == nil && status != http.StatusOK && status != http.StatusServiceUnavailable {
 				t.Fatalf("the first answer is %d", status)
@@ -125,7 +126,7 @@ func (p *portal) awaitDemoState(t testing.TB) {
 	db := p.database(t)
 	var centres int
 	var err error
-	loaded := poll(60*time.Second, func() bool {
+	loaded := await.Within(60*time.Second, func() bool {
 		err = db.QueryRow(t.Context(), "SELECT count(*) FROM centre.centre").Scan(&centres)
 		return err == nil && centres >= 13
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"impfportal/internal/await"
 	"impfportal/internal/clock"
 	"impfportal/internal/jobs"
 	"impfportal/internal/pg"
@@ -67,21 +68,6 @@ func (b *bundle) enqueue(t *testing.T, n int, fail bool) {
 	}
 }
 
-// eventually polls until ok, at most 20 seconds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
 func (b *bundle) count(t *testing.T, where string) int {
 	t.Helper()
 	var n int
@@ -100,7 +86,7 @@ func TestTaskExistsWhenItsTransactionCommits(t *testing.T) {
 	b.enqueue(t, 100, true)
 	b.run(t)
 	b.enqueue(t, 10, false)
-	eventually(t, "both tasks done", func() bool { return b.count(t, "done_at IS NOT NULL") == 2 })
+	await.True(t, "both tasks done", func() bool { return b.count(t, "done_at IS NOT NULL") == 2 })
 	if sum.Load() != 11 {
 		t.Errorf("sum %d", sum.Load())
 	}
@@ -123,7 +109,7 @@ func TestFailureIsTriedAgainAndPermanentIsNot(t *testing.T) {
 	b.enqueue(t, 1, false)
 	b.enqueue(t, 2, false)
 	b.run(t)
-	eventually(t, "done and failed", func() bool { return b.count(t, "done_at IS NOT NULL") == 1 && b.count(t, "failed_at IS NOT NULL") == 1 })
+	await.True(t, "done and failed", func() bool { return b.count(t, "done_at IS NOT NULL") == 1 && b.count(t, "failed_at IS NOT NULL") == 1 })
 	if useless.Load() != 1 {
 		t.Errorf("a permanent failure was tried %d times", useless.Load())
 	}
@@ -155,7 +141,7 @@ func TestLosingRedisLosesNoTask(t *testing.T) {
 		t.Fatalf("re-drive: %d, %v", n, err)
 	}
 	b.run(t)
-	eventually(t, "the task is done", func() bool { return b.count(t, "done_at IS NOT NULL AND attempt = 2") == 1 })
+	await.True(t, "the task is done", func() bool { return b.count(t, "done_at IS NOT NULL AND attempt = 2") == 1 })
 	if done.Load() != 1 {
 		t.Errorf("handled %d times", done.Load())
 	}
@@ -180,7 +166,7 @@ func TestRelayTwice(t *testing.T) {
 		}
 	}
 	b.run(t)
-	eventually(t, "the task is done", func() bool { return b.count(t, "done_at IS NOT NULL") == 1 })
+	await.True(t, "the task is done", func() bool { return b.count(t, "done_at IS NOT NULL") == 1 })
 	if done.Load() != 1 {
 		t.Errorf("handled %d times", done.Load())
 	}

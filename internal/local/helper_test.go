@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
@@ -112,18 +111,6 @@ func start(t *testing.T, opts Options) *Servers {
 		}
 	})
 	return s
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 15 s: %s", what)
-		}
-		_ = pause(t.Context(), 10*time.Millisecond)
-	}
 }
 
 // leaveMark and findMark write and read one row and one key, as a booking would.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"impfportal/internal/await"
 	"impfportal/internal/leftover"
 )
 
@@ -54,7 +55,7 @@ func TestSignalsStopTheServers(t *testing.T) {
 			if sig != syscall.SIGKILL && err != nil {
 				t.Errorf("the helper ended with %v: %s", err, h.stderr)
 			}
-			eventually(t, "no server is left", func() bool { return len(leftover.Holding(lock)) == 0 })
+			await.True(t, "no server is left", func() bool { return len(leftover.Holding(lock)) == 0 })
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("stopping took %s", took)
 			}
@@ -207,7 +208,7 @@ func TestEphemeralDataGoWithTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = h.cmd.Wait()
-	eventually(t, h.DataDir+" is removed", func() bool {
+	await.True(t, h.DataDir+" is removed", func() bool {
 		_, err := os.Stat(h.DataDir)
 		return errors.Is(err, fs.ErrNotExist)
 	})
@@ -283,6 +284,6 @@ func TestRootWithoutUserNamespaces(t *testing.T) {
 	findMark(t, h.DatabaseURL, h.RedisURL)
 	_ = h.cmd.Process.Kill()
 	_ = h.cmd.Wait()
-	eventually(t, "no server is left", func() bool { return len(leftover.Holding(filepath.Join(opts.DataDir, serversLock))) == 0 })
+	await.True(t, "no server is left", func() bool { return len(leftover.Holding(filepath.Join(opts.DataDir, serversLock))) == 0 })
 	start(t, opts)
 }
