@@ -155,12 +155,13 @@ func (s *Service) apiTransfer(c *web.Ctx, in transferIn) (struct{}, error) {
 }
 
 type wasteIn struct {
-	Place  string `json:"place"`
-	LotID  string `json:"lot_id"`
-	Vials  int    `json:"vials"`
-	Doses  int    `json:"doses" doc:"open doses"`
-	Reason string `json:"reason" enum:"open-vial,closed-vial,expired,cold-chain"`
-	Why    string `json:"why" maxlen:"200"`
+	Place  string     `json:"place"`
+	LotID  string     `json:"lot_id"`
+	Vials  int        `json:"vials"`
+	Doses  int        `json:"doses" doc:"open doses"`
+	Opened *time.Time `json:"opened_at,omitempty" doc:"when the vial was opened of which the doses are, as it was seen"`
+	Reason string     `json:"reason" enum:"open-vial,closed-vial,expired,cold-chain"`
+	Why    string     `json:"why" maxlen:"200"`
 
 	Portion string `json:"portion,omitempty" doc:"frozen, or the day of thawing; without it what is past or runs out first"`
 }
@@ -169,7 +170,7 @@ func (s *Service) apiWaste(c *web.Ctx, in wasteIn) (struct{}, error) {
 	if len([]rune(in.Why)) > 200 || in.Vials > maxVials || in.Doses > maxVials {
 		return struct{}{}, problem(ErrInvalid)
 	}
-	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
+	w := Waste{Place: Place(in.Place), LotID: in.LotID, Vials: in.Vials, Doses: in.Doses, Portion: Portion(in.Portion), OpenedAt: in.Opened, Reason: Reason(in.Reason), Actor: c.Actor(), Why: in.Why, At: c.Now}
 	return struct{}{}, problem(s.change(c, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) }))
 }
 

@@ -220,15 +220,17 @@ func ReadOpenRest(f *web.Form) (seen OpenRest, ok bool) {
 	if err != nil {
 		return seen, false
 	}
-	seen.Doses = n
-	if v := f.Get("opened"); v != "" {
-		at, err := time.Parse(time.RFC3339Nano, v)
-		if err != nil {
-			return seen, false
-		}
-		seen.OpenedAt = &at
+	seen.Doses, seen.OpenedAt = n, openedOf(f)
+	return seen, seen.OpenedAt != nil || f.Get("opened") == ""
+}
+
+// openedOf reads from the field 'opened' which opened vial is meant; nil = none said.
+func openedOf(f *web.Form) *time.Time {
+	at, err := time.Parse(time.RFC3339Nano, f.Get("opened"))
+	if err != nil {
+		return nil
 	}
-	return seen, true
+	return &at
 }
 
 func (s *Service) discardForm(c *web.Ctx) error {

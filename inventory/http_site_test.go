@@ -68,7 +68,17 @@ func TestSiteNotesVialsAndThawing(t *testing.T) {
 			t.Errorf("%s: %d", name, r.Status)
 		}
 	}
-	button[1] = "4"
+	waste := func(opened string, doses string) int {
+		return b.app().PostForm("/admin/stock/waste", "place", "centre:leipzig", "lot", lot, "reason", "open-vial", "waste_vials", "0", "waste_doses", doses,
+			"waste_why", "fiel", "opened", opened).Status
+	}
+	if got := waste("2021-01-11T12:00:00Z", "1"); got != http.StatusUnprocessableEntity {
+		t.Errorf("waste of another vial: %d", got)
+	}
+	if got := waste(seen.Opened(), "1"); got != http.StatusSeeOther {
+		t.Errorf("waste of a dose: %d", got)
+	}
+	button[1] = "3"
 	mustSee(t, a.PostForm("/site/stock/lots/"+lot+"/discard", button...), "discard")
 	if h := b.holding(leipzig, lot); h.OpenDoses != 0 || h.ThawedVials() != 3 {
 		t.Errorf("holding = %+v", h)

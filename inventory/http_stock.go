@@ -295,6 +295,7 @@ func (s *Service) wasteForm(c *web.Ctx) error {
 	w := Waste{Place: d.Holding.Place, LotID: d.Holding.LotID, Reason: Reason(known(f, "reason", d.Reasons)), Actor: c.Actor(), Why: reasonText(f, "waste_why"), At: c.Now}
 	w.Vials, w.Doses = amounts(f, "waste", d.Holding)
 	w.Portion = portionOf(f, "waste_portion", d)
+	w.OpenedAt = openedOf(f)
 	if f.OK() {
 		err := s.change(c, func(tx pgx.Tx) error { return s.wasteAudited(c, tx, w) })
 		if err != nil && !formProblem(f, "waste_vials", err) {

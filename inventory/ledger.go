@@ -149,7 +149,8 @@ func movedWhole(ctx context.Context, tx pgx.Tx, from, to Place, lot Lot, doses i
 }
 
 // Waste books vaccine that was thrown away; without a portion that which is past
-// its last day or runs out first.
+// its last day or runs out first. ErrRestChanged when another vial is open than was
+// meant.
 func (s *Service) Waste(ctx context.Context, tx pgx.Tx, w Waste) error {
 	if w.Vials < 0 || w.Doses < 0 || w.Vials+w.Doses == 0 || !w.Place.Holds() || !w.Reason.Valid() || !w.Portion.valid() {
 		return fmt.Errorf("%w: waste", ErrInvalid)
@@ -157,6 +158,16 @@ func (s *Service) Waste(ctx context.Context, tx pgx.Tx, w Waste) error {
 	lot, err := LotByID(ctx, tx, w.LotID)
 	if err != nil {
 		return err
+	}
+	if w.Doses > 0 && w.OpenedAt != nil {
+		var opened *time.Time
+		err := tx.QueryRow(ctx, `SELECT opened_at FROM inventory.balance WHERE place = $1 AND lot_id = $2 FOR UPDATE`, w.Place, w.LotID).Scan(&opened)
+		if err != nil && !pg.NoRows(err) {
+			return fmt.Errorf("opened vial: %w", err)
+		}
+		if opened == nil || !opened.Equal(*w.OpenedAt) {
+			return ErrRestChanged
+		}
 	}
 	why := w.Why
 	if why == "" {

@@ -120,10 +120,13 @@ type Waste struct {
 	Vials   int // closed vials
 	Doses   int // open doses
 	Portion Portion
-	Reason  Reason
-	Actor   string
-	Why     string
-	At      time.Time
+	// OpenedAt says of which opened vial the doses are, as somebody saw it; nil =
+	// whichever is open.
+	OpenedAt *time.Time
+	Reason   Reason
+	Actor    string
+	Why      string
+	At       time.Time
 }
 
 // missing says that a product or place that was named is not there. Other
