@@ -35,7 +35,8 @@ var (
 	ErrInvalid = errors.New("booking: invalid")
 	// ErrKeyReused: the key has been used for other slots.
 	ErrKeyReused = errors.New("booking: the key was used for other slots")
-	// ErrTooOften: the person has held and not confirmed eight times within an hour.
+	// ErrTooOften: the person has held, cancelled or changed over the web eight times
+	// within an hour: each of these keeps places from others for a while.
 	ErrTooOften = errors.New("booking: held too often")
 	// ErrState: the appointment is not in a state that allows this.
 	ErrState = errors.New("booking: not possible in this state")

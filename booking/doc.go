@@ -177,9 +177,15 @@
 // a day closes, vaccine is missing or a shortfall is open, returning places go
 // away instead. Who gave places back, or let a hold end, may hold the same ones
 // again at once: in one transaction, so nobody slips in between.
-// Without it being taken in that transaction nothing becomes free (booking.sure). Over
-// the web a person may hold eight times within an hour without confirming, or one
-// login could keep everybody's places on their way back.
+// Without it being taken in that transaction nothing becomes free (booking.sure).
+//
+// Choosing and holding wait in line, changing does not: own appointments are there at
+// any time, and a swap takes as much as it gives. What keeps one login from holding
+// everybody's places is a limit (booking.tries): over the web, holds that were not
+// confirmed, bookings that were cancelled and changes count together, and after eight
+// within an hour there is no other (ErrTooOften). So a page that is left open and asks
+// again and again for one place gets it at most as often as any person could; what it
+// has it gives back with the first that it takes. An agent is not limited.
 //
 // # The waiting list
 //

@@ -3,6 +3,7 @@ package booking
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 )
@@ -46,11 +48,17 @@ func (p *modelPerson) open() (n int) {
 // holds every answer against a model of the states.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	b, _ := small(t) // 20 doses
+	b, _ := small(t)                       // 20 doses
+	b.closeDay(leipzig, clock.Day(monday)) // no appointment passes while the hours of a history do
+	b.replan(leipzig, comirnaty)
+	waiters := b.waiters()
 	rapid.Check(t, func(rt *rapid.T) {
 		b.exec(`DELETE FROM booking.series`)
 		b.exec(`DELETE FROM booking.returning`)
 		b.exec(`DELETE FROM booking.idempotency`)
+		b.exec(`DELETE FROM booking.waiting`)
+		b.exec(`DELETE FROM booking.waiting_offer`)
+		b.exec(`DELETE FROM booking.waiting_asked`)
 		b.exec(`UPDATE booking.place SET taken = 0`)
 		b.at(monday)
 		b.replan(leipzig, comirnaty)
@@ -64,6 +72,10 @@ func TestModel(t *testing.T) {
 		people := make([]*modelPerson, 4)
 		for i := range people {
 			people[i] = &modelPerson{id: id.New()}
+		}
+		for _, w := range waiters {
+			w.reset()
+			people = append(people, w.modelPerson)
 		}
 		someone := func(rt *rapid.T) *modelPerson {
 			return people[rapid.IntRange(0, len(people)-1).Draw(rt, "person")]
@@ -86,7 +98,14 @@ func TestModel(t *testing.T) {
 			}
 			p.state = "over"
 		}
-		rt.Repeat(map[string]func(*rapid.T){
+		again := func() { // which of them it was is the database's affair
+			back = nil
+			for _, m := range b.backs() {
+				back = append(back, modelBack{m.places, m.earliest, m.final})
+			}
+		}
+		actions := b.offerActions(waiters, over, again)
+		maps.Copy(actions, map[string]func(*rapid.T){
 			"hold": func(rt *rapid.T) {
 				p := someone(rt)
 				list := b.choices(leipzig, pair(comirnaty))
@@ -231,10 +250,7 @@ func TestModel(t *testing.T) {
 				for _, a := range s.Appointments {
 					p.visits, p.visit = append(p.visits, a.ID), append(p.visit, StateHeld)
 				}
-				back = nil // which of them it was is the database's affair
-				for _, m := range b.backs() {
-					back = append(back, modelBack{m.places, m.earliest, m.final})
-				}
+				again()
 			},
 			"give back": func(rt *rapid.T) {
 				b.giveBack()
@@ -259,10 +275,26 @@ func TestModel(t *testing.T) {
 				if n := b.pairs(leipzig, comirnaty); n != doses/2 {
 					rt.Fatalf("%d pairs offered of %d free doses", n, doses)
 				}
+				again() // what is new goes to the list first
 			},
-			"": func(*rapid.T) { b.sound() },
+			"": func(rt *rapid.T) {
+				b.settled(rt, waiters)
+				b.sound()
+			},
 		})
+		// What is given back is what is offered: the two often follow each other.
+		actions["cancel and offer"] = func(rt *rapid.T) { actions["cancel"](rt); actions["offer"](rt) }
+		actions["offer and answer"] = func(rt *rapid.T) { actions["offer"](rt); actions["answer"](rt) }
+		for range waiters {
+			actions["wait"](rt)
+		}
+		rt.Repeat(actions)
 	})
+	for _, answer := range []string{OfferAccepted, OfferDeclined, OfferRemoved, OfferUnanswered} {
+		if waiters[0].seen[answer] == 0 {
+			t.Errorf("no offer was %s: %v", answer, waiters[0].seen)
+		}
+	}
 }
 
 // backs are the places on their way back, with their true time.

@@ -9,8 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/audit"
-	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/programme"
@@ -168,35 +166,8 @@ func (s *Service) EndContingent(ctx context.Context, contingentID int64, by By) 
 }
 
 func (s *Service) changeContingents(ctx context.Context, centreID string, by By, change func(tx pgx.Tx) error) error {
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		if centreID != "" {
-			if _, err := centre.Get(ctx, tx, centreID); err != nil {
-				return err
-			}
-		}
-		if err := lockQuotas(ctx, tx); err != nil {
-			return err
-		}
-		list := func() ([]Contingent, error) {
-			all, err := Contingents(ctx, tx, centreID, clock.Day(s.Now()))
-			return slices.DeleteFunc(all, func(c Contingent) bool { return c.CentreID != centreID }), err
-		}
-		before, err := list()
-		if err != nil {
-			return err
-		}
-		if err := change(tx); err != nil {
-			return err
-		}
-		after, err := list()
-		if err != nil {
-			return err
-		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.contingents", Subject: quotaSubject(centreID), Before: before, After: after,
-		}); err != nil {
-			return err
-		}
-		return wantPlans(ctx, tx, centreID)
-	})
+	return s.changeRules(ctx, centreID, "booking.contingents", by, func(tx pgx.Tx) (any, error) {
+		all, err := Contingents(ctx, tx, centreID, clock.Day(s.Now()))
+		return slices.DeleteFunc(all, func(c Contingent) bool { return c.CentreID != centreID }), err
+	}, change)
 }

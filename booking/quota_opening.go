@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/audit"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 )
@@ -183,28 +182,7 @@ func (s *Service) RemoveOpening(ctx context.Context, fromDay time.Time, by By) e
 }
 
 func (s *Service) changeOpenings(ctx context.Context, by By, change func(tx pgx.Tx) error) error {
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		if err := lockQuotas(ctx, tx); err != nil {
-			return err
-		}
-		before, err := Openings(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if err := change(tx); err != nil {
-			return err
-		}
-		after, err := Openings(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.openings", Subject: "booking", Before: before, After: after,
-		}); err != nil {
-			return err
-		}
-		return wantPlans(ctx, tx, "")
-	})
+	return s.changeRules(ctx, "", "booking.openings", by, func(tx pgx.Tx) (any, error) { return Openings(ctx, tx) }, change)
 }
 
 // NextOpening returns the next moment at which new appointments open by rule;

@@ -138,6 +138,13 @@ func (s *Service) RemoveRelease(ctx context.Context, centreID string, from Chann
 }
 
 func (s *Service) changeReleases(ctx context.Context, centreID string, by By, change func(tx pgx.Tx) error) error {
+	return s.changeRules(ctx, centreID, "booking.releases", by, func(tx pgx.Tx) (any, error) { return ownReleases(ctx, tx, centreID) }, change)
+}
+
+// changeRules changes rules of a centre, or ("") of all, alone among changes of
+// quotas; the record has what list returns before and after, and what follows from
+// the rules is planned anew.
+func (s *Service) changeRules(ctx context.Context, centreID, action string, by By, list func(tx pgx.Tx) (any, error), change func(tx pgx.Tx) error) error {
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		if centreID != "" {
 			if _, err := centre.Get(ctx, tx, centreID); err != nil {
@@ -147,19 +154,19 @@ func (s *Service) changeReleases(ctx context.Context, centreID string, by By, ch
 		if err := lockQuotas(ctx, tx); err != nil {
 			return err
 		}
-		before, err := ownReleases(ctx, tx, centreID)
+		before, err := list(tx)
 		if err != nil {
 			return err
 		}
 		if err := change(tx); err != nil {
 			return err
 		}
-		after, err := ownReleases(ctx, tx, centreID)
+		after, err := list(tx)
 		if err != nil {
 			return err
 		}
 		if err := audit.Write(ctx, tx, s.Now(), audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.releases", Subject: quotaSubject(centreID), Before: before, After: after,
+			Actor: by.Actor, Role: by.Role, Action: action, Subject: quotaSubject(centreID), Before: before, After: after,
 		}); err != nil {
 			return err
 		}

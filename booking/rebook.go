@@ -39,7 +39,7 @@ type RebookRequest struct {
 // transaction, or everything stays as it is. What is not moved stays bound to
 // centre, product and distance; a dose that was given binds the product. The
 // person is told. Errors: *TakenError with the nearest times, *IneligibleError,
-// ErrState when an appointment is over, ErrNotFound, ErrInvalid.
+// ErrState when an appointment is over, ErrTooOften, ErrNotFound, ErrInvalid.
 func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) {
 	if !id.Valid(in.PersonID) || !id.Valid(in.SeriesID) || in.Key == "" || len(in.Key) > 100 || len(in.Moves) == 0 || len(in.Moves) > 9 {
 		return Series{}, ErrInvalid
@@ -86,6 +86,9 @@ func (s *Service) Rebook(ctx context.Context, in RebookRequest) (Series, error) 
 			s.Now(), in.PersonID, in.SeriesID, in.Channel, moveKey(in.Key, in.SeriesID, in.Moves), in.Actor, in.Role, changed.Name(),
 			doses, slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore), reclaim).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&done) })
+		if in.Channel == Web {
+			batch.Queue(`SELECT booking.not_changed_too_often($1, $2)`, s.Now(), in.PersonID)
+		}
 		queueSeries(batch, out, in.SeriesID)
 		return out, engineError(citizen.LockError(s.Pool.SendBatch(ctx, batch).Close()))
 	}

@@ -187,7 +187,7 @@ func (s *Service) PutOnList(ctx context.Context, personID string, w Wishes, ch C
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'waiting', coalesce(l.unanswered, 0), coalesce(l.declined, 0), $12, $12
 			FROM (VALUES (1)) one LEFT JOIN (
 				SELECT unanswered, declined FROM booking.waiting
-				WHERE person_id = $2 AND programme_id = $3 AND state = 'withdrawn' ORDER BY ended_at DESC LIMIT 1) l ON true
+				WHERE person_id = $2 AND programme_id = $3 AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1) l ON true
 			ON CONFLICT (person_id, programme_id) WHERE ended_at IS NULL DO UPDATE
 			SET group_code = excluded.group_code, channel = excluded.channel, centres = excluded.centres, weekdays = excluded.weekdays, parts = excluded.parts,
 			    earliest = excluded.earliest, latest = excluded.latest, notice_days = excluded.notice_days, state = 'waiting',
@@ -215,8 +215,12 @@ func sorted[T int | string](list []T) []T {
 }
 
 // Withdraw takes the person off the list; an offer that is open goes to the
-// next. Withdrawing twice is no error.
+// next, and counts as declined should they come back. Withdrawing twice is no error.
 func (s *Service) Withdraw(ctx context.Context, personID string, via string, by By) error {
+	// An offer whose time is over was not answered, and nobody leaves before that counts.
+	if _, err := s.expire(ctx, s.Now(), nil, personID); err != nil {
+		return err
+	}
 	var offers []string
 	err := s.Pool.QueryRow(ctx, `SELECT coalesce(array_agg(id::text), '{}') FROM booking.waiting_offer WHERE person_id = $1 AND answer IS NULL`, personID).Scan(&offers)
 	if err != nil {

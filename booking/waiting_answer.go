@@ -228,7 +228,10 @@ func (s *Service) store(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, 
 	switch answer {
 	case OfferAccepted:
 		return endWaiting(ctx, tx, now, o.WaitingID, WaitingDone, by)
-	case OfferRemoved:
+	case OfferRemoved: // who comes back has declined it
+		if _, err := tx.Exec(ctx, `UPDATE booking.waiting SET unanswered = 0, declined = declined + 1 WHERE id = $1`, o.WaitingID); err != nil {
+			return err
+		}
 		return endWaiting(ctx, tx, now, o.WaitingID, WaitingWithdrawn, by)
 	}
 	var paused bool
@@ -236,7 +239,7 @@ func (s *Service) store(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, 
 		UPDATE booking.waiting SET
 			unanswered = CASE WHEN $2 THEN unanswered + 1 ELSE 0 END, declined = declined + CASE WHEN $2 THEN 0 ELSE 1 END, changed_at = $3,
 			state = CASE WHEN state = 'waiting' AND (CASE WHEN $2 THEN unanswered + 1 >= $4 ELSE declined + 1 >= $5 END) THEN 'paused' ELSE state END
-		WHERE id = $1 AND ended_at IS NULL RETURNING state = 'paused'`,
+		WHERE id = $1 RETURNING state = 'paused'`,
 		o.WaitingID, answer == OfferUnanswered, now, maxUnanswered, maxDeclined).Scan(&paused)
 	if pg.NoRows(err) {
 		return nil

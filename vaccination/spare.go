@@ -39,8 +39,9 @@ type spareCall struct {
 // spare is what is left over of a product, and who was called.
 type spare struct {
 	Leftover
-	Calls []spareCall `json:"calls"`
-	There int         `json:"there" doc:"people who have come after a call and are not vaccinated yet"`
+	Calls  []spareCall `json:"calls"`
+	Notice string      `json:"-"` // key of a text: why nobody was called
+	There  int         `json:"there" doc:"people who have come after a call and are not vaccinated yet"`
 }
 
 // there counts who has come after a call and for whom no dose without an
@@ -143,14 +144,19 @@ func (s *Service) spareNext(c *web.Ctx, ce centre.Centre, productID string) (spa
 }
 
 func (s *Service) showSpare(c *web.Ctx) error {
-	return s.page(c, func(ce centre.Centre) error {
-		p, err := s.spareOf(c, ce, c.Params("product"))
-		if err != nil {
-			return err
-		}
-		c.Set("Cache-Control", "no-store")
-		return c.Page("vaccination/spare", p)
-	})
+	return s.page(c, func(ce centre.Centre) error { return s.renderSpare(c, ce, "") })
+}
+
+func (s *Service) renderSpare(c *web.Ctx, ce centre.Centre, notice string) error {
+	p, err := s.spareOf(c, ce, c.Params("product"))
+	if err != nil {
+		return err
+	}
+	if p.Notice = notice; notice != "" {
+		c.Status(http.StatusConflict)
+	}
+	c.Set("Cache-Control", "no-store")
+	return c.Page("vaccination/spare", p)
 }
 
 func (s *Service) postSpareNext(c *web.Ctx) error {
@@ -160,7 +166,7 @@ func (s *Service) postSpareNext(c *web.Ctx) error {
 			if !errors.As(err, &p) || p.Status != http.StatusConflict {
 				return err
 			}
-			c.Flash(p.Key)
+			return s.renderSpare(c, ce, p.Key)
 		}
 		return c.See("/site/leftover/" + c.Params("product"))
 	})

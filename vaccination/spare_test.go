@@ -48,8 +48,7 @@ func TestLeftoverDosesGoToTheWaitingList(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := b.doses(leipzig)
-	want(t, "nobody waits", a.PostForm("/site/leftover/comirnaty"), http.StatusSeeOther)
-	want(t, "nobody waits", a.Get("/site/leftover/comirnaty"), 200, "niemand, der jetzt noch kommen könnte")
+	want(t, "nobody waits", a.PostForm("/site/leftover/comirnaty"), http.StatusConflict, "niemand, der jetzt noch kommen könnte")
 	b.waits("Morgen", "+4915112345600", 1)
 	b.waits("Ohne", "", 0)
 	for i, n := range []string{"Anton", "Berta", "Caesar", "Dora", "Emil", "Fritz", "Gustav"} {
@@ -61,9 +60,10 @@ func TestLeftoverDosesGoToTheWaitingList(t *testing.T) {
 	if strings.Contains(page.Body, "Wartet") || strings.Contains(page.Body, "49151123456") {
 		t.Error("somebody is shown before they are called")
 	}
-	for range left + 2 {
+	for range left {
 		want(t, "next", a.PostForm("/site/leftover/comirnaty"), http.StatusSeeOther)
 	}
+	want(t, "one too many", a.PostForm("/site/leftover/comirnaty"), http.StatusConflict, "Für jede übrige Dosis ist jemand angerufen")
 	page = a.Get("/site/leftover/comirnaty")
 	calls := map[string]bool{}
 	var order []string

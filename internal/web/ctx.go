@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -180,8 +181,18 @@ func (c *Ctx) takeFlash() string {
 		return ""
 	}
 	var f flash
-	if json.Unmarshal(b[32:], &f) != nil {
+	d := json.NewDecoder(bytes.NewReader(b[32:]))
+	d.UseNumber()
+	if d.Decode(&f) != nil {
 		return ""
+	}
+	for i, arg := range f.Args {
+		if n, ok := arg.(json.Number); ok { // texts with one and many count whole numbers
+			f.Args[i] = n.String()
+			if whole, err := n.Int64(); err == nil {
+				f.Args[i] = int(whole)
+			}
+		}
 	}
 	return c.T(f.Key, f.Args...)
 }

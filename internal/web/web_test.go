@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -61,6 +62,11 @@ func newApp(t *testing.T) *webtest.App {
 		Routes: []web.Route{
 			{Method: "GET", Path: "/form", Handle: form},
 			{Method: "POST", Path: "/form", Handle: form},
+			{Method: "POST", Path: "/count/:n", Handle: func(c *web.Ctx) error {
+				n, err := strconv.Atoi(c.Params("n"))
+				c.Flash("demo.n", "Count", n)
+				return errors.Join(err, c.See("/form"))
+			}},
 			{Method: "POST", Path: "/open", CrossSite: true, Handle: func(c *web.Ctx) error { return c.SendString("joined") }},
 			{Method: "GET", Path: "/gated", Gate: "hold", Roles: []web.Role{web.RoleCitizen}, Handle: form},
 			{Method: "GET", Path: "/admin/x", Roles: []web.Role{web.RoleAdmin}, Handle: func(c *web.Ctx) error { return c.SendString("secret") }},
@@ -100,6 +106,21 @@ func TestFormKeepsWhatWasTyped(t *testing.T) {
 	app.PostForm("/language", "lang", "de", "to", "/form")
 	if ans := app.Get("/form"); !strings.Contains(ans.Body, "Hallo") {
 		t.Error("the chosen language was not remembered")
+	}
+}
+
+// A notice with a number has the words of that number.
+func TestFlashCounts(t *testing.T) {
+	t.Parallel()
+	app := newApp(t)
+	for n, want := range map[string]string{"1": "eine Dosis", "0": "0 Dosen", "3": "3 Dosen", "1000000": "1000000 Dosen"} {
+		app.PostForm("/count/" + n)
+		if ans := app.Get("/form"); !strings.Contains(ans.Body, want) {
+			t.Errorf("%s: no %q in %s", n, want, ans.Body)
+		}
+		if ans := app.Get("/form"); strings.Contains(ans.Body, want) {
+			t.Errorf("%s: the notice is shown twice", n)
+		}
 	}
 }
 

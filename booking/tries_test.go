@@ -1,0 +1,78 @@
+package booking
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A login that changes again and again leaves places on their way back behind it: after
+// eight within an hour that is over, whichever way it did so.
+func TestChangesCountInTheLimit(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	p := b.person()
+	list := b.choices(leipzig, pair(comirnaty))
+	for i := range 3 { // given back before: held, and booked
+		s, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: list[i].SlotIDs(), Key: fmt.Sprint("hold", i)})
+		b.ok(err)
+		if i == 2 {
+			_, err := b.s.Confirm(b.ctx, s.ID, p.ID, "")
+			b.ok(err)
+		}
+		b.ok(b.s.Cancel(b.ctx, s.ID, p.ID, "citizen:"+p.ID))
+	}
+	s := b.books(p, list[5])
+	for i := range 5 {
+		if _, err := b.rebook(s, fmt.Sprint("k", i), b.moveTo(s, 2, i)); err != nil {
+			t.Fatalf("change %d: %v", i, err)
+		}
+	}
+	before := b.count(`SELECT count(*) FROM booking.returning_place`)
+	last := b.moveTo(s, 2, 9)
+	if _, err := b.rebook(s, "one more", last); !errors.Is(err, ErrTooOften) {
+		t.Errorf("the ninth: %v", err)
+	}
+	if n := b.count(`SELECT count(*) FROM booking.returning_place`); n != before {
+		t.Errorf("%d places return, %d before", n, before)
+	}
+	b.ok(b.s.Cancel(b.ctx, s.ID, p.ID, "citizen:"+p.ID))
+	if _, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: list[7].SlotIDs(), Key: "after"}); !errors.Is(err, ErrTooOften) {
+		t.Errorf("a hold after that: %v", err)
+	}
+	b.sound()
+	b.at(b.now().Add(time.Hour + time.Second))
+	if _, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: list[7].SlotIDs(), Key: "after"}); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+	b.sound()
+}
+
+// The same key again gives what it gave, also for who may not change any more.
+func TestARetryIsNoTry(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	s := b.books(b.person(), b.choices(leipzig, pair(comirnaty))[0])
+	var move Move
+	for i := range 8 {
+		move = b.moveTo(s, 2, i)
+		_, err := b.rebook(s, fmt.Sprint("k", i), move)
+		b.ok(err)
+	}
+	for range 3 {
+		if _, err := b.rebook(s, "k7", move); err != nil {
+			t.Errorf("retry: %v", err)
+		}
+	}
+	if _, err := b.rebook(s, "k8", b.moveTo(s, 2, 9)); !errors.Is(err, ErrTooOften) {
+		t.Errorf("the ninth: %v", err)
+	}
+	in := RebookRequest{PersonID: s.PersonID, SeriesID: s.ID, Channel: Hotline, Moves: []Move{b.moveTo(s, 2, 9)}, Key: "agent", Actor: "staff:agent", Role: "agent"}
+	if _, err := b.s.Rebook(b.ctx, in); errors.Is(err, ErrTooOften) {
+		t.Error("an agent is limited")
+	}
+	b.sound()
+}
