@@ -225,6 +225,7 @@ func (a *App) mount(r *Route) error {
 	}
 	if r.Nav != "" {
 		a.nav = append(a.nav, *r)
+		slices.SortStableFunc(a.nav, byGroup)
 	}
 	handle := func(fc *fiber.Ctx) error {
 		c := a.ctx(fc)
@@ -327,6 +328,21 @@ func (a *App) mountOwn() {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=60")
 		return c.Send(a.spec)
 	})
+}
+
+// navGroups is the order of the groups of a long navigation, from what is needed
+// every hour to what is needed seldom; others follow.
+var navGroups = []string{"", "web.nav.today", "web.nav.appointments", "web.nav.vaccine", "web.nav.rules", "web.nav.control"}
+
+// byGroup orders entries by navGroups and leaves each group as it is.
+func byGroup(a, b Route) int {
+	rank := func(r Route) int {
+		if i := slices.Index(navGroups, r.NavGroup); i >= 0 {
+			return i
+		}
+		return len(navGroups)
+	}
+	return rank(a) - rank(b)
 }
 
 // navigation returns the entries of the roles of the user in their groups, in
