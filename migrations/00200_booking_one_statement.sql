@@ -31,26 +31,29 @@ DECLARE
     k          integer;
     i          integer;
     v_pot      text;
+    v_none     text;
 BEGIN
     -- Nobody waits for the disk here: a hold that a crash takes along within its
     -- first moments was no booking yet. A confirmation waits, and takes everything
     -- before it to the disk.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    v_none := set_config('synchronous_commit', 'off', true); -- an assignment is cheaper than PERFORM
     IF p_registered THEN
-        PERFORM citizen.lock_for_booking(p_person);
+        v_none := citizen.lock_for_booking(p_person);
         IF p_channel = 'web' THEN
-            PERFORM booking.not_too_often(p_now, p_person);
+            v_none := booking.not_too_often(p_now, p_person);
         END IF;
     END IF;
-    SELECT c.lead_days, t.hold_minutes, EXISTS (SELECT FROM booking.contingent x WHERE x.channel = c.id)
-    INTO v_lead, v_minutes, v_pots
-    FROM booking.channel c, booking.setting t WHERE c.id = p_channel AND c.bookable;
+    SELECT c.lead_days, t.hold_minutes, EXISTS (SELECT FROM booking.contingent x WHERE x.channel = c.id),
+           of.products, of.days, of.starts, of.centres
+    INTO v_lead, v_minutes, v_pots, v_products, v_days, o_starts, v_centres
+    FROM booking.channel c, booking.setting t, (
+        SELECT array_agg(s.product_id ORDER BY u.n) AS products, array_agg(s.day ORDER BY u.n) AS days,
+               array_agg(s.start_at ORDER BY u.n) AS starts, array_agg(s.centre_id ORDER BY u.n) AS centres
+        FROM unnest(p_slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id) of
+    WHERE c.id = p_channel AND c.bookable;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'nobody books over this channel' USING ERRCODE = 'BK005';
     END IF;
-    SELECT array_agg(s.product_id ORDER BY u.n), array_agg(s.day ORDER BY u.n), array_agg(s.start_at ORDER BY u.n), array_agg(s.centre_id ORDER BY u.n)
-    INTO v_products, v_days, o_starts, v_centres
-    FROM unnest(p_slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id;
     o_until := p_now + make_interval(mins => v_minutes);
 
     k := array_position(p_products, v_products[1]);
