@@ -77,6 +77,13 @@ func (s *Service) postPlan(c *web.Ctx) error {
 		plan, set, said = Plan{}, Settings{Version: set.Version}, "waitingroom.plan.cancelled"
 		f.Errors = nil
 	}
+	if f.OK() && f.Get("cancel") == "" && plan.Empty() && !v.known.Load().begun() {
+		field := "opens_at"
+		if phase := v.known.Load().Phase; phase == Open || phase == Paused {
+			field = "closes_at"
+		}
+		f.Fail(field, "waitingroom.plan.error.nothing")
+	}
 	if f.OK() {
 		_, err := s.SetPlan(c.Std(), c.Actor(), string(web.RoleAdmin), v.id, plan, set)
 		if p, ok := problemFields(err); ok {

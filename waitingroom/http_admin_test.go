@@ -75,6 +75,8 @@ func TestPlanPage(t *testing.T) {
 	mustContain(t, a, http.StatusUnprocessableEntity, "Der Vorlauf muss vor der Öffnung beginnen", "Bitte nennen Sie die Ziehung", w.in(2*time.Hour))
 	a = w.app.PostForm(path, "prequeue_from", "2027-03-28T02:30", "opens_at", "irgendwann", "order", "arrival", "version", version())
 	mustContain(t, a, http.StatusUnprocessableEntity, "Diese Uhrzeit gibt es nicht", "Bitte geben Sie Tag und Uhrzeit an", "irgendwann")
+	a = w.app.PostForm(path, "order", "arrival", "version", version())
+	mustContain(t, a, http.StatusUnprocessableEntity, "Bitte geben Sie eine Zeit an")
 
 	old := version()
 	a = w.app.PostForm(path, "prequeue_from", w.in(time.Hour), "opens_at", w.in(2*time.Hour), "closes_at", w.in(8*time.Hour),

@@ -284,8 +284,13 @@ func berlinTime(text string) (at time.Time, wrong string) {
 			break
 		}
 	}
-	if err != nil || wall.Year() < 2000 || wall.Year() > 2199 {
+	switch {
+	case err != nil:
 		return time.Time{}, "waitingroom.plan.error.form"
+	case wall.Year() < 2000:
+		return time.Time{}, "waitingroom.plan.error.past"
+	case wall.Year() > 2199:
+		return time.Time{}, "waitingroom.plan.error.far"
 	}
 	var found []time.Time
 	for _, offset := range []time.Duration{time.Hour, 2 * time.Hour} { // CET, CEST

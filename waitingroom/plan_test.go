@@ -35,7 +35,8 @@ func TestBerlinTime(t *testing.T) {
 		{"2021-10-31T03:00", "2021-10-31T02:00:00Z", ""},
 		{"2021-02-29T12:00", "", "waitingroom.plan.error.form"},
 		{"14:00", "", "waitingroom.plan.error.form"},
-		{"0021-01-11T14:00", "", "waitingroom.plan.error.form"},
+		{"0021-01-11T14:00", "", "waitingroom.plan.error.past"},
+		{"2921-01-11T14:00", "", "waitingroom.plan.error.far"},
 		{"morgen", "", "waitingroom.plan.error.form"},
 	} {
 		got, wrong := berlinTime(c.text)
