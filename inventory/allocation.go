@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -347,6 +348,9 @@ func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, productID, wh
 		return err
 	}
 	onlyReceived(lots, received)
+	if shares, err = s.mayBeLoaded(ctx, tx, shares, received); err != nil {
+		return err
+	}
 	_, total := vialsOf(lots)
 	var amounts []Amount
 	sum := 0
@@ -358,4 +362,17 @@ func (s *Service) allocateReceived(ctx context.Context, tx pgx.Tx, productID, wh
 		return nil
 	}
 	return s.send(ctx, tx, productID, lots, amounts, why, by)
+}
+
+// mayBeLoaded leaves out the teams in whose box something of these lots has been for
+// too long: what comes to it would count as just as old.
+func (s *Service) mayBeLoaded(ctx context.Context, q pg.Querier, shares []Share, lots map[string]int) ([]Share, error) {
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT place FROM inventory.held WHERE place LIKE 'team:%' AND lot_id = ANY($1::uuid[]) AND carried_until < $2`,
+		slices.Collect(maps.Keys(lots)), s.now())
+	if err != nil {
+		return nil, err
+	}
+	late, err := pgx.CollectRows(rows, pgx.RowTo[Place])
+	return slices.DeleteFunc(shares, func(sh Share) bool { return slices.Contains(late, sh.Place) }), err
 }

@@ -60,6 +60,16 @@ func TestVialsMayBeOnTheWayForTwelveHours(t *testing.T) {
 		t.Errorf("taken back: %+v", h)
 	}
 	must(t, move(other, Central, 2))
+	// A delivery of the lot is received all the same, and shared out among the others.
+	must(t, b.setPlan(AllocationPlan{ProductID: "comirnaty", Method: ByShares, Automatic: true, Shares: []Share{{team, 1}, {CentrePlace("pirna"), 1}}}))
+	b.receive(Central, "comirnaty", "AB1", day(2021, 5, 31), 6)
+	if n := b.stock(CentrePlace("pirna"), "comirnaty", b.now).Vials; n != 6 {
+		t.Errorf("Pirna got %d of six", n)
+	}
+	// What is too old is taken out before more of the lot comes into the box.
+	if err := move(leipzig, team, 1); !errors.Is(err, ErrCarriedTooLong) {
+		t.Errorf("loaded to what is too old: %v", err)
+	}
 	// An empty box begins anew; a rule without an amount ends the limit.
 	must(t, b.try(func(tx pgx.Tx) error {
 		return b.s.Waste(b.ctx, tx, Waste{Place: team, LotID: lot, Vials: 1, Reason: ColdChain, Actor: "x", At: b.now})

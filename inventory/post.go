@@ -134,6 +134,7 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 	var (
 		held []string
 		from Place // where vials or open doses leave
+		box  Place // of a team, into which vials come
 		n    int   // vials that leave
 		lock bool
 	)
@@ -146,6 +147,9 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 			continue
 		}
 		held = append(held, string(e.place))
+		if e.vials > 0 && e.place.TeamID() != "" {
+			box = e.place
+		}
 		if e.vials < 0 {
 			from, n, lock = e.place, -e.vials, true
 		} else if e.doses < 0 {
@@ -170,6 +174,9 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 			late  bool
 		)
 		if _, err := pgx.ForEachRow(rows, []any{&place, &t, &at, &since, &late}, func() error {
+			if place == box && late && m.sendsOn() {
+				return ErrCarriedTooLong // what comes would be as old as what is there
+			}
 			if place == from {
 				thawed = t
 				if late && n > 0 && m.sendsOn() {

@@ -30,7 +30,8 @@ var (
 	// an ErrLotExpired.
 	ErrThawedTooLong = fmt.Errorf("%w: thawed for too long", ErrLotExpired)
 	// ErrCarriedTooLong: the vials were in the box of a team for longer than they may
-	// be. It is an ErrLotExpired.
+	// be; or others of the lot are to come into a box that holds such. It is an
+	// ErrLotExpired.
 	ErrCarriedTooLong = fmt.Errorf("%w: carried for too long", ErrLotExpired)
 	// ErrOpenedTooLong: the vial was opened longer ago than it lasts. It is an
 	// ErrLotExpired.

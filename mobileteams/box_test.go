@@ -40,6 +40,9 @@ func TestABoxThatWasUnderWayForTooLong(t *testing.T) {
 	if l := lot(); l.Vials != 0 || l.Late != 5 || l.LateWhy != "carried" || l.Doses != 0 {
 		t.Errorf("too late: %+v", l)
 	}
+	if err := b.s.Load(b.ctx, b.now, v.ID, b.lot, 1, "staff:d", inventory.Request{}); !errors.Is(err, mobileteams.ErrClearFirst) {
+		t.Errorf("loaded to what is too old: %v", err)
+	}
 	if err := b.s.BringBack(b.ctx, b.now, v.ID, b.lot, 5, "staff:d", inventory.Request{}); !errors.Is(err, mobileteams.ErrNotEnough) {
 		t.Errorf("brought back: %v", err)
 	}

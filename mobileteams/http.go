@@ -68,6 +68,8 @@ func problem(err error) error {
 		return web.Fail(http.StatusConflict, "mobileteams.error.not_today")
 	case errors.Is(err, ErrExists):
 		return web.Fail(http.StatusConflict, "mobileteams.error.exists")
+	case errors.Is(err, ErrClearFirst):
+		return field("vials", "mobileteams.error.clear_first")
 	case errors.Is(err, ErrUnusable):
 		return field("vials", "mobileteams.error.unusable")
 	case errors.Is(err, ErrNotEnough):

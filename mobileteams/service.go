@@ -196,6 +196,8 @@ func (s *Service) carry(ctx context.Context, now time.Time, visitID, lotID strin
 		switch {
 		case errors.Is(err, inventory.ErrNotEnough):
 			return ErrNotEnough
+		case !back && errors.Is(err, inventory.ErrCarriedTooLong):
+			return ErrClearFirst
 		case errors.Is(err, inventory.ErrLotExpired), errors.Is(err, inventory.ErrLotBlocked):
 			return fmt.Errorf("%w: %w", ErrUnusable, err)
 		}

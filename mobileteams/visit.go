@@ -65,6 +65,7 @@ var (
 	ErrNotToday   = errors.New("mobileteams: the visit is not today")
 	ErrInvalid    = errors.New("mobileteams: incomplete")
 	ErrExists     = errors.New("mobileteams: exists already")
+	ErrClearFirst = errors.New("mobileteams: the box holds vials of the lot that were in it for too long")
 	ErrUnusable   = errors.New("mobileteams: these vials may not be used any more")
 	ErrNotEnough  = errors.New("mobileteams: not so many vials of this lot there")
 	ErrOpenVial   = errors.New("mobileteams: doses of an opened vial do not travel back")
