@@ -158,7 +158,7 @@ func TestLotPage(t *testing.T) {
 	if a := app.Get(page); !strings.Contains(a.Body, "Gesperrt seit") || !strings.Contains(a.Body, "Rückruf &lt;b&gt;") || !strings.Contains(a.Body, "Sperre aufheben") {
 		t.Errorf("%s", a.Body)
 	}
-	if a := app.Get("/admin/stock"); !strings.Contains(a.Body, "gesperrt") {
+	if a := app.Get("/admin/stock"); !strings.Contains(a.Body, "Gesperrte Chargen") {
 		t.Error("the stock does not say that it is blocked")
 	}
 	var out lotOut

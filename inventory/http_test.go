@@ -117,6 +117,9 @@ func TestStockPages(t *testing.T) {
 			t.Errorf("%s: %d", name, r.Status)
 		}
 	}
+	if r := transfer("to", "centre:pirna", "transfer_vials", "1", "transfer_doses", "0", "transfer_why", ""); !strings.Contains(r.Body, `name="expiry" type="date" value="2021-05-01"`) || !strings.Contains(r.Body, `name="thawed_on" type="date" value="2021-01-11"`) {
+		t.Errorf("an error of one form empties the others: %s", r.Body)
+	}
 	mustSee(t, transfer("to", "centre:pirna", "transfer_vials", "1", "transfer_doses", "0", "transfer_why", "Pirna hat zu wenig"), "transfer")
 	if n := b.stock(CentrePlace("pirna"), "comirnaty", b.now).Vials; n != 3 {
 		t.Errorf("pirna: %d", n)
