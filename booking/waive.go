@@ -1,10 +1,14 @@
 package booking
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/citizen"
+	"impfportal/internal/pg"
 	"impfportal/internal/web"
 )
 
@@ -29,6 +33,15 @@ func waivable(ents []Entitlement) []Entitlement {
 		}
 	}
 	return out
+}
+
+// MayWaive reports whether somebody may book the first dose alone.
+func (s *Service) MayWaive(ctx context.Context, q pg.Querier, p citizen.Person) (bool, error) {
+	ents, err := s.entitlements(ctx, q, p)
+	if errors.Is(err, ErrNotEligible) {
+		return false, nil
+	}
+	return len(waivable(ents)) > 0, err
 }
 
 // waive applies the reason of a request to what the person may have. ErrInvalid

@@ -162,6 +162,7 @@ type offersIn struct {
 	Centre string `json:"-" query:"centre"`
 	From   string `json:"-" query:"from"`
 	To     string `json:"-" query:"to"`
+	One    bool   `json:"-" query:"one"` // the first dose alone, where the rules allow it
 }
 
 type offersOut struct {
@@ -185,7 +186,7 @@ func (s *Service) apiOffers(c *web.Ctx, in offersIn) (out offersOut, err error) 
 			return out, web.Invalid(web.FieldError{Field: x.name, Key: "web.error.date"})
 		}
 	}
-	out.Days, err = s.Booking.Offers(c.Std(), s.Pool, booking.OfferQuery{Person: p, CentreID: in.Centre, Channel: booking.Hotline, From: from, To: to})
+	out.Days, err = s.Booking.Offers(c.Std(), s.Pool, booking.OfferQuery{Person: p, CentreID: in.Centre, Channel: booking.Hotline, From: from, To: to, One: in.One})
 	if out.Days == nil {
 		out.Days = []booking.OfferDay{}
 	}
@@ -195,11 +196,12 @@ func (s *Service) apiOffers(c *web.Ctx, in offersIn) (out offersOut, err error) 
 type bookIn struct {
 	ID      string  `json:"-" path:"id"`
 	SlotIDs []int64 `json:"slot_ids" doc:"one slot per appointment, the first appointment first"`
+	Waive   string  `json:"waive,omitempty" doc:"medical, elsewhere or own: the first dose alone, where the rules allow it"`
 	Key     string  `json:"key" doc:"the same key books once"`
 }
 
 func (s *Service) apiBook(c *web.Ctx, in bookIn) (seriesOut, error) {
-	x, err := s.Book(c.Std(), in.ID, in.SlotIDs, in.Key, by(c))
+	x, err := s.Book(c.Std(), in.ID, in.SlotIDs, in.Waive, in.Key, by(c))
 	if err != nil {
 		return seriesOut{}, problem(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"impfportal/centre"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
+	"impfportal/programme"
 )
 
 var (
@@ -25,7 +26,7 @@ var (
 func (b *bundle) booked(change ...string) (personID string, series booking.Series) {
 	b.t.Helper()
 	personID, _ = b.register(change...)
-	series, err := b.Book(b.ctx, personID, b.slots(personID), id.New(), b.by)
+	series, err := b.Book(b.ctx, personID, b.slots(personID), "", id.New(), b.by)
 	b.ok(err)
 	return personID, series
 }
@@ -291,5 +292,38 @@ func TestAgentAndAProposal(t *testing.T) {
 	}
 	if wrong, err := b.booking.Verify(b.ctx); err != nil || len(wrong) > 0 {
 		t.Errorf("%v %v", wrong, err)
+	}
+}
+
+// Where the programme's rule allows it an agent books the first dose alone, with
+// the reason that the caller gives.
+func TestAgentBooksOneDose(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.tx(func(tx pgx.Tx) error {
+		rule, err := programme.SeriesFor(b.ctx, tx, "comirnaty", b.now())
+		if err != nil {
+			return err
+		}
+		rule.MayWaive = true
+		return programme.SetSeries(b.ctx, tx, b.now(), "comirnaty", b.now(), rule, programme.By{Actor: "staff:test", Role: "admin"})
+	})
+	b.stock("leipzig", 200, 100)
+	personID, _ := b.register()
+	path := "/hotline/persons/" + personID + "/book"
+	if page := b.app.Get(path); !strings.Contains(page.Body, `name="one"`) || !strings.Contains(offerIn.FindStringSubmatch(page.Body)[1], ",") {
+		t.Fatalf("%s", page.Body)
+	}
+	page := b.app.Get(path + "?one=1")
+	slot := offerIn.FindStringSubmatch(page.Body)[1]
+	form := []string{"offer", slot, "key", changeIn.FindStringSubmatch(page.Body)[1], "centre", "leipzig", "one", "1"}
+	if a := b.app.PostForm(path, form...); a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "warum die zweite Impfung entfällt") {
+		t.Errorf("without a reason: %d %s", a.Status, a.Body)
+	}
+	if a := b.app.PostForm(path, append(form, "waive", booking.WaiveMedical)...); a.Status != http.StatusSeeOther {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	if s := b.series(personID); len(s.Appointments) != 1 || s.Waived != booking.WaiveMedical || b.audited("booking.waive", "series:"+s.ID) != 1 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -271,7 +271,7 @@ func TestQuotaIsNotExceeded(t *testing.T) {
 					mu.Unlock()
 					return nil
 				}
-				_, err = b.Book(b.ctx, p, slots, id.New(), b.by)
+				_, err = b.Book(b.ctx, p, slots, "", id.New(), b.by)
 				if errors.Is(err, booking.ErrSlotTaken) {
 					continue
 				}
@@ -464,7 +464,7 @@ func TestLetterMailAndSMS(t *testing.T) {
 	b.stock("leipzig", 100, 50)
 	personID, body := b.register("lang", "en", "email", "a@example.org", "phone", "0151 23456789")
 	secret := codePattern.FindAllStringSubmatch(body, -1)[1][1]
-	if _, err := b.Book(b.ctx, personID, b.slots(personID), id.New(), b.by); err != nil {
+	if _, err := b.Book(b.ctx, personID, b.slots(personID), "", id.New(), b.by); err != nil {
 		t.Fatal(err)
 	}
 	b.work()

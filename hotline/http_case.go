@@ -94,13 +94,16 @@ type bookView struct {
 	Earliest time.Time
 	Side     side
 	Taken    bool // what was chosen is gone; Offers are the nearest
+	MayOne   bool // the first dose can be booked alone
+	One      bool // it is chosen
+	Why      []web.Option
 }
 
 // bookHorizon is how far ahead an agent looks.
 const bookHorizon = 60
 
 func (s *Service) showBook(c *web.Ctx) error {
-	v, err := s.bookView(c, c.Query("centre"), c.Query("day"))
+	v, err := s.bookView(c, c.Query("centre"), c.Query("day"), c.Query("one") != "")
 	if err != nil {
 		return problem(err)
 	}
@@ -110,12 +113,15 @@ func (s *Service) showBook(c *web.Ctx) error {
 
 // bookView gathers what could be booked for a person at a centre on a day; the
 // first day with something free when none is named.
-func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
+func (s *Service) bookView(c *web.Ctx, centreID, day string, one bool) (bookView, error) {
 	p, err := s.bookable(c.Std(), c.Params("id"))
 	if err != nil {
 		return bookView{}, err
 	}
-	v := bookView{Person: p}
+	v := bookView{Person: p, One: one, Why: booking.WaiveOptions(c)}
+	if v.MayOne, err = s.Booking.MayWaive(c.Std(), s.Pool, p); err != nil {
+		return v, err
+	}
 	if v.Side, err = s.side(c); err != nil {
 		return v, err
 	}
@@ -123,7 +129,7 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string) (bookView, error) {
 		return v, err
 	}
 	v.Centre = v.Centres[slices.IndexFunc(v.Centres, func(o web.Option) bool { return o.Value == v.CentreID })].Label
-	days, err := s.Booking.Offers(c.Std(), s.Pool, booking.OfferQuery{Person: p, CentreID: v.CentreID, Channel: booking.Hotline, From: c.Now, To: c.Now.AddDate(0, 0, bookHorizon)})
+	days, err := s.Booking.Offers(c.Std(), s.Pool, booking.OfferQuery{Person: p, CentreID: v.CentreID, Channel: booking.Hotline, From: c.Now, To: c.Now.AddDate(0, 0, bookHorizon), One: one})
 	if err != nil {
 		return v, err
 	}
@@ -224,7 +230,15 @@ func (s *Service) book(c *web.Ctx) error {
 		f.Fail("offer", "hotline.error.choose")
 		return s.bookAgain(c, f, nil)
 	}
-	_, err := s.Book(c.Std(), c.Params("id"), slots, f.Get("key"), by(c))
+	if f.Get("one") != "" && f.Get("waive") == "" {
+		f.Fail("waive", "booking.error.waive")
+		return s.bookAgain(c, f, nil)
+	}
+	waive := ""
+	if f.Get("one") != "" {
+		waive = f.Get("waive")
+	}
+	_, err := s.Book(c.Std(), c.Params("id"), slots, waive, f.Get("key"), by(c))
 	var taken *booking.TakenError
 	if errors.As(err, &taken) {
 		f.Fail("offer", "hotline.error.taken")
@@ -240,7 +254,7 @@ func (s *Service) book(c *web.Ctx) error {
 // bookAgain shows the page with what was wrong; near are the nearest series
 // when the chosen one is gone.
 func (s *Service) bookAgain(c *web.Ctx, f *web.Form, near []booking.Choice) error {
-	v, err := s.bookView(c, f.Get("centre"), f.Get("day"))
+	v, err := s.bookView(c, f.Get("centre"), f.Get("day"), f.Get("one") != "")
 	if err != nil {
 		return problem(err)
 	}

@@ -199,12 +199,14 @@ func (s *Service) registered(ctx context.Context, key string, r citizen.Register
 func loginContext(personID string) string { return "hotline.login_data " + personID }
 
 // Book holds and confirms a series in one go from the hotline's quota and has
-// the letter made. The same key books once. Errors are booking's, and ErrChecking.
-func (s *Service) Book(ctx context.Context, personID string, slots []int64, key string, b By) (booking.Series, error) {
+// the letter made. waive says why the first dose is booked alone ("" = all of a
+// series, see booking.WaiveMedical). The same key books once. Errors are booking's,
+// and ErrChecking.
+func (s *Service) Book(ctx context.Context, personID string, slots []int64, waive, key string, b By) (booking.Series, error) {
 	if _, err := s.bookable(ctx, personID); err != nil {
 		return booking.Series{}, err
 	}
-	held, err := s.Booking.Hold(ctx, booking.HoldRequest{PersonID: personID, Channel: booking.Hotline, SlotIDs: slots, Key: key, Actor: b.Actor, Role: b.Role})
+	held, err := s.Booking.Hold(ctx, booking.HoldRequest{PersonID: personID, Channel: booking.Hotline, SlotIDs: slots, Key: key, Actor: b.Actor, Role: b.Role, Waive: waive})
 	if err != nil {
 		return booking.Series{}, err
 	}
