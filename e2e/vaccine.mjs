@@ -152,6 +152,8 @@ async function block(p, site) {
   assert(/Impfzentrum Leipzig/.test(words), 'the lot does not say where it lies');
   await visit(site, '/site/stock');
   assert(/Gesperrt. Bitte nicht verimpfen/.test(await main(site)), 'the centre does not see it');
+  await visit(p, '/admin/stock');
+  assert(/Gesperrte Chargen/.test(await main(p)), 'the stock does not name the blocked lot');
   const { stock } = await api(p, 'GET', '/api/v1/stock?place=centre:leipzig');
   for (const s of stock.filter((x) => x.lot_number !== 'DIREKT1' && x.vials > 0 && x.product_id !== 'influvac')) {
     await api(p, 'POST', '/api/v1/stock/transfers', { from: 'centre:leipzig', to: 'centre:dresden', lot_id: s.lot_id, vials: s.vials, why: 'Dresden hat zu wenig' });
