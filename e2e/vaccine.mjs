@@ -66,7 +66,7 @@ async function deliveries(p) {
 
 // allocation: by fixed shares, while somebody else sends some away.
 async function allocation(p, other) {
-  await visit(p, '/admin/allocation?product=comirnaty', 'allocation by hand');
+  await visit(p, '/admin/allocation?product=comirnaty');
   await go(p, 'main a[href^="/admin/allocation/plan"]');
   await check(p, 'allocation plan');
   await choose(p, { method: 'fixed' });
@@ -208,14 +208,12 @@ await run(async (browser) => {
     await visit(p, '/admin/shortfall');
     return p.page.locator('a[href="/admin/shortfall/leipzig/comirnaty"]').count();
   });
-  await check(p, 'shortfall');
-  await visit(p, '/admin/shortfall/leipzig/comirnaty', 'shortfall of a centre');
+  await visit(p, '/admin/shortfall/leipzig/comirnaty');
   await submit(p, '/admin/shortfall/leipzig/comirnaty/propose');
   await until('there is a proposal', async () => {
     await visit(p, '/admin/shortfall/leipzig/comirnaty');
     return p.page.locator('form[action$="/confirm"]').count();
   });
-  await check(p, 'shortfall, proposals');
   await visit(citizen, '/appointments');
   assert(String(await times()) === String(booked), 'moved before it was confirmed');
   await submit(p, '/admin/shortfall/leipzig/comirnaty/confirm');
