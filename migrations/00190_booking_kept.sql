@@ -2,7 +2,7 @@
 -- What was kept for a person can be taken until it lapses, over whatever channel:
 -- the lead of a channel is for those who look for something.
 
-DROP FUNCTION booking.swap(timestamptz, uuid, uuid, text, text, text, text, text, integer[], bigint[], uuid[], text, integer, integer, date);
+DROP FUNCTION IF EXISTS booking.swap(timestamptz, uuid, uuid, text, text, text, text, text, integer[], bigint[], uuid[], text, integer, integer, date);
 -- Moves the appointments for the doses p_doses (ascending) of a confirmed series
 -- to the slots p_slots, or adds them where they were cancelled; all or nothing.
 -- The old places are given back when the new ones are taken.
