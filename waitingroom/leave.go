@@ -9,7 +9,7 @@ import (
 
 // leaveWindow is how long a replica collects ends of stays, in a rush, before it
 // writes them together; the one after a quiet moment is written at once.
-const leaveWindow = 10 * time.Millisecond
+const leaveWindow = time.Millisecond
 
 // leavers collects the ends of stays of one room in this replica, as [joiner]
 // does joins: a batch costs one statement and one command, however many are in it.
