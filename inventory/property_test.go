@@ -22,7 +22,7 @@ var lotNumber atomic.Int64
 // expectedRefusals are the answers that a ledger under pressure may give; any
 // other error is a fault.
 var expectedRefusals = []error{
-	ErrNotEnough, ErrLotEmpty, ErrLotExpired, ErrLotBlocked, ErrAlreadyCorrected, ErrNotCorrectable, ErrInvalid, ErrState, ErrStale,
+	ErrNotEnough, ErrLotEmpty, ErrLotExpired, ErrLotBlocked, ErrAlreadyCorrected, ErrNotCorrectable, ErrInvalid, ErrState, ErrStale, ErrPooled,
 }
 
 func refused(err error) bool {

@@ -57,7 +57,8 @@ export async function walkIn(p, who) {
   ok(`${who.given} ${who.family} walked in and got a dose`);
 }
 
-// plan enters a facility visit, gives it to team 1 and loads a vial into its box.
+// plan enters a facility visit, gives it to team 1, throws away what stayed in its box
+// overnight, and loads a vial.
 export async function plan(p, { day, time }) {
   await visit(p, '/teams', 'dispatch: board');
   await go(p, 'main a[href="/teams/visits/new"]');
@@ -70,6 +71,7 @@ export async function plan(p, { day, time }) {
   const team = await p.page.locator('[name=team] option').filter({ hasText: 'Team 1' }).getAttribute('value');
   await type(p, { team });
   await submit(p, '/teams/visits/', record);
+  await go(p, 'main form[action$="/discard-vials"] button');
   await p.page.locator('form[action$="/load"] [name=vials]').fill('1');
   await go(p, 'main form[action$="/load"] button');
   await check(p, 'dispatch: visit with a vial');
