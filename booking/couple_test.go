@@ -206,3 +206,31 @@ func TestNewLoginDataEndsBookingForTwo(t *testing.T) {
 		t.Errorf("%v %v", second, err)
 	}
 }
+
+// The second person books alone at the moment at which the first one books for both:
+// neither waits for the other in a circle.
+func TestACoupleAndOneOfItAtOnce(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	slots := b.choices(leipzig, pair(comirnaty))[0].SlotIDs()
+	for range 10 {
+		p, q := b.person(), b.person()
+		var wg sync.WaitGroup
+		for i := range 2 {
+			wg.Go(func() {
+				_, err := b.s.Hold(b.ctx, HoldRequest{PersonID: q.ID, Channel: Web, SlotIDs: slots, Key: []string{"a", "b"}[i]})
+				if err != nil && !errors.Is(err, ErrAlreadyBooked) && !errors.Is(err, ErrSlotTaken) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Go(func() {
+			_, err := b.holdTogether(p, q, "c", slots)
+			if err != nil && !errors.Is(err, ErrAlreadyBooked) && !errors.Is(err, ErrSlotTaken) {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+	}
+	b.sound()
+}

@@ -200,7 +200,8 @@
 // The order is the rank of the group that is open today, then a draw
 // (waiting_rule.go, package listdraw): HMAC-SHA256 of the person's id under the
 // day's key. Coming earlier is no advantage, nor is leaving the list and entering
-// again. The hash of the key is audited before its first use and the key itself
+// again, nor registering again: of registrations that are still to be clarified as one
+// person only the first on the list has a lot. The hash of the key is audited before its first use and the key itself
 // when the day is over; with each offer it is written down who could have been
 // asked, with which rank, and who was passed over and why (waiting_draws.go). An
 // auditor takes a day's file from /admin/waiting/draws and recomputes it with drill

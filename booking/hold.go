@@ -77,6 +77,9 @@ type takeRequest struct {
 // looks again; what the person has given back stays theirs while it returns.
 func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 	series, err := s.tryTake(ctx, in)
+	if pg.IsDeadlock(err) { // somebody books for both of a couple at this moment
+		series, err = s.tryTake(ctx, in)
+	}
 	var over error
 	switch {
 	case errors.Is(err, ErrSlotTaken):

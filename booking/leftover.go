@@ -62,10 +62,11 @@ func LeftoverCalls(ctx context.Context, q pg.Querier, centreID, productID string
 // CallNext says whom a centre calls next about leftover doses of a product: of
 // those on the waiting list who would come on the same day at this time of day, the
 // first by rank of the group and the day's draw. left is how many doses are left
-// over, without those for people who have come; nobody is called for whom there is
-// none. Each person is called once a day.
+// over, without those for people who have come, and came how many had come when that
+// was counted; nobody is called for whom there is none. Each person is called once a
+// day.
 // Errors: ErrEnoughCalled, ErrNobodyToCall (also at night).
-func (s *Service) CallNext(ctx context.Context, centreID, productID string, left int, by By) (call LeftoverCall, err error) {
+func (s *Service) CallNext(ctx context.Context, centreID, productID string, left, came int, by By) (call LeftoverCall, err error) {
 	now := s.Now()
 	if !asking(now) {
 		return call, ErrNobodyToCall
@@ -84,26 +85,28 @@ func (s *Service) CallNext(ctx context.Context, centreID, productID string, left
 	}
 	today := clock.Day(now)
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		// One call of a centre at a time, or two would be for the same dose.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('booking.leftover:' || $1 || ':' || $2, 0))`, centreID, productID); err != nil {
+		// One call at a time, or two would be for the same dose, or for the same person.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('booking.leftover:' || $1, 0))`, product.ProgrammeID); err != nil {
 			return err
 		}
 		calls, err := LeftoverCalls(ctx, tx, centreID, productID, today)
 		if err != nil {
 			return err
 		}
-		open := 0
+		taken, number := -came, 1 // who came since then has one of the doses, too
 		for _, c := range calls {
-			if c.State == CallOpen {
-				open++
+			if c.State == CallOpen || c.State == CallCame {
+				taken++
 			}
+			number = max(number, c.Number+1) // some may be forgotten
 		}
-		if open >= left {
+		if taken >= left {
 			return ErrEnoughCalled
 		}
 		list, err := waitingWhere(ctx, tx, `state = 'waiting' AND programme_id = $1 AND $2 = ANY (centres) AND notice_days = 0
 			AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))
-			AND NOT EXISTS (SELECT FROM booking.leftover_call c WHERE c.person_id = waiting.person_id AND c.day = $3)`, product.ProgrammeID, centreID, today)
+			AND NOT EXISTS (SELECT FROM booking.leftover_call c WHERE c.person_id = waiting.person_id AND c.day = $3)
+			AND `+oneLot, product.ProgrammeID, centreID, today)
 		if err != nil {
 			return err
 		}
@@ -119,7 +122,7 @@ func (s *Service) CallNext(ctx context.Context, centreID, productID string, left
 				before = append(before, listdraw.Passed{ID: w.PersonID, Why: why})
 				continue
 			}
-			call = LeftoverCall{ID: id.New(), Number: len(calls) + 1, PersonID: w.PersonID, State: CallOpen, CalledAt: now}
+			call = LeftoverCall{ID: id.New(), Number: number, PersonID: w.PersonID, State: CallOpen, CalledAt: now}
 			return s.noteCall(ctx, tx, call, w, centreID, productID, turn{people: people, before: before}, by)
 		}
 		return ErrNobodyToCall

@@ -109,10 +109,10 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 	if err != nil {
 		return err
 	}
-	batch := &pgx.Batch{}
+	batch, kept := &pgx.Batch{}, false // what has lapsed is like any other place
 	citizen.LockForBooking(batch, x.PersonID)
 	if x.Head != nil {
-		batch.Queue(`SELECT booking.claim($1)`, *x.Head)
+		batch.Queue(`SELECT booking.claim($1)`, *x.Head).QueryRow(func(row pgx.Row) error { return row.Scan(&kept) })
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
@@ -121,9 +121,9 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 	for i := range ids {
 		ids[i] = id.New()
 	}
-	if err := tx.QueryRow(ctx, `SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, true)`,
+	if err := tx.QueryRow(ctx, `SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		now, x.PersonID, x.SeriesID, x.Channel, "proposal "+x.ID, by.Actor, by.Role, moved.Name(),
-		x.Doses, x.Slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore)).Scan(done); err != nil {
+		x.Doses, x.Slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore), kept).Scan(done); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE booking.proposal SET state = 'confirmed', ended_at = $2 WHERE id = $1`, x.ID, now); err != nil {

@@ -47,3 +47,36 @@ func TestAProposalOutlivesTheLead(t *testing.T) {
 	}
 	b.sound()
 }
+
+// What was kept and has lapsed is found anew: then the lead counts.
+func TestALapsedProposalIsBoundByTheLead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ok(b.s.SetShares(b.ctx, leipzig, Shares{Hotline: 100}, By{"staff:test", "admin"}))
+	b.exec(`UPDATE centre.centre SET stations = 1`)
+	b.stock(leipzig, comirnaty, 80)
+	b.replan(leipzig, comirnaty)
+	p := b.person()
+	days, err := b.s.Offers(b.ctx, b.pool, OfferQuery{Person: p, CentreID: leipzig, Channel: Hotline, From: b.now(), To: b.now().AddDate(0, 0, 30)})
+	b.ok(err)
+	choice, _ := days[1].Choice(days[1].First[0].SlotID)
+	s, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Hotline, SlotIDs: choice.SlotIDs(), Key: "k"})
+	b.ok(err)
+	_, err = b.s.Confirm(b.ctx, s.ID, p.ID, "")
+	b.ok(err)
+	b.closeDay(leipzig, days[1].Day)
+	b.replan(leipzig, comirnaty)
+	b.ok(b.s.Propose(b.ctx, leipzig, comirnaty, boss, nil))
+	list := b.proposals()
+	b.at(monday.Add(48 * time.Hour))
+	b.giveBack()
+	if err := b.s.TakeProposal(b.ctx, list[0].ID, p.ID, By{agent, "agent"}); !errors.Is(err, ErrState) {
+		t.Errorf("%v", err)
+	}
+	got, err := b.s.SeriesOf(b.ctx, b.pool, p.ID)
+	b.ok(err)
+	if got.Appointments[0].SlotID != choice.SlotIDs()[0] {
+		t.Error("moved to within the lead")
+	}
+	b.sound()
+}

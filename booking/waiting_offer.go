@@ -87,7 +87,8 @@ func wholeHeads(ctx context.Context, q pg.Querier, now time.Time, rounds int) ([
 // programme and channel.
 func waitingList(ctx context.Context, q pg.Querier, centres []string) (map[listKey][]Waiting, error) {
 	list, err := waitingWhere(ctx, q, `state = 'waiting' AND centres && $1
-		AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))`, centres)
+		AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))
+		AND `+oneLot, centres)
 	out := map[listKey][]Waiting{}
 	for _, w := range list {
 		k := listKey{w.ProgrammeID, w.Channel}

@@ -72,7 +72,7 @@ func (s *Service) wouldTake(ctx context.Context, tx pgx.Tx, centreID, productID 
 	}
 	list, err := waitingWhere(ctx, tx, `state = 'waiting' AND programme_id = $1 AND centres @> ARRAY[$2]::text[]
 		AND NOT EXISTS (SELECT FROM booking.series s WHERE s.person_id = waiting.person_id AND s.programme_id = waiting.programme_id AND s.state IN ('held', 'confirmed'))
-		ORDER BY id LIMIT 5000`, product.ProgrammeID, centreID)
+		AND `+oneLot+` ORDER BY id LIMIT 5000`, product.ProgrammeID, centreID)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}

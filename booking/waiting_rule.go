@@ -93,6 +93,14 @@ func answerUntil(now, start time.Time, hours int, means string) (until time.Time
 	return until, until.Sub(now) >= answerAtLeast
 }
 
+// oneLot leaves out entries of registrations that are being clarified while another
+// registration of what seems to be the same person is on the list: registering again
+// makes nobody likelier to be asked. The registration that was there first counts.
+const oneLot = `NOT EXISTS (
+	SELECT FROM citizen.person p JOIN citizen.person o ON o.id = p.duplicate_of OR o.duplicate_of = p.duplicate_of AND o.state = 'check' AND (o.registered_at, o.id) < (p.registered_at, p.id)
+	JOIN booking.waiting w ON w.person_id = o.id AND w.ended_at IS NULL
+	WHERE p.id = waiting.person_id AND p.state = 'check')`
+
 // candidates puts entries into the order in which they are asked: the rank of
 // their group (ranks holds the groups whose turn it is), then the draw over the
 // persons (listdraw). Entries of other groups are left out.

@@ -41,6 +41,7 @@ type spare struct {
 	Leftover
 	Calls  []spareCall `json:"calls"`
 	Notice string      `json:"-"` // key of a text: why nobody was called
+	came   int         // people who have come after a call
 	There  int         `json:"there" doc:"people who have come after a call and are not vaccinated yet"`
 }
 
@@ -93,8 +94,11 @@ func (s *Service) spareOf(c *web.Ctx, ce centre.Centre, productID string) (out s
 	out.There = there(calls, d.Visitors, productID)
 	var open []string
 	for _, x := range calls {
-		if x.State == booking.CallOpen {
+		switch x.State {
+		case booking.CallOpen:
 			open = append(open, x.PersonID)
+		case booking.CallCame:
+			out.came++
 		}
 	}
 	people, err := s.citizen.People(c.Std(), s.pool, open)
@@ -135,7 +139,7 @@ func (s *Service) spareNext(c *web.Ctx, ce centre.Centre, productID string) (spa
 	if err != nil {
 		return spareCall{}, err
 	}
-	call, err := s.booking.CallNext(c.Std(), ce.ID, productID, p.Left-p.There, siteBy(c))
+	call, err := s.booking.CallNext(c.Std(), ce.ID, productID, p.Left-p.There, p.came, siteBy(c))
 	if err != nil {
 		return spareCall{}, spareProblem(err)
 	}

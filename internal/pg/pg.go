@@ -91,6 +91,10 @@ func IsForeignKey(err error) bool { return hasCode(err, "23503") }
 // (SQLSTATE 55P03) or that a deadlock was broken (40P01): trying again is right.
 func IsLockTimeout(err error) bool { return hasCode(err, "55P03") || hasCode(err, "40P01") }
 
+// IsDeadlock reports whether err says that two transactions waited for each other, and
+// that this one was ended: it may be tried again at once.
+func IsDeadlock(err error) bool { return hasCode(err, "40P01") }
+
 func hasCode(err error, code string) bool {
 	var pe *pgconn.PgError
 	return errors.As(err, &pe) && pe.Code == code
