@@ -95,8 +95,15 @@ func (s *Service) CaseCard() web.Card {
 // (citizen's own words), or nothing.
 func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 	series, err := s.SeriesOf(c.Std(), s.Pool, c.User.ID)
-	if err != nil || series == nil {
+	if err != nil {
 		return nil, err
+	}
+	if series == nil || series.State == StateEnded {
+		waiting, err := WaitingOf(c.Std(), s.Pool, c.User.ID)
+		if err != nil || waiting == nil {
+			return nil, err
+		}
+		return &citizen.NextStep{Text: c.T("booking.next.waiting." + waiting.State), Href: "/appointments/waiting", Label: c.T("booking.next.waiting_button")}, nil
 	}
 	switch series.State {
 	case StateHeld:
@@ -105,6 +112,9 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 		next := series.Next()
 		if next == nil {
 			return nil, nil
+		}
+		if missing := s.Missing(*series); len(missing) > 0 {
+			return &citizen.NextStep{Text: c.T("booking.next.missing", "Date", web.FormatDateTime(c.Lang, next.Start), "Number", missing[0]), Href: fmt.Sprintf("/appointments/change/%d", missing[0]), Label: c.T("booking.missing.link")}, nil
 		}
 		return &citizen.NextStep{Text: c.T("booking.next.come", "Date", web.FormatDateTime(c.Lang, next.Start)), Href: "/appointments", Label: c.T("booking.next.come_button")}, nil
 	}

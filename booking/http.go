@@ -102,6 +102,12 @@ func (s *Service) seriesView(c *web.Ctx, series Series, person citizen.Person) (
 	return v, nil
 }
 
+// yoursView is what is booked.
+type yoursView struct {
+	seriesView
+	Second string // case number of the second person who was booked, too; "" = alone
+}
+
 // mine returns the person who is logged in and what concerns them now.
 func (s *Service) mine(c *web.Ctx) (citizen.Person, *Series, error) {
 	person, err := s.Citizens.Person(c.Std(), s.Pool, c.User.ID)
@@ -141,7 +147,11 @@ func (s *Service) showAppointments(c *web.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.Page("booking/yours", v)
+		second, err := s.second(c, *series)
+		if err != nil {
+			return err
+		}
+		return c.Page("booking/yours", yoursView{v, second})
 	}
 	return s.pageCentres(c, person, series, person.Address.Postcode)
 }
@@ -242,6 +252,7 @@ type timesView struct {
 	// Of a change only:
 	What    string // a dose, or ChangeAll; "" = a new booking
 	Old     *seriesView
+	Adds    bool         // the dose has no appointment: it is booked again
 	Centres []web.Option // where else it may move; none = it stays at its centre
 }
 

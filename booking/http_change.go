@@ -90,6 +90,7 @@ func (s *Service) pageChangeTimes(c *web.Ctx, f *web.Form, what, centreID, wante
 		return err
 	}
 	free := FreeToMove(*series, what)
+	dose, _ := strconv.Atoi(what)
 	if centreID == "" || !free {
 		centreID = series.CentreID
 	}
@@ -99,6 +100,7 @@ func (s *Service) pageChangeTimes(c *web.Ctx, f *web.Form, what, centreID, wante
 	}
 	view := timesView{
 		Centre: centreRef{at.ID, at.Name, at.City}, Key: id.New(), Taken: taken, What: what,
+		Adds:   slices.Contains(s.Missing(*series), dose),
 		Action: "/appointments/change/check", Base: "/appointments/change/" + what + "?centre=" + at.ID + "&day=",
 	}
 	if view.Day, err = time.Parse(time.DateOnly, wanted); err != nil {
@@ -216,7 +218,7 @@ func (s *Service) postChangeCheck(c *web.Ctx) error {
 // postChange swaps. Pressing twice swaps once: the page carries its own key.
 func (s *Service) postChange(c *web.Ctx) error {
 	return s.withChange(c, func(f *web.Form, a askedChange) error {
-		_, err := s.Rebook(c.Std(), RebookRequest{
+		changed, err := s.Rebook(c.Std(), RebookRequest{
 			PersonID: c.User.ID, SeriesID: a.series.ID, Channel: Web, Moves: a.moves, Key: f.Get("key"), Actor: c.Actor(), Role: string(web.RoleCitizen),
 		})
 		var taken *TakenError
@@ -230,7 +232,11 @@ func (s *Service) postChange(c *web.Ctx) error {
 		if err != nil {
 			return problem(err)
 		}
-		c.Flash("booking.flash.changed")
+		if len(changed.Visits()) > len(a.series.Visits()) {
+			c.Flash("booking.flash.added")
+		} else {
+			c.Flash("booking.flash.changed")
+		}
 		return c.See("/appointments")
 	})
 }

@@ -137,16 +137,24 @@ func (s *Service) showHeld(c *web.Ctx) error {
 		return err
 	}
 	view := heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)}
-	if other, err := s.partner(c.Std(), s.Pool, *series); err != nil {
+	if view.Second, err = s.second(c, *series); err != nil {
 		return err
-	} else if other != nil && series.BookedBy == c.Actor() { // the second person typed no number and sees none
-		second, err := s.Citizens.Person(c.Std(), s.Pool, other.PersonID)
-		if err != nil {
-			return problem(err)
-		}
-		view.Second = companionNumber(&second)
 	}
 	return c.Page("booking/held", view)
+}
+
+// second is the case number of the person who was booked together with the
+// reader, or nothing: only who typed the number sees it.
+func (s *Service) second(c *web.Ctx, series Series) (string, error) {
+	other, err := s.partner(c.Std(), s.Pool, series)
+	if err != nil || other == nil || series.BookedBy != c.Actor() {
+		return "", err
+	}
+	person, err := s.Citizens.Person(c.Std(), s.Pool, other.PersonID)
+	if err != nil {
+		return "", problem(err)
+	}
+	return companionNumber(&person), nil
 }
 
 func (s *Service) postConfirm(c *web.Ctx) error {
