@@ -175,6 +175,8 @@ func (s *Service) HoldTogether(ctx context.Context, in HoldRequest, companionID 
 		series, err = try()
 	}
 	switch {
+	case errors.Is(err, ErrTooOften):
+		return s.heldBefore(ctx, a, err)
 	case errors.Is(err, ErrSlotTaken):
 		near, nearErr := s.nearest(ctx, in, together, 2)
 		if nearErr != nil {

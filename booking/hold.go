@@ -87,6 +87,8 @@ func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 		in.reclaim = true
 	case errors.Is(err, ErrAlreadyBooked):
 		_, over = s.expire(ctx, s.Now(), nil, in.PersonID)
+	case errors.Is(err, ErrTooOften):
+		return s.heldBefore(ctx, in, err)
 	default:
 		return series, err
 	}
@@ -94,6 +96,20 @@ func (s *Service) take(ctx context.Context, in takeRequest) (Series, error) {
 		return Series{}, over
 	}
 	return s.tryTake(ctx, in)
+}
+
+// heldBefore returns what the key of a request gave before, also to who may hold
+// nothing new; otherwise the error.
+func (s *Service) heldBefore(ctx context.Context, in takeRequest, otherwise error) (Series, error) {
+	found, err := findSeries(ctx, s.Pool, `s.person_id = $1 AND s.key = $2`, in.PersonID, in.Key)
+	if errors.Is(err, ErrNotFound) {
+		return Series{}, otherwise
+	}
+	if err != nil {
+		return Series{}, err
+	}
+	t := &taking{in: in, seriesID: found.ID}
+	return t.done(ctx, s)
 }
 
 // freeDue ends the holds at slots whose time is over and makes free what is due there.

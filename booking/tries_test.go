@@ -76,3 +76,55 @@ func TestARetryIsNoTry(t *testing.T) {
 	}
 	b.sound()
 }
+
+// The hold that reaches the limit is what its key gives, however often it is sent.
+func TestARepeatedHoldIsNoTry(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	p, q := b.person(), b.person()
+	list := b.choices(leipzig, pair(comirnaty))
+	hold := func(i int) (Series, error) {
+		return b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: list[i].SlotIDs(), Key: fmt.Sprint("hold", i)})
+	}
+	for i := range 7 {
+		s, err := hold(i)
+		b.ok(err)
+		b.ok(b.s.Cancel(b.ctx, s.ID, p.ID, "citizen:"+p.ID))
+	}
+	both, err := b.holdTogether(p, q, "both", list[8].SlotIDs())
+	b.ok(err)
+	if again, err := b.holdTogether(p, q, "both", list[8].SlotIDs()); err != nil || again.ID != both.ID {
+		t.Errorf("%s for %s, %v", again.ID, both.ID, err)
+	}
+	b.exec(`DELETE FROM booking.series WHERE couple_id IS NOT NULL`)
+	s, err := hold(7)
+	b.ok(err)
+	if again, err := hold(7); err != nil || again.ID != s.ID {
+		t.Errorf("%s for %s, %v", again.ID, s.ID, err)
+	}
+	if _, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: list[8].SlotIDs(), Key: "hold7"}); !errors.Is(err, ErrKeyReused) {
+		t.Errorf("other slots: %v", err)
+	}
+	if _, err := hold(8); !errors.Is(err, ErrTooOften) {
+		t.Errorf("another one: %v", err)
+	}
+}
+
+// A booking of yesterday that is changed and cancelled today counts like one of today.
+func TestOldBookingsCountInTheLimit(t *testing.T) {
+	t.Parallel()
+	b := plenty(t)
+	b.returns(backDelay, backSpread)
+	p := b.person()
+	s := b.books(p, b.choices(leipzig, pair(comirnaty))[5])
+	b.at(b.now().Add(2 * time.Hour))
+	for i := range 7 {
+		_, err := b.rebook(s, fmt.Sprint("k", i), b.moveTo(s, 2, i))
+		b.ok(err)
+	}
+	b.ok(b.s.Cancel(b.ctx, s.ID, p.ID, "citizen:"+p.ID))
+	if _, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Web, SlotIDs: b.choices(leipzig, pair(comirnaty))[0].SlotIDs(), Key: "after"}); !errors.Is(err, ErrTooOften) {
+		t.Errorf("%v", err)
+	}
+}

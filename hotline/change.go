@@ -47,13 +47,14 @@ func (s *Service) Cancel(ctx context.Context, personID, seriesID string, fromDos
 
 // Answer notes what a caller says to the offer that waits for them, and returns
 // what holds then (booking.OfferAccepted ...). Who accepts gets the papers like
-// everybody whom an offer was made. booking.ErrState when nothing is offered.
-func (s *Service) Answer(ctx context.Context, personID, answer string, b By) (string, error) {
+// everybody whom an offer was made. booking.ErrState when nothing is offered, or
+// another one than the one that was read out (offerID; "" = the one that is open).
+func (s *Service) Answer(ctx context.Context, personID, offerID, answer string, b By) (string, error) {
 	o, err := booking.OpenOfferOf(ctx, s.Pool, personID, s.Now())
 	if err != nil {
 		return "", err
 	}
-	if o == nil {
+	if o == nil || offerID != "" && offerID != o.ID {
 		return "", booking.ErrState
 	}
 	said, err := s.Booking.AnswerOffer(ctx, o.ID, personID, answer, booking.By(b))

@@ -214,7 +214,22 @@ func TestAgentAnswersAnOffer(t *testing.T) {
 	if a := b.app.PostForm(path+"/offer", "answer", "accept"); a.Status != http.StatusConflict {
 		t.Errorf("nothing is offered: %d", a.Status)
 	}
+	// What was read out is over, and another offer is open: nobody answers that one.
+	old := ""
+	if err := b.pool.QueryRow(b.ctx, `SELECT id::text FROM booking.waiting_offer WHERE answer = 'declined'`).Scan(&old); err != nil {
+		t.Fatal(err)
+	}
 	offer(second)
+	if page := b.app.Get(path); strings.Contains(page.Body, old) || !strings.Contains(page.Body, `name="offer"`) {
+		t.Error("the page does not say which offer is answered")
+	}
+	for _, answer := range []string{"accept", "decline", "remove"} {
+		b.app.PostForm(path+"/offer", "offer", old, "answer", answer)
+		b.app.JSON(http.MethodPost, "/api/v1"+path+"/offer/answer", map[string]string{"offer": old, "answer": answer}, nil)
+	}
+	if n := b.count(`SELECT count(*) FROM booking.waiting_offer WHERE answer IS NULL`); n != 1 {
+		t.Fatalf("%d offers are open", n)
+	}
 	var out struct{ Answer string }
 	if a := b.app.JSON(http.MethodPost, "/api/v1"+path+"/offer/answer", map[string]string{"answer": "accept"}, &out); a.Status != 200 || out.Answer != "accepted" {
 		t.Errorf("%d %s", a.Status, a.Body)

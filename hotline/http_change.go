@@ -175,7 +175,8 @@ func (s *Service) cancel(c *web.Ctx) error {
 }
 
 func (s *Service) answer(c *web.Ctx) error {
-	said, err := s.Answer(c.Std(), c.Params("id"), c.Form().Get("answer"), by(c))
+	f := c.Form()
+	said, err := s.Answer(c.Std(), c.Params("id"), f.Get("offer"), f.Get("answer"), by(c))
 	if err != nil {
 		return problem(err)
 	}
@@ -241,6 +242,7 @@ func (s *Service) apiChange(c *web.Ctx, in changeIn) (changedOut, error) {
 
 type answerIn struct {
 	ID     string `json:"-" path:"id"`
+	Offer  string `json:"offer,omitempty" doc:"which one was read out; absent = the one that is open"`
 	Answer string `json:"answer" enum:"accept,decline,remove"`
 }
 
@@ -249,7 +251,7 @@ type answerOut struct {
 }
 
 func (s *Service) apiAnswer(c *web.Ctx, in answerIn) (answerOut, error) {
-	said, err := s.Answer(c.Std(), in.ID, in.Answer, by(c))
+	said, err := s.Answer(c.Std(), in.ID, in.Offer, in.Answer, by(c))
 	return answerOut{said}, problem(err)
 }
 
