@@ -83,6 +83,37 @@ func TestRemaindersAreNotPooled(t *testing.T) {
 	b.reconciled()
 }
 
+// TestARestDoesNotComeBackToTheNextVial: it was thrown away by mistake, and meanwhile
+// the next vial is open.
+func TestARestDoesNotComeBackToTheNextVial(t *testing.T) {
+	t.Parallel()
+	b, leipzig, lot, give := openingSetup(t)
+	give()
+	must(t, b.discard(leipzig, lot))
+	thrown := b.last(leipzig)
+	must(t, b.correct(thrown.ID)) // nothing is open: it comes back
+	if h := b.holding(leipzig, lot); h.OpenDoses != 4 {
+		t.Errorf("%+v", h)
+	}
+	must(t, b.discard(leipzig, lot))
+	thrown = b.last(leipzig)
+	b.now = b.now.Add(5 * time.Hour)
+	give()
+	before := b.holding(leipzig, lot)
+	if err := b.correct(thrown.ID); !errors.Is(err, ErrPooled) {
+		t.Errorf("back to the next vial: %v", err)
+	}
+	if h := b.holding(leipzig, lot); h.OpenDoses != before.OpenDoses {
+		t.Errorf("%d open doses, %d before", h.OpenDoses, before.OpenDoses)
+	}
+	// A part of the vial that is open comes back to it.
+	must(t, b.try(func(tx pgx.Tx) error {
+		return b.s.Waste(b.ctx, tx, Waste{Place: leipzig, LotID: lot, Doses: 2, Reason: OpenVial, Actor: "x", Why: "x", At: b.now})
+	}))
+	must(t, b.correct(b.last(leipzig).ID))
+	b.reconciled()
+}
+
 // TestACorrectedReceiptIsToComeAgain: the delivery says what is left of it.
 func TestACorrectedReceiptIsToComeAgain(t *testing.T) {
 	t.Parallel()

@@ -141,8 +141,12 @@ func (s *Service) Correct(ctx context.Context, tx pgx.Tx, movementID, why string
 
 // mayGoBack refuses the counter-movement of a transfer that would bring what is
 // blocked or expired to where people are vaccinated, or an opened vial to where the
-// next one is open. It is asked once the counter-movement holds the lot, see setBlock.
+// next one is open; that also for a rest that was thrown away. It is asked once the
+// counter-movement holds the lot, see setBlock.
 func (s *Service) mayGoBack(ctx context.Context, tx pgx.Tx, m Movement, now time.Time) error {
+	if m.Kind == "waste" && m.Vial == "" {
+		return notToTheNext(ctx, tx, m)
+	}
 	if m.Kind != "transfer" {
 		return nil
 	}
@@ -166,6 +170,28 @@ func (s *Service) mayGoBack(ctx context.Context, tx pgx.Tx, m Movement, now time
 	}
 	if doses > 0 {
 		return movedWhole(ctx, tx, from, to, lot, doses, now)
+	}
+	return nil
+}
+
+// notToTheNext refuses doses of a rest that come back to where another vial of the lot
+// has come or was opened since, and is open: ErrPooled.
+func notToTheNext(ctx context.Context, tx pgx.Tx, m Movement) error {
+	for _, l := range m.Lines {
+		if l.Doses >= 0 || !l.Place.Holds() {
+			continue
+		}
+		var pooled bool
+		if err := tx.QueryRow(ctx, `
+			SELECT b.doses > $3 AND EXISTS (
+				SELECT FROM inventory.movement n JOIN inventory.entry e ON e.movement_id = n.id AND e.place = b.place AND e.doses > 0
+				WHERE n.lot_id = b.lot_id AND n.kind IN ('open', 'transfer') AND (n.recorded_at, n.id) > ($4, $5::uuid))
+			FROM inventory.balance b WHERE b.place = $1 AND b.lot_id = $2`, l.Place, m.LotID, -l.Doses, m.RecordedAt, m.ID).Scan(&pooled); err != nil {
+			return fmt.Errorf("rest that comes back: %w", err)
+		}
+		if pooled {
+			return ErrPooled
+		}
 	}
 	return nil
 }

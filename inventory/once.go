@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -81,7 +82,7 @@ func (s *Service) First(ctx context.Context, tx pgx.Tx, r Request) error {
 	if r.Key == "" {
 		return nil
 	}
-	if len(r.Key) > maxKey {
+	if len(r.Key) > maxKey || !utf8.ValidString(r.Key) {
 		return fmt.Errorf("%w: key", ErrInvalid)
 	}
 	if r.digest == nil {
@@ -105,6 +106,9 @@ func (s *Service) First(ctx context.Context, tx pgx.Tx, r Request) error {
 // repeated returns the answer of a request that was made before; pgx.ErrNoRows when
 // it was not, ErrKeyUsed.
 func repeated(ctx context.Context, q pg.Querier, r Request) (answer []byte, err error) {
+	if !utf8.ValidString(r.Key) {
+		return nil, fmt.Errorf("%w: key", ErrInvalid)
+	}
 	var digest []byte
 	if err := q.QueryRow(ctx, `SELECT digest, answer FROM inventory.request WHERE actor = $1 AND key = $2`, r.Actor, r.Key).Scan(&digest, &answer); err != nil {
 		return nil, err

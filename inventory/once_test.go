@@ -179,3 +179,19 @@ func TestTheSameRequestAtTheSameMoment(t *testing.T) {
 		return err
 	})
 }
+
+// TestAKeyThatIsNone: nothing is changed.
+func TestAKeyThatIsNone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	before := b.written()
+	in := map[string]any{"product_id": "comirnaty", "place": "central", "day": "2021-02-01", "vials": 5}
+	for _, key := range []string{strings.Repeat("k", maxKey+1), "k\xff"} {
+		if a := keyed(b.app(), http.MethodPost, "/api/v1/deliveries", key, in); a.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%q: %d %s", key, a.Status, a.Body)
+		}
+	}
+	if n := b.written(); n != before {
+		t.Errorf("%d written", n-before)
+	}
+}
