@@ -131,3 +131,12 @@ var outline = []point{
 	{51.10, 12.22},
 	{51.30, 12.17},
 }
+
+// Nearest sorts centres by the distance from a postcode, the nearest first.
+func Nearest(centres []centre.Centre, postcode string) []centre.Centre {
+	out := make([]centre.Centre, 0, len(centres))
+	for _, n := range byDistance(centres, postcode) {
+		out = append(out, n.Centre)
+	}
+	return out
+}

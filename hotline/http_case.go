@@ -186,7 +186,7 @@ func (s *Service) productNames(ctx context.Context) (map[string]string, error) {
 }
 
 // centres lists the centres with what is free over the hotline, and chooses
-// one: the wanted, else the one with the earliest free day.
+// one: the wanted, else the nearest with something free. The nearest stand first.
 func (s *Service) centres(c *web.Ctx, p citizen.Person, wanted string) (out []web.Option, chosen string, err error) {
 	list, err := centre.List(c.Std(), s.Pool)
 	if err != nil {
@@ -201,24 +201,23 @@ func (s *Service) centres(c *web.Ctx, p citizen.Person, wanted string) (out []we
 		return nil, "", err
 	}
 	count := map[string]int{}
-	var first time.Time
 	for _, f := range free {
 		if !slices.ContainsFunc(allowed, func(a programme.Product) bool { return a.ID == f.ProductID }) {
 			continue
 		}
 		count[f.CentreID] += f.Free
-		if chosen == "" || f.Day.Before(first) {
-			chosen, first = f.CentreID, f.Day
-		}
 	}
-	for _, x := range list {
+	for _, x := range booking.Nearest(list, p.Address.Postcode) {
+		if chosen == "" && count[x.ID] > 0 {
+			chosen = x.ID
+		}
 		out = append(out, web.Option{Value: x.ID, Label: c.T("hotline.book.centre_free", "Name", x.Name, "Count", count[x.ID])})
 		if x.ID == wanted {
 			chosen = wanted
 		}
 	}
-	if chosen == "" && len(list) > 0 {
-		chosen = list[0].ID
+	if chosen == "" && len(out) > 0 {
+		chosen = out[0].Value
 	}
 	return out, chosen, nil
 }
