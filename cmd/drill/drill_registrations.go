@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"impfportal/waitingroom"
 )
 
 // drillRegistrations lets tens of thousands register end to end over HTTP: in
@@ -45,7 +43,6 @@ func drillRegistrations(ctx context.Context, r *Report) (err error) {
 	began := time.Now()
 	err = together(ctx, people/perPass, 32, func(ctx context.Context, i int) error {
 		b := newBrowser(p.addr, client)
-		b.jar[keyCookie] = waitingroom.NewKey() // as whoever has seen the waiting page
 		if err := b.pass(ctx, room); err != nil {
 			return err
 		}

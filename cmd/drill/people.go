@@ -73,7 +73,10 @@ func newClient(conns int) *http.Client {
 }
 
 func newBrowser(addr string, client *http.Client) *browser {
-	return &browser{addr: addr, client: clientAddress(int(browsers.Add(1))), http: client, jar: map[string]string{}}
+	return &browser{
+		addr: addr, client: clientAddress(int(browsers.Add(1))), http: client,
+		jar: map[string]string{keyCookie: waitingroom.NewKey()},
+	} // as whoever has seen the waiting page
 }
 
 // cookies is the header as it would be sent.
@@ -231,7 +234,6 @@ func crowd(ctx context.Context, p *portal, n int, do func(context.Context, *brow
 	defer client.CloseIdleConnections()
 	err := together(ctx, n, 32, func(ctx context.Context, i int) error {
 		b := newBrowser(p.addr, client)
-		b.jar[keyCookie] = waitingroom.NewKey() // as whoever has seen the waiting page
 		err := do(ctx, b)
 		out[i] = b.cookies()
 		return err
