@@ -190,6 +190,8 @@ type Service struct {
 	background sync.WaitGroup
 	weeksLock  sync.Mutex
 	weeks      map[weekKey]keptWeek // that administrators look at
+	freeing    shared[struct{}]     // looks again before anybody is told that a place is gone
+	nearby     shared[[]Choice]     // what is free instead
 }
 
 // Wait returns when what pages have set off in the background is done.

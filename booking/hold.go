@@ -112,12 +112,16 @@ func (s *Service) heldBefore(ctx context.Context, in takeRequest, otherwise erro
 	return t.done(ctx, s)
 }
 
-// freeDue ends the holds at slots whose time is over and makes free what is due there.
+// freeDue ends the holds at slots whose time is over and makes free what is due
+// there. It began after the call.
 func (s *Service) freeDue(ctx context.Context, slots []int64) error {
-	if _, err := s.expire(ctx, s.Now(), slots, ""); err != nil {
-		return err
-	}
-	_, err := s.giveBackDue(ctx, s.Now(), slots)
+	_, err := s.freeing.ask(ctx, joinIDs(slots), func(ctx context.Context) (none struct{}, err error) {
+		if _, err := s.expire(ctx, s.Now(), slots, ""); err != nil {
+			return none, err
+		}
+		_, err = s.giveBackDue(ctx, s.Now(), slots)
+		return none, err
+	})
 	return err
 }
 

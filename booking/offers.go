@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -233,6 +234,12 @@ func latest(a, b time.Time) time.Time {
 // nearest returns up to three series that are free for so many people, nearest to
 // what was wanted.
 func (s *Service) nearest(ctx context.Context, in HoldRequest, ents []Entitlement, people int) ([]Choice, error) {
+	key := fmt.Sprint(in.Channel, in.SlotIDs, ents, people)
+	list, err := s.nearby.ask(ctx, key, func(ctx context.Context) ([]Choice, error) { return s.findNearest(ctx, in, ents, people) })
+	return slices.Clone(list), err
+}
+
+func (s *Service) findNearest(ctx context.Context, in HoldRequest, ents []Entitlement, people int) ([]Choice, error) {
 	var (
 		centreID string
 		start    time.Time

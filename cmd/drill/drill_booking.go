@@ -80,8 +80,8 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, Postgres killed %d times",
-		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.killed)
+	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, %d times told to come again, Postgres killed %d times",
+		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.busy.Load(), race.killed)
 	return checkBooked(ctx, p, r, lost)
 }
 
@@ -93,8 +93,8 @@ type race struct {
 	slots  slotPair
 	kills  bool // Postgres is killed in this round
 
-	held, refused, cancelled, cuts, doubts atomic.Int64
-	killed                                 int
+	held, refused, cancelled, cuts, doubts, busy atomic.Int64
+	killed                                       int
 
 	mu       sync.Mutex
 	promised map[string]string // series -> state that the last answer told
@@ -359,8 +359,9 @@ func (x *racer) hold(ctx context.Context, way how) error {
 	return nil
 }
 
-// ask posts until there is an answer that says what happened. While Postgres is
-// killed, whatever else comes is doubt, and the same request is sent again.
+// ask posts until there is an answer that says what happened. Where the portal says
+// that it is busy, and while Postgres is killed after whatever else comes, the same
+// request is sent again.
 func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *held) error {
 	give := time.Now().Add(time.Minute)
 	for {
@@ -368,10 +369,15 @@ func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *hel
 		if err == nil && status < http.StatusInternalServerError {
 			return json.Unmarshal(answer, out)
 		}
-		if !x.race.kills || time.Now().After(give) {
+		busy := err == nil && status == http.StatusServiceUnavailable
+		if !x.race.kills && !busy || time.Now().After(give) {
 			return errors.Join(err, fmt.Errorf("%s: status %d: %.200q", path, status, answer))
 		}
-		x.race.doubts.Add(1)
+		if x.race.kills {
+			x.race.doubts.Add(1)
+		} else {
+			x.race.busy.Add(1)
+		}
 		if err := pause(ctx, 20*time.Millisecond+rand.N(100*time.Millisecond)); err != nil {
 			return err
 		}
