@@ -87,6 +87,12 @@ func IsUnique(err error) bool { return hasCode(err, "23505") }
 // IsForeignKey reports whether err is a foreign key violation (SQLSTATE 23503).
 func IsForeignKey(err error) bool { return hasCode(err, "23503") }
 
+// IsTimeout reports whether the time that was given to a request ran out while
+// Postgres, or a connection to it, was waited for.
+func IsTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)
+}
+
 // IsLockTimeout reports whether err says that a lock could not be had in time
 // (SQLSTATE 55P03) or that a deadlock was broken (40P01): trying again is right.
 func IsLockTimeout(err error) bool { return hasCode(err, "55P03") || hasCode(err, "40P01") }

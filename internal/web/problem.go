@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -172,7 +171,7 @@ func asProblem(err error) *Problem {
 			return Fail(fe.Code, "web.error.malformed")
 		}
 	}
-	if pg.IsLockTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+	if pg.IsLockTimeout(err) || pg.IsTimeout(err) {
 		return Fail(http.StatusServiceUnavailable, "web.error.busy")
 	}
 	return Fail(http.StatusInternalServerError, "web.error.internal")
