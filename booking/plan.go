@@ -31,6 +31,7 @@ type planInput struct {
 	Channels                   []planChannel // in order of rank
 	Shares                     [][]int       // percent by day and channel, of what the fixed places leave
 	Places                     [][]int       // fixed places by day and channel, see pot; nil = none
+	Shifts                     []planShift   // by hand, in their order
 	Flows                      [][]int       // by day and channel: the channel that gets what is not used; nil = itself
 	Taken                      [][]int       // first appointments taken by day and channel, with its contingents
 	Groups                     []planGroup   // contingents
@@ -72,8 +73,11 @@ type planResult struct {
 // waits for the first days that it can book (else those who may come at once
 // would take everything); when only the stations are short its unused share of
 // the next days goes to the others. In the end nothing that could be offered to
-// somebody stays back.
+// somebody stays back. What was shifted by hand changes hands on its day and on
+// no other.
 func makePlan(in planInput) planResult {
+	asked := in
+	in, moves := in.unshift()
 	st := newPlanState(in)
 	res := planResult{Short: st.commit(in.Committed)}
 	res.Gone = sum(st.commit(in.Returning))
@@ -87,7 +91,7 @@ func makePlan(in planInput) planResult {
 	if ideal.scarce && slices.ContainsFunc(in.Channels, func(c planChannel) bool { return c.Lead > 0 }) {
 		res.Carry = st.fill(in, budgets, true)
 	}
-	res.Carry = in.divide(append(res.Carry, st.fill(in, nil, true)...))
+	res.Carry = asked.divide(in.shift(append(res.Carry, st.fill(in, nil, true)...), moves))
 	for _, b := range st.supply {
 		res.Left += b.Doses
 	}

@@ -231,8 +231,7 @@ func (b *quotaBook) divide(in *planInput, productID string, from time.Time, days
 		}
 		for _, sh := range b.shifts {
 			if sh.Day.Equal(day) && sh.ProductID == productID {
-				places[b.index[sh.From]] -= sh.Places
-				places[b.index[sh.To]] += sh.Places
+				in.Shifts = append(in.Shifts, planShift{i, b.index[sh.From], b.index[sh.To], sh.Places})
 			}
 		}
 		in.Shares = append(in.Shares, percent)

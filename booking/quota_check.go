@@ -155,6 +155,10 @@ func (d takenDay) goals(b *quotaBook, now time.Time) []pot {
 	}
 	b.divide(&in, d.ProductID, d.Day, 1, now)
 	pots := in.pots(0, d.Taken)
+	for _, s := range in.Shifts {
+		pots[in.receiver(0, s.From)].Places -= s.N
+		pots[in.receiver(0, s.To)].Places += s.N
+	}
 	total := d.Free
 	for i, ch := range b.channels {
 		pots[i].Limit = -1

@@ -1,5 +1,7 @@
 package booking
 
+import "slices"
+
 // How the places of a day are divided. This file decides, and does nothing
 // else, as plan.go does.
 
@@ -14,6 +16,50 @@ type planGroup struct {
 // percent of its channel's.
 type planKept struct {
 	Percent, Places int
+}
+
+// planShift is N places of a day that an administrator moved by hand.
+type planShift struct {
+	Day, From, To int // channels
+	N             int
+}
+
+// unshift is the input as if nothing had been shifted: what the receiver of a
+// shift has taken counts for the channel that gave it away, as far as the shift
+// goes. moves is what is left of the shifts, between the channels that have the
+// places of that day.
+func (in planInput) unshift() (out planInput, moves []planShift) {
+	out = in
+	out.Taken = slices.Clone(in.Taken)
+	for _, s := range in.Shifts {
+		taken := slices.Clone(out.Taken[s.Day])
+		sold := min(s.N, taken[s.To])
+		taken[s.To] -= sold
+		taken[s.From] += sold
+		out.Taken[s.Day] = taken
+		s.From, s.To, s.N = in.receiver(s.Day, s.From), in.receiver(s.Day, s.To), s.N-sold
+		if s.N > 0 && s.From != s.To && s.Day >= in.Channels[s.To].Lead {
+			moves = append(moves, s)
+		}
+	}
+	return out, moves
+}
+
+// shift gives series of a plan to the channels that they were moved to.
+func (in planInput) shift(list []planCarry, moves []planShift) []planCarry {
+	for _, m := range moves {
+		for i := range list {
+			c := &list[i]
+			n := min(m.N, c.N)
+			if n == 0 || c.Days[0] != m.Day || c.Channel != m.From {
+				continue
+			}
+			c.N -= n
+			m.N -= n
+			list = append(list, planCarry{Channel: m.To, Days: c.Days, N: n})
+		}
+	}
+	return slices.DeleteFunc(list, func(c planCarry) bool { return c.N == 0 })
 }
 
 // everybody is the Group of places that anybody may take over their channel.

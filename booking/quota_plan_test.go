@@ -221,3 +221,44 @@ func TestGoalsAreTheSharesWhenNothingIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// What is moved by hand changes hands on its day, also when vaccine is short and
+// one of the channels books later days only; the other days stay as they are.
+func TestAShiftIsOfItsDay(t *testing.T) {
+	t.Parallel()
+	const days, on, lead = 45, 6, 5
+	for _, doses := range []int{400, 800, 1600, 8000} {
+		plan := func(n, sold int) [][2]int {
+			in := planInput{
+				Horizon: 20, Legs: 2, MinDays: 21, MaxDays: 42, PlanDays: 21, Supply: []planBatch{{0, 100, doses}},
+				Channels: []planChannel{{0}, {lead}}, Committed: make([]int, days), Returning: make([]int, days),
+			}
+			for range days {
+				in.Capacity = append(in.Capacity, 100)
+				in.Shares, in.Places, in.Taken = append(in.Shares, []int{50, 50}), append(in.Places, []int{0, 0}), append(in.Taken, []int{0, 0})
+			}
+			in.Capacity[on] -= sold
+			in.Taken[on][0] = sold
+			in.Supply[0].Doses -= 2 * sold
+			if n > 0 {
+				in.Shifts = []planShift{{on, 1, 0, n}}
+			}
+			out := make([][2]int, in.Horizon)
+			out[on][0] = sold
+			for _, c := range makePlan(in).Carry {
+				out[c.Days[0]][c.Channel] += c.N
+			}
+			return out
+		}
+		want := plan(0, 0)
+		moved := min(20, want[on][1])
+		want[on][0] += moved
+		want[on][1] -= moved
+		for _, sold := range []int{0, 5} {
+			got := plan(moved, min(sold, moved))
+			if got[on] != want[on] || sold == 0 && !slices.Equal(got, want) {
+				t.Errorf("%d doses, %d sold of %d:\n%v, want\n%v", doses, sold, moved, got, want)
+			}
+		}
+	}
+}
