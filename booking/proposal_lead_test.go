@@ -8,11 +8,10 @@ import (
 	"impfportal/internal/clock"
 )
 
-// What was found for somebody whom the hotline booked lies at its lead; the day
-// after that would be too near for a new booking, and is still theirs.
-func TestAProposalOutlivesTheLead(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
+// proposedAtTheLead books a series over the hotline for the second day that its lead
+// allows, closes that day, and has a proposal made.
+func proposedAtTheLead(t *testing.T) (b *bundle, s Series, list []Proposal, days []OfferDay) {
+	b = setup(t)
 	b.ok(b.s.SetShares(b.ctx, leipzig, Shares{Hotline: 100}, By{"staff:test", "admin"}))
 	b.exec(`UPDATE centre.centre SET stations = 1`)
 	b.stock(leipzig, comirnaty, 80)
@@ -21,14 +20,21 @@ func TestAProposalOutlivesTheLead(t *testing.T) {
 	days, err := b.s.Offers(b.ctx, b.pool, OfferQuery{Person: p, CentreID: leipzig, Channel: Hotline, From: b.now(), To: b.now().AddDate(0, 0, 30)})
 	b.ok(err)
 	choice, _ := days[1].Choice(days[1].First[0].SlotID)
-	s, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Hotline, SlotIDs: choice.SlotIDs(), Key: "k"})
+	s, err = b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Hotline, SlotIDs: choice.SlotIDs(), Key: "k"})
 	b.ok(err)
 	_, err = b.s.Confirm(b.ctx, s.ID, p.ID, "")
 	b.ok(err)
 	b.closeDay(leipzig, days[1].Day)
 	b.replan(leipzig, comirnaty)
 	b.ok(b.s.Propose(b.ctx, leipzig, comirnaty, boss, nil))
-	list := b.proposals()
+	return b, s, b.proposals(), days
+}
+
+// What was found for somebody whom the hotline booked lies at its lead; the day
+// after that would be too near for a new booking, and is still theirs.
+func TestAProposalOutlivesTheLead(t *testing.T) {
+	t.Parallel()
+	b, s, list, days := proposedAtTheLead(t)
 	if len(list) != 1 || len(list[0].Starts) == 0 || daysBetween(clock.Day(b.now()), clock.Day(list[0].Starts[0])) != 5 {
 		t.Fatalf("%+v", list)
 	}
@@ -36,13 +42,13 @@ func TestAProposalOutlivesTheLead(t *testing.T) {
 	if n, err := b.s.ConfirmProposals(b.ctx, leipzig, comirnaty, boss, nil); n != 1 || err != nil {
 		t.Errorf("%d moved, %v", n, err)
 	}
-	got, err := b.s.SeriesOf(b.ctx, b.pool, p.ID)
+	got, err := b.s.SeriesOf(b.ctx, b.pool, s.PersonID)
 	b.ok(err)
 	if got.Appointments[0].SlotID != list[0].Slots[0] {
 		t.Errorf("%+v", got)
 	}
 	// Who looks anew is bound by the lead.
-	if _, err := b.s.Rebook(b.ctx, RebookRequest{PersonID: p.ID, SeriesID: s.ID, Channel: Hotline, Key: "x", Moves: []Move{{1, days[0].First[1].SlotID}}}); !errors.Is(err, ErrNotEligible) {
+	if _, err := b.s.Rebook(b.ctx, RebookRequest{PersonID: s.PersonID, SeriesID: s.ID, Channel: Hotline, Key: "x", Moves: []Move{{1, days[0].First[1].SlotID}}}); !errors.Is(err, ErrNotEligible) {
 		t.Errorf("%v", err)
 	}
 	b.sound()
@@ -51,31 +57,15 @@ func TestAProposalOutlivesTheLead(t *testing.T) {
 // What was kept and has lapsed is found anew: then the lead counts.
 func TestALapsedProposalIsBoundByTheLead(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.ok(b.s.SetShares(b.ctx, leipzig, Shares{Hotline: 100}, By{"staff:test", "admin"}))
-	b.exec(`UPDATE centre.centre SET stations = 1`)
-	b.stock(leipzig, comirnaty, 80)
-	b.replan(leipzig, comirnaty)
-	p := b.person()
-	days, err := b.s.Offers(b.ctx, b.pool, OfferQuery{Person: p, CentreID: leipzig, Channel: Hotline, From: b.now(), To: b.now().AddDate(0, 0, 30)})
-	b.ok(err)
-	choice, _ := days[1].Choice(days[1].First[0].SlotID)
-	s, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Hotline, SlotIDs: choice.SlotIDs(), Key: "k"})
-	b.ok(err)
-	_, err = b.s.Confirm(b.ctx, s.ID, p.ID, "")
-	b.ok(err)
-	b.closeDay(leipzig, days[1].Day)
-	b.replan(leipzig, comirnaty)
-	b.ok(b.s.Propose(b.ctx, leipzig, comirnaty, boss, nil))
-	list := b.proposals()
+	b, s, list, _ := proposedAtTheLead(t)
 	b.at(monday.Add(48 * time.Hour))
 	b.giveBack()
-	if err := b.s.TakeProposal(b.ctx, list[0].ID, p.ID, By{agent, "agent"}); !errors.Is(err, ErrState) {
+	if err := b.s.TakeProposal(b.ctx, list[0].ID, s.PersonID, By{agent, "agent"}); !errors.Is(err, ErrState) {
 		t.Errorf("%v", err)
 	}
-	got, err := b.s.SeriesOf(b.ctx, b.pool, p.ID)
+	got, err := b.s.SeriesOf(b.ctx, b.pool, s.PersonID)
 	b.ok(err)
-	if got.Appointments[0].SlotID != choice.SlotIDs()[0] {
+	if got.Appointments[0].SlotID != s.Appointments[0].SlotID {
 		t.Error("moved to within the lead")
 	}
 	b.sound()

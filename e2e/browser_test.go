@@ -44,9 +44,7 @@ func TestStory(t *testing.T) {
 // JavaScript and without, without a violation of accessibility in any phase.
 func TestOpening(t *testing.T) {
 	t.Parallel()
-	p := startPortal(t, t.TempDir())
-	p.awaitDemoState(t)
-	runBrowser(t, "opening.mjs", p, t.TempDir())
+	walk(t, "opening.mjs")
 }
 
 // TestVaccine follows vaccine from its delivery to the person, and what happens when
@@ -54,36 +52,28 @@ func TestOpening(t *testing.T) {
 // centre, blocked; a delivery that fails, and what becomes of an appointment.
 func TestVaccine(t *testing.T) {
 	t.Parallel()
-	p := startPortal(t, t.TempDir(), "PORTAL_CLOCK=2021-01-12T10:00")
-	p.awaitDemoState(t)
-	runBrowser(t, "vaccine.mjs", p, t.TempDir())
+	walk(t, "vaccine.mjs", "PORTAL_CLOCK=2021-01-12T10:00")
 }
 
 // TestQuotas sets quotas as administrators do: without JavaScript on a phone, and
 // with it at a desk, where the figures renew themselves.
 func TestQuotas(t *testing.T) {
 	t.Parallel()
-	p := startPortal(t, t.TempDir())
-	p.awaitDemoState(t)
-	runBrowser(t, "quotas.mjs", p, t.TempDir())
+	walk(t, "quotas.mjs")
 }
 
 // TestWaiting offers what one citizen gives back to another who waits, and moves
 // them when their day closes.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
-	p := startPortal(t, t.TempDir(), "PORTAL_CLOCK=2021-01-12T10:00")
-	p.awaitDemoState(t)
-	runBrowser(t, "waiting.mjs", p, t.TempDir())
+	walk(t, "waiting.mjs", "PORTAL_CLOCK=2021-01-12T10:00")
 }
 
 // TestChange books for two, moves appointments and gives one back, on a phone with
 // JavaScript and without it.
 func TestChange(t *testing.T) {
 	t.Parallel()
-	p := startPortal(t, t.TempDir())
-	p.awaitDemoState(t)
-	runBrowser(t, "change.mjs", p, t.TempDir())
+	walk(t, "change.mjs")
 }
 
 // TestChallenge takes places while machines are said to come: the proof of work
@@ -96,6 +86,14 @@ func TestChallenge(t *testing.T) {
 		t.Fatal(err)
 	}
 	runBrowser(t, "challenge.mjs", p, t.TempDir())
+}
+
+// walk runs a script of browser tests against a portal of its own.
+func walk(t *testing.T, script string, settings ...string) {
+	t.Helper()
+	p := startPortal(t, t.TempDir(), settings...)
+	p.awaitDemoState(t)
+	runBrowser(t, script, p, t.TempDir())
 }
 
 // runBrowser runs a script of browser tests against the portal. Its lines are

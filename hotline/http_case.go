@@ -82,21 +82,65 @@ type offerDay struct {
 	Current bool
 }
 
+// choosing is what the pages have in common on which an agent chooses times.
+type choosing struct {
+	Days   []offerDay
+	Day    time.Time
+	Offers []offer
+	Key    string // the button's own: pressing twice does it once
+	Taken  bool   // what was chosen is gone; Offers are the nearest
+}
+
+// chosen does what is to be done with the times that were chosen, and says so. again
+// shows the page with what was wrong, and with what is free instead of what is gone.
+func (s *Service) chosen(c *web.Ctx, f *web.Form, said string, again func(*web.Ctx, *web.Form, []booking.Choice) error, do func(slots []int64) error) error {
+	slots := slotsOf(f.Get("offer"))
+	if len(slots) == 0 {
+		f.Fail("offer", "hotline.error.choose")
+	}
+	if !f.OK() {
+		return again(c, f, nil)
+	}
+	err := do(slots)
+	var taken *booking.TakenError
+	if errors.As(err, &taken) {
+		f.Fail("offer", "hotline.error.taken")
+		return again(c, f, taken.Alternatives)
+	}
+	if err != nil {
+		return problem(err)
+	}
+	c.Flash(said)
+	return c.See(casePath(c))
+}
+
+// instead shows what is free instead of what is gone; nil = nothing is gone.
+func (s *Service) instead(c *web.Ctx, v *choosing, near []booking.Choice) error {
+	if near == nil {
+		return nil
+	}
+	names, err := s.productNames(c.Std())
+	if err != nil {
+		return err
+	}
+	v.Taken, v.Offers = true, nil
+	for _, ch := range near {
+		v.Offers = append(v.Offers, offerOf(ch, names))
+	}
+	return nil
+}
+
 type bookView struct {
 	Person   citizen.Person
 	Centres  []web.Option
 	CentreID string
 	Centre   string
-	Days     []offerDay
-	Day      time.Time
-	Offers   []offer
-	Key      string
 	Earliest time.Time
 	Side     side
-	Taken    bool // what was chosen is gone; Offers are the nearest
-	MayOne   bool // the first dose can be booked alone
-	One      bool // it is chosen
-	Why      []web.Option
+	choosing
+	MayOne bool // the first dose can be booked alone
+	One    bool // it is chosen
+	Why    []web.Option
 }
 
 // bookHorizon is how far ahead an agent looks.
@@ -223,31 +267,16 @@ func (s *Service) centres(c *web.Ctx, p citizen.Person, wanted string) (out []we
 }
 
 func (s *Service) book(c *web.Ctx) error {
-	f := c.Form()
-	slots := slotsOf(f.Get("offer"))
-	if len(slots) == 0 {
-		f.Fail("offer", "hotline.error.choose")
-		return s.bookAgain(c, f, nil)
-	}
-	if f.Get("one") != "" && f.Get("waive") == "" {
-		f.Fail("waive", "booking.error.waive")
-		return s.bookAgain(c, f, nil)
-	}
-	waive := ""
+	f, waive := c.Form(), ""
 	if f.Get("one") != "" {
-		waive = f.Get("waive")
+		if waive = f.Get("waive"); waive == "" {
+			f.Fail("waive", "booking.error.waive")
+		}
 	}
-	_, err := s.Book(c.Std(), c.Params("id"), slots, waive, f.Get("key"), by(c))
-	var taken *booking.TakenError
-	if errors.As(err, &taken) {
-		f.Fail("offer", "hotline.error.taken")
-		return s.bookAgain(c, f, taken.Alternatives)
-	}
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("hotline.booked")
-	return c.See(casePath(c))
+	return s.chosen(c, f, "hotline.booked", s.bookAgain, func(slots []int64) error {
+		_, err := s.Book(c.Std(), c.Params("id"), slots, waive, f.Get("key"), by(c))
+		return err
+	})
 }
 
 // bookAgain shows the page with what was wrong; near are the nearest series
@@ -258,15 +287,8 @@ func (s *Service) bookAgain(c *web.Ctx, f *web.Form, near []booking.Choice) erro
 		return problem(err)
 	}
 	v.Key = id.New() // the taken one is spent
-	if near != nil {
-		names, err := s.productNames(c.Std())
-		if err != nil {
-			return err
-		}
-		v.Taken, v.Offers = true, nil
-		for _, ch := range near {
-			v.Offers = append(v.Offers, offerOf(ch, names))
-		}
+	if err := s.instead(c, &v.choosing, near); err != nil {
+		return err
 	}
 	return c.PageForm("hotline/book", f, v)
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"impfportal/booking"
 	"impfportal/centre"
@@ -22,12 +21,8 @@ type changeView struct {
 	Whats    []web.Option
 	Centres  []web.Option // one: the others stay there
 	CentreID string
-	Days     []offerDay
-	Day      time.Time
-	Offers   []offer
-	Key      string
 	Side     side
-	Taken    bool // what was chosen is gone; Offers are the nearest
+	choosing
 }
 
 // whatLabel names what can be changed.
@@ -99,22 +94,10 @@ func (s *Service) showChange(c *web.Ctx) error {
 // change swaps. Pressing twice swaps once: the page carries its own key.
 func (s *Service) change(c *web.Ctx) error {
 	f := c.Form()
-	slots := slotsOf(f.Get("offer"))
-	if len(slots) == 0 {
-		f.Fail("offer", "hotline.error.choose")
-		return s.changeAgain(c, f, nil)
-	}
-	_, err := s.Rebook(c.Std(), c.Params("id"), f.Get("series"), f.Get("what"), slots, f.Get("key"), by(c))
-	var taken *booking.TakenError
-	if errors.As(err, &taken) {
-		f.Fail("offer", "hotline.error.taken")
-		return s.changeAgain(c, f, taken.Alternatives)
-	}
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("hotline.change.done")
-	return c.See(casePath(c))
+	return s.chosen(c, f, "hotline.change.done", s.changeAgain, func(slots []int64) error {
+		_, err := s.Rebook(c.Std(), c.Params("id"), f.Get("series"), f.Get("what"), slots, f.Get("key"), by(c))
+		return err
+	})
 }
 
 func (s *Service) changeAgain(c *web.Ctx, f *web.Form, near []booking.Choice) error {
@@ -125,15 +108,8 @@ func (s *Service) changeAgain(c *web.Ctx, f *web.Form, near []booking.Choice) er
 	if err != nil {
 		return problem(err)
 	}
-	if near != nil {
-		names, err := s.productNames(c.Std())
-		if err != nil {
-			return err
-		}
-		v.Taken, v.Offers = true, nil
-		for _, ch := range near {
-			v.Offers = append(v.Offers, offerOf(ch, names))
-		}
+	if err := s.instead(c, &v.choosing, near); err != nil {
+		return err
 	}
 	f.Set("what", v.What)
 	f.Set("centre", v.CentreID)

@@ -45,21 +45,28 @@ func (c verifyDrawCmd) Run(ctx context.Context) error {
 	return c.verify(os.Stdout, p, before)
 }
 
+// findings prints what was checked.
+type findings struct {
+	w     io.Writer
+	wrong int
+}
+
+func (f *findings) say(what string, err error) {
+	if err != nil {
+		f.wrong++
+		fmt.Fprintf(f.w, "WRONG  %s: %v\n", what, err)
+		return
+	}
+	fmt.Fprintf(f.w, "ok     %s\n", what)
+}
+
 // verify prints what was checked and what follows, and returns an error when
 // anything does not hold, and another when it does and a number was not in it.
 func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Published) error {
-	wrong := 0
-	say := func(what string, err error) {
-		if err != nil {
-			wrong++
-			fmt.Fprintf(w, "WRONG  %s: %v\n", what, err)
-			return
-		}
-		fmt.Fprintf(w, "ok     %s\n", what)
-	}
+	found := findings{w: w}
 	fmt.Fprintf(w, "room %s, line %d: %s\n", p.Room, p.Epoch, p.State)
 	for _, f := range draw.Findings(p) {
-		say(f.What, f.Err)
+		found.say(f.What, f.Err)
 	}
 	if c.Key != "" {
 		var err error
@@ -68,10 +75,10 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 				err = errors.New("the statement is signed with " + a.PublicKey)
 			}
 		}
-		say("signed with the key that was given", err)
+		found.say("signed with the key that was given", err)
 	}
 	if before != nil {
-		say("same commitment and beacon as before the close", sameNaming(*before, p))
+		found.say("same commitment and beacon as before the close", sameNaming(*before, p))
 	}
 	if len(p.Attempts) > 0 {
 		c.remarks(w, p)
@@ -81,9 +88,9 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 	if !revealed {
 		fmt.Fprintln(w, "note   not revealed yet: no places")
 		if len(c.Indexes) > 0 || c.All {
-			say("places", errors.New("not revealed yet"))
+			found.say("places", errors.New("not revealed yet"))
 		}
-	} else if wrong == 0 {
+	} else if found.wrong == 0 {
 		for _, index := range c.Indexes {
 			place, ok := lot.Place(index)
 			if !ok {
@@ -94,11 +101,11 @@ func (c verifyDrawCmd) verify(w io.Writer, p draw.Published, before *draw.Publis
 			fmt.Fprintf(w, "number %d has place %d of %d\n", index, place, lot.Tickets)
 		}
 		if c.All {
-			say(fmt.Sprintf("all %d places, each once", lot.Tickets), permutation(lot))
+			found.say(fmt.Sprintf("all %d places, each once", lot.Tickets), permutation(lot))
 		}
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of the checks failed: this draw cannot be recomputed", wrong)
+	if found.wrong > 0 {
+		return fmt.Errorf("%d of the checks failed: this draw cannot be recomputed", found.wrong)
 	}
 	if len(absent) > 0 {
 		return fmt.Errorf("the draw holds, but these numbers did not take part in it: %s", strings.Join(absent, ", "))

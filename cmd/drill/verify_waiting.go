@@ -32,30 +32,22 @@ func (c verifyWaitingCmd) Run(context.Context) error {
 
 // verify prints what was checked, and returns an error when anything does not hold.
 func (c verifyWaitingCmd) verify(w io.Writer, p listdraw.Published) error {
-	wrong := 0
-	say := func(what string, err error) {
-		if err != nil {
-			wrong++
-			fmt.Fprintf(w, "WRONG  %s: %v\n", what, err)
-			return
-		}
-		fmt.Fprintf(w, "ok     %s\n", what)
-	}
+	found := findings{w: w}
 	fmt.Fprintf(w, "waiting list, %s: %d offers\n", p.Day, len(p.Rounds))
 	if c.Commitment != "" {
 		var err error
 		if c.Commitment != p.Commitment {
 			err = fmt.Errorf("the file says %s", p.Commitment)
 		}
-		say("the checksum that was given", err)
+		found.say("the checksum that was given", err)
 	} else {
 		fmt.Fprintf(w, "note   the checksum is %s: is that the one in the audit record? (--commitment checks it)\n", p.Commitment)
 	}
 	for _, f := range listdraw.Findings(p) {
-		say(f.What, f.Err)
+		found.say(f.What, f.Err)
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of the checks failed", wrong)
+	if found.wrong > 0 {
+		return fmt.Errorf("%d of the checks failed", found.wrong)
 	}
 	return nil
 }
