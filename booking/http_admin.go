@@ -174,12 +174,12 @@ func (s *Service) postPlan(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.See("/admin/progress/" + p)
+	return c.SeeProgress(p, "/admin/capacity")
 }
 
 // planInBackground plans all centres and returns the id of its progress.
 func (s *Service) planInBackground(c *web.Ctx) (progressID string, err error) {
-	p, run, err := s.startReplanAll(c.Std(), c.Actor())
+	p, run, err := s.startReplanAll(c.Std(), c.T("booking.capacity.plan_all"), c.Actor())
 	if err != nil {
 		return "", err
 	}

@@ -33,6 +33,7 @@ type proposalView struct {
 	Centre  centre.Centre
 	Product programme.Product
 	Short   []Shortfall
+	Some    bool // somebody is concerned who can still be moved
 	Rows    []proposalRow
 	Ready   int // proposals that can be confirmed
 	Without int // people for whom nothing was found
@@ -74,6 +75,11 @@ func (s *Service) proposalPage(c *web.Ctx) (v proposalView, err error) {
 			v.Short = append(v.Short, f)
 		}
 	}
+	visits, err := shortVisits(ctx, s.Pool, v.Centre.ID, v.Product.ID, s.Now())
+	if err != nil {
+		return v, err
+	}
+	v.Some = len(affected(v.Short, visits)) > 0
 	list, err := s.Proposals(ctx, v.Centre.ID, v.Product.ID)
 	if err != nil {
 		return v, err
@@ -131,13 +137,14 @@ func shortfallPath(c *web.Ctx) string {
 	return "/admin/shortfall/" + url.PathEscape(c.Params("centre")) + "/" + url.PathEscape(c.Params("product"))
 }
 
-// inBackground begins work on a centre and product whose progress is shown.
+// inBackground begins work on a centre and product whose progress is shown; name is
+// the key of its text.
 func (s *Service) inBackground(c *web.Ctx, name string, do func(ctx context.Context, centreID, productID string, by By, p *jobs.Progress) error) (progressID string, err error) {
 	v, err := s.proposalPage(c)
 	if err != nil {
 		return "", err
 	}
-	p, err := jobs.StartProgress(c.Std(), s.Pool, name, 0, c.Actor())
+	p, err := jobs.StartProgress(c.Std(), s.Pool, c.T(name), 0, c.Actor())
 	if err != nil {
 		return "", err
 	}
@@ -151,22 +158,22 @@ func (s *Service) inBackground(c *web.Ctx, name string, do func(ctx context.Cont
 }
 
 func (s *Service) startPropose(c *web.Ctx) (string, error) {
-	return s.inBackground(c, "booking.propose", s.Propose)
+	return s.inBackground(c, "booking.proposals.make", s.Propose)
 }
 
 func (s *Service) startConfirm(c *web.Ctx) (string, error) {
-	return s.inBackground(c, "booking.confirm-proposals", func(ctx context.Context, centreID, productID string, by By, p *jobs.Progress) error {
+	return s.inBackground(c, "booking.proposals.confirming", func(ctx context.Context, centreID, productID string, by By, p *jobs.Progress) error {
 		_, err := s.ConfirmProposals(ctx, centreID, productID, by, p)
 		return err
 	})
 }
 
 func (s *Service) postPropose(c *web.Ctx) error {
-	if _, err := s.startPropose(c); err != nil {
+	progressID, err := s.startPropose(c)
+	if err != nil {
 		return err
 	}
-	c.Flash("booking.flash.proposing")
-	return c.See(shortfallPath(c))
+	return c.SeeProgress(progressID, shortfallPath(c))
 }
 
 func (s *Service) postConfirmAll(c *web.Ctx) error {
@@ -174,7 +181,7 @@ func (s *Service) postConfirmAll(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.See("/admin/progress/" + progressID)
+	return c.SeeProgress(progressID, shortfallPath(c))
 }
 
 func (s *Service) postWithdrawAll(c *web.Ctx) error {

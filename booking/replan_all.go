@@ -54,14 +54,14 @@ func (s *Service) ReplanAll(ctx context.Context, by string, onStep func(done, to
 	return s.planCentres(ctx, p, centres)
 }
 
-// startReplanAll begins the progress of a plan of everything and returns what
-// makes it.
-func (s *Service) startReplanAll(ctx context.Context, by string) (progressID string, run func(context.Context) error, err error) {
+// startReplanAll begins the progress of a plan of everything, under a name in the
+// administrator's language, and returns what makes it.
+func (s *Service) startReplanAll(ctx context.Context, name, by string) (progressID string, run func(context.Context) error, err error) {
 	centres, err := centre.All(ctx, s.Pool)
 	if err != nil {
 		return "", nil, err
 	}
-	p, err := jobs.StartProgress(ctx, s.Pool, "booking.plan", int64(len(centres)), by)
+	p, err := jobs.StartProgress(ctx, s.Pool, name, int64(len(centres)), by)
 	if err != nil {
 		return "", nil, err
 	}

@@ -98,7 +98,7 @@ func (s *Service) importUpload(c *web.Ctx) error {
 		}
 		p.Finish(ctx, err)
 	})
-	return c.See("/admin/progress/" + p.ID)
+	return c.SeeProgress(p.ID, "/admin/deliveries/import")
 }
 
 // errInternal stands on the progress page; what it was stands in the log.

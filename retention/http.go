@@ -163,7 +163,7 @@ func (s *Service) runNow(c *web.Ctx) error {
 		_, err := s.Run(ctx, now, p)
 		p.Finish(ctx, err)
 	}()
-	return c.See("/admin/progress/" + p.ID)
+	return c.SeeProgress(p.ID, "/admin/retention")
 }
 
 // PolicyIn puts a period in force.

@@ -71,8 +71,9 @@ func TestPlanPage(t *testing.T) {
 	w.app.Lang = "de"
 	w.valve(t, Change{Phase: ptr(Closed)})
 	version := func() string { return fmtInt(w.known(room).Version) }
-	a := w.app.PostForm(path, "prequeue_from", w.in(2*time.Hour), "opens_at", w.in(time.Hour), "order", "draw", "beacon", "lottery", "version", version())
-	mustContain(t, a, http.StatusUnprocessableEntity, "Der Vorlauf muss vor der Öffnung beginnen", "Bitte nennen Sie die Ziehung", w.in(2*time.Hour))
+	typed := w.in(2 * time.Hour)
+	a := w.app.PostForm(path, "prequeue_from", typed, "opens_at", w.in(time.Hour), "order", "draw", "beacon", "lottery", "version", version())
+	mustContain(t, a, http.StatusUnprocessableEntity, "Der Vorlauf muss vor der Öffnung beginnen", "Bitte nennen Sie die Ziehung", typed)
 	a = w.app.PostForm(path, "prequeue_from", "2027-03-28T02:30", "opens_at", "irgendwann", "order", "arrival", "version", version())
 	mustContain(t, a, http.StatusUnprocessableEntity, "Diese Uhrzeit gibt es nicht", "Bitte geben Sie Tag und Uhrzeit an", "irgendwann")
 	a = w.app.PostForm(path, "order", "arrival", "version", version())
@@ -93,7 +94,7 @@ func TestPlanPage(t *testing.T) {
 	mustContain(t, w.app.Get("/admin/rooms"), http.StatusOK, "Die Reihenfolge wird ausgelost")
 
 	// Another administrator, who has the page of before: told, and nothing is lost.
-	typed := w.in(3 * time.Hour)
+	typed = w.in(3 * time.Hour)
 	a = w.app.PostForm(path, "prequeue_from", typed, "opens_at", w.in(4*time.Hour), "order", "arrival", "version", old)
 	mustContain(t, a, http.StatusConflict, "Jemand war schneller", `value="`+typed+`"`, `name="version" value="`+version()+`"`)
 

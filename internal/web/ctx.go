@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -102,6 +103,11 @@ func (c *Ctx) Local() bool { return c.app.local }
 
 // See answers 303 See Other, the right end of every POST.
 func (c *Ctx) See(path string) error { return c.Redirect(path, http.StatusSeeOther) }
+
+// SeeProgress leads to the page of a progress, and from there to back when the work is done.
+func (c *Ctx) SeeProgress(progressID, back string) error {
+	return c.See("/admin/progress/" + progressID + "?back=" + url.QueryEscape(back))
+}
 
 // OwnPath returns p when it is a path of this portal, else fallback: a
 // parameter like ?to= never leads elsewhere.

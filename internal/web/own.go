@@ -25,6 +25,12 @@ func ownRoutes() []Route {
 	}
 }
 
+// progressPage is a progress, and where who set it off came from; "" = not known.
+type progressPage struct {
+	jobs.ProgressRow
+	Back string
+}
+
 // showProgress tells how far something long is; the page refreshes itself.
 func showProgress(c *Ctx) error {
 	pid := c.Params("id")
@@ -38,5 +44,5 @@ func showProgress(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Page("web/progress", p)
+	return c.Page("web/progress", progressPage{p, OwnPath(c.Query("back"), "")})
 }
