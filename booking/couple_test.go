@@ -171,7 +171,7 @@ func TestNoHalfOfACoupleIsConfirmed(t *testing.T) {
 	s, err = b.holdTogether(p, q, "k3", slots)
 	b.ok(err)
 	_, err = b.s.Confirm(b.ctx, s.ID, q.ID, "")
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, ErrHoldExpired) {
 		t.Errorf("somebody else's series: %v", err)
 	}
 	_, err = b.s.Confirm(b.ctx, s.ID, p.ID, "")

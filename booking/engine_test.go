@@ -276,7 +276,7 @@ func TestCancelGivesBothBackAndOneMayBookAgain(t *testing.T) {
 		if n := b.pairs(leipzig, comirnaty); n != 10 {
 			t.Errorf("%d pairs after cancelling", n)
 		}
-		if _, err := b.s.Confirm(b.ctx, s.ID, person, ""); !errors.Is(err, ErrNotFound) {
+		if _, err := b.s.Confirm(b.ctx, s.ID, person, ""); !errors.Is(err, ErrHoldExpired) {
 			t.Errorf("confirm after cancelling: %v", err)
 		}
 	}
@@ -387,7 +387,7 @@ func TestNobodySeesSomebodyElsesSeries(t *testing.T) {
 	if _, err := b.s.SeriesByID(b.ctx, b.pool, s.ID, other); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := b.s.Confirm(b.ctx, s.ID, other, ""); !errors.Is(err, ErrNotFound) {
+	if _, err := b.s.Confirm(b.ctx, s.ID, other, ""); !errors.Is(err, ErrHoldExpired) {
 		t.Error(err)
 	}
 	if _, err := b.s.Confirm(b.ctx, "not an id", other, ""); !errors.Is(err, ErrNotFound) {

@@ -219,7 +219,9 @@ func (t *taking) done(ctx context.Context, s *Service) (Series, error) {
 // none; with it that of the second person for whom they booked, and neither when
 // the other half has ended. Confirming twice is no error. key is accepted for
 // symmetry: a series can be confirmed only once, so its id is the key. Errors:
-// ErrHoldExpired, ErrNotFound (also for somebody else's series).
+// ErrNotFound for what is no id; else ErrHoldExpired, also when this person has no
+// such series: a crash of Postgres may take along the holds of its last moments,
+// and who held one is told to choose again, not that a page is missing.
 func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (Series, error) {
 	if !id.Valid(seriesID) || !id.Valid(personID) {
 		return Series{}, ErrNotFound
@@ -237,6 +239,9 @@ func (s *Service) Confirm(ctx context.Context, seriesID, personID, key string) (
 	}
 	if err = engineError(err); errors.Is(err, ErrHoldExpired) {
 		return Series{}, errors.Join(err, s.endHalf(ctx, seriesID))
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = ErrHoldExpired
 	}
 	if err != nil {
 		return Series{}, err

@@ -187,8 +187,11 @@ func (s *Service) pageExpired(c *web.Ctx) error {
 	c.Status(410)
 	view := expiredView{Key: id.New()}
 	series, err := s.SeriesByID(c.Std(), s.Pool, c.Form().Get("series"), c.User.ID)
+	if errors.Is(err, ErrNotFound) {
+		return c.Page("booking/expired", view)
+	}
 	if err != nil {
-		return problem(err)
+		return err
 	}
 	if _, err := s.expire(c.Std(), s.Now(), nil, c.User.ID); err != nil {
 		return err

@@ -127,7 +127,7 @@ func TestCitizenBooksOnThePages(t *testing.T) {
 	other := app.Another()
 	other.LoginAs(citizenUser(b.person()))
 	b.see(other.PostForm("/appointments/cancel", "series", series), 404)
-	b.see(other.PostForm("/appointments/confirm", "series", series), 404)
+	b.see(other.PostForm("/appointments/confirm", "series", series), 410, "Es ist nichts gebucht")
 	b.see(other.Get("/appointments/confirmation.pdf"), 404)
 	if page := b.see(other.Get("/appointments"), 200); strings.Contains(page.Body, "gehören Ihnen") {
 		t.Error("a stranger sees appointments")
@@ -292,7 +292,7 @@ func TestAPI(t *testing.T) {
 	if a := other.JSON("POST", "/api/v1/appointments/hold", in, nil); a.Status != 409 || !strings.Contains(a.Body, "alternatives") {
 		t.Errorf("taken: %d %s", a.Status, a.Body)
 	}
-	if a := other.JSON("POST", "/api/v1/appointments/"+s.ID+"/confirm", nil, nil); a.Status != 404 {
+	if a := other.JSON("POST", "/api/v1/appointments/"+s.ID+"/confirm", nil, nil); a.Status != 410 {
 		t.Errorf("somebody else's: %d", a.Status)
 	}
 	if a := app.JSON("POST", "/api/v1/appointments/"+s.ID+"/confirm", nil, &s); a.Status != 200 || s.State != StateConfirmed {

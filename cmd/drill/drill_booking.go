@@ -80,8 +80,8 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, %d times told to come again, Postgres killed %d times",
-		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.busy.Load(), race.killed)
+	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, %d times told to come again, Postgres killed %d times, %d holds forgotten by it",
+		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.busy.Load(), race.killed, race.forgotten.Load())
 	return checkBooked(ctx, p, r, lost)
 }
 
@@ -93,11 +93,26 @@ type race struct {
 	slots  slotPair
 	kills  bool // Postgres is killed in this round
 
-	held, refused, cancelled, cuts, doubts, busy atomic.Int64
-	killed                                       int
+	held, refused, cancelled, cuts, doubts, busy, forgotten atomic.Int64
+
+	killed int
 
 	mu       sync.Mutex
 	promised map[string]string // series -> state that the last answer told
+}
+
+// forgot reports whether a hold may have gone with a killed Postgres, and takes its
+// promise back: a hold does not wait for the disk, so the last ones may go. What was
+// confirmed may not.
+func (r *race) forgot(series string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.kills || r.promised[series] != "held" {
+		return false
+	}
+	delete(r.promised, series)
+	r.forgotten.Add(1)
+	return true
 }
 
 func (r *race) tell(series, state string) {
@@ -291,7 +306,7 @@ func (x *racer) run(ctx context.Context) error {
 		case dice < 20: // gives the hold back
 			return x.cancel(ctx)
 		case dice < 35: // books, and thinks better of it
-			if err := x.confirm(ctx); err != nil {
+			if err := x.confirm(ctx); err != nil || x.series == "" {
 				return err
 			}
 			return x.cancel(ctx)
@@ -309,7 +324,7 @@ type held struct {
 	State string
 }
 
-const takenProblem, alreadyProblem = "booking.error.taken", "booking.error.already"
+const takenProblem, alreadyProblem, expiredProblem, nothingProblem = "booking.error.taken", "booking.error.already", "booking.error.expired", "web.error.not_found"
 
 // hold asks for the pair once, in one of the ways.
 func (x *racer) hold(ctx context.Context, way how) error {
@@ -399,7 +414,7 @@ func (x *racer) cut(req []byte) error {
 	return nil
 }
 
-// confirm books what is held.
+// confirm books what is held; no series afterwards: the hold is gone.
 func (x *racer) confirm(ctx context.Context) error {
 	path := "/api/v1/appointments/" + x.series + "/confirm"
 	if !x.race.kills && rand.IntN(8) == 0 {
@@ -415,8 +430,10 @@ func (x *racer) cancel(ctx context.Context) error {
 	if err := x.settle(ctx, "/api/v1/appointments/"+x.series+"/cancel", "cancelled"); err != nil {
 		return err
 	}
-	x.race.cancelled.Add(1)
-	x.series = ""
+	if x.series != "" {
+		x.race.cancelled.Add(1)
+		x.series = ""
+	}
 	return nil
 }
 
@@ -425,6 +442,10 @@ func (x *racer) settle(ctx context.Context, path, state string) error {
 	var a held
 	if err := x.ask(ctx, x.browser, path, "", &a); err != nil {
 		return err
+	}
+	if (strings.HasSuffix(a.Type, expiredProblem) || strings.HasSuffix(a.Type, nothingProblem)) && x.race.forgot(x.series) {
+		x.series = ""
+		return nil
 	}
 	if a.State != state {
 		return fmt.Errorf("%s: state %q, want %q (%s)", path, a.State, state, a.Type)
