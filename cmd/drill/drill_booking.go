@@ -75,6 +75,9 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 		if err := race.round(ctx, slots[n], kills); err != nil {
 			return err
 		}
+		if done := n + 1; done%10 == 0 {
+			r.note("%d of %d rounds", done, size.rounds+size.killRounds)
+		}
 	}
 	lost, err := race.lost(ctx)
 	if err != nil {
