@@ -315,12 +315,7 @@ func (s *Service) takeLetters(c *web.Ctx) error {
 }
 
 // role is the one under which somebody works on the print queue.
-func role(c *web.Ctx) string {
-	if c.User.Has(web.RoleAgent) {
-		return string(web.RoleAgent)
-	}
-	return string(web.RoleAdmin)
-}
+func role(c *web.Ctx) string { return c.Role(printers...) }
 
 func (s *Service) letterZIP(c *web.Ctx) error {
 	if !id.Valid(c.Params("id")) {

@@ -14,7 +14,6 @@ import (
 
 // The JSON operations call the same functions as the pages.
 func (s *Service) api() []web.Route {
-	site := []web.Role{web.RoleSite, web.RoleAdmin}
 	return []web.Route{
 		{Method: "GET", Path: "/api/v1/site/day", Roles: site, API: web.JSON("Today's list of a centre and its doses", s.apiDay)},
 		{Method: "POST", Path: "/api/v1/site/find", Roles: site, API: web.JSON("Find somebody of today's list by reference, or by name and birth date", s.apiFind)},
@@ -174,7 +173,7 @@ func (s *Service) apiHere(c *web.Ctx, in appointmentIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, Problem(s.Here(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
+	return struct{}{}, Problem(s.Here(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), role(c)))
 }
 
 func (s *Service) apiMissed(c *web.Ctx, in appointmentIn) (struct{}, error) {
@@ -182,7 +181,7 @@ func (s *Service) apiMissed(c *web.Ctx, in appointmentIn) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, Problem(s.Missed(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), string(web.RoleSite)))
+	return struct{}{}, Problem(s.Missed(c.Std(), ce.ID, in.ID, c.Now, c.Actor(), role(c)))
 }
 
 // OverrideJSON names the warnings that are accepted.
@@ -244,7 +243,7 @@ func (s *Service) apiDose(c *web.Ctx, in apiDoseIn) (RecordedJSON, error) {
 	}
 	recordID, err := s.Record(c.Std(), RecordDose{
 		Key: d.Key, Now: c.Now, AppointmentID: in.ID, Channel: ByAppointment, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
-		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: string(web.RoleSite),
+		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: role(c),
 	})
 	return RecordedJSON{recordID}, Problem(err)
 }
@@ -317,7 +316,7 @@ func (s *Service) apiWalkIn(c *web.Ctx, in walkInIn) (RecordedJSON, error) {
 	recordID, err := s.Record(c.Std(), RecordDose{
 		Key: d.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: in.Person.DoseNumber, Prior: prior,
 		Recovered: in.Person.Recovered, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
-		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: string(web.RoleSite),
+		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: role(c),
 	})
 	return RecordedJSON{recordID}, Problem(err)
 }

@@ -24,9 +24,14 @@ var assets embed.FS
 // Assets are the pages and texts of the site.
 var Assets = web.Bundle{Name: "vaccination", FS: assets}
 
+// site are who works at a centre: an administrator may, too.
+var site = []web.Role{web.RoleSite, web.RoleAdmin}
+
+// role is the one under which somebody works at a centre, for the audit.
+func role(c *web.Ctx) string { return c.Role(site...) }
+
 // Routes are the pages of the site and their JSON operations.
 func (s *Service) Routes() []web.Route {
-	site := []web.Role{web.RoleSite, web.RoleAdmin}
 	return append([]web.Route{
 		// The tablet at the desk and at the stations.
 		{Method: "GET", Path: "/site", Roles: site, Nav: "vaccination.nav", NavGroup: "web.nav.today", Handle: s.showDay},
@@ -157,7 +162,7 @@ func (s *Service) checkIn(c *web.Ctx) error {
 // arrive marks a person as here and shows the card.
 func (s *Service) arrive(c *web.Ctx, ce centre.Centre, v Visitor) error {
 	if v.State == Expected || v.State == Missed {
-		if err := s.Here(c.Std(), ce.ID, v.AppointmentID, c.Now, c.Actor(), string(web.RoleSite)); err != nil {
+		if err := s.Here(c.Std(), ce.ID, v.AppointmentID, c.Now, c.Actor(), role(c)); err != nil {
 			return Problem(err)
 		}
 	}
@@ -166,7 +171,7 @@ func (s *Service) arrive(c *web.Ctx, ce centre.Centre, v Visitor) error {
 
 func (s *Service) postHere(c *web.Ctx) error {
 	return s.page(c, func(ce centre.Centre) error {
-		if err := s.Here(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), string(web.RoleSite)); err != nil {
+		if err := s.Here(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), role(c)); err != nil {
 			return Problem(err)
 		}
 		return c.See("/site/appointments/" + c.Params("id"))
@@ -175,7 +180,7 @@ func (s *Service) postHere(c *web.Ctx) error {
 
 func (s *Service) postMissed(c *web.Ctx) error {
 	return s.page(c, func(ce centre.Centre) error {
-		if err := s.Missed(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), string(web.RoleSite)); err != nil {
+		if err := s.Missed(c.Std(), ce.ID, c.Params("id"), c.Now, c.Actor(), role(c)); err != nil {
 			return Problem(err)
 		}
 		c.Flash("vaccination.flash.missed")
@@ -224,7 +229,7 @@ func (s *Service) postDose(c *web.Ctx) error {
 			recordID, err := s.Record(c.Std(), RecordDose{
 				Key: in.Key, Now: c.Now, AppointmentID: c.Params("id"), Channel: ByAppointment,
 				Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
-				Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: string(web.RoleSite),
+				Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
 			})
 			if err == nil {
 				return c.See("/site/records/" + recordID)
@@ -315,7 +320,7 @@ func (s *Service) postWalkIn(c *web.Ctx) error {
 					Key: in.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: number(f.Get("dose_number")), Prior: prior,
 					Recovered: f.Get("recovered") != "",
 					Place:     ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
-					Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: string(web.RoleSite),
+					Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
 				})
 			}
 			if err == nil {

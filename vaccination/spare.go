@@ -18,7 +18,6 @@ import (
 // before or after.
 
 func (s *Service) spareRoutes() []web.Route {
-	site := []web.Role{web.RoleSite, web.RoleAdmin}
 	return []web.Route{
 		{Method: "GET", Path: "/site/leftover/:product", Roles: site, Handle: s.showSpare},
 		{Method: "POST", Path: "/site/leftover/:product", Roles: site, Handle: s.postSpareNext},
@@ -132,7 +131,7 @@ func spareProblem(err error) error {
 	return err
 }
 
-func siteBy(c *web.Ctx) booking.By { return booking.By{Actor: c.Actor(), Role: string(web.RoleSite)} }
+func siteBy(c *web.Ctx) booking.By { return booking.By{Actor: c.Actor(), Role: role(c)} }
 
 func (s *Service) spareNext(c *web.Ctx, ce centre.Centre, productID string) (spareCall, error) {
 	p, err := s.spareOf(c, ce, productID)

@@ -127,3 +127,28 @@ func TestLeftoverDosesGoToTheWaitingList(t *testing.T) {
 	want(t, "other centre", other.Get("/site/leftover/comirnaty"), http.StatusNotFound)
 	want(t, "other centre", other.PostForm(base+order[0], "outcome", "came"), http.StatusNotFound)
 }
+
+// The record says as what somebody acted: an administrator who helps at a centre is
+// no site.
+func TestTheRecordNamesTheRole(t *testing.T) {
+	b := setup(t)
+	lot := b.receive(inventory.CentrePlace(leipzig), "comirnaty", "REST", day(2021, 5, 31), 1)
+	a := b.app(web.RoleAdmin, "")
+	want(t, "centre", a.PostForm("/site/centre", "centre", leipzig), http.StatusSeeOther)
+	if _, err := b.s.Record(b.ctx, b.walkIn("Erster", lot)); err != nil {
+		t.Fatal(err)
+	}
+	b.waits("Wartet", "+4915112345601", 0)
+	want(t, "next", a.PostForm("/site/leftover/comirnaty"), http.StatusSeeOther)
+	call := callOf.FindStringSubmatch(a.Get("/site/leftover/comirnaty").Body)
+	if call == nil {
+		t.Fatal("nobody is called")
+	}
+	want(t, "came", a.PostForm("/site/leftover/comirnaty/calls/"+call[1], "outcome", "came"), http.StatusSeeOther)
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE action LIKE 'booking.leftover-call%' AND role = 'admin'`); n != 2 {
+		t.Errorf("%d entries of an administrator", n)
+	}
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE actor LIKE 'staff:%' AND actor <> 'staff:test' AND role = 'site'`); n != 0 {
+		t.Errorf("%d entries as site", n)
+	}
+}

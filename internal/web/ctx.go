@@ -51,6 +51,17 @@ func (c *Ctx) Std() context.Context { return c.UserContext() }
 // Actor names who asks, as audit does.
 func (c *Ctx) Actor() string { return c.User.Actor() }
 
+// Role is the one of these roles under which the user acts, for the audit: the
+// first that they have; "" when they have none.
+func (c *Ctx) Role(of ...Role) string {
+	for _, r := range of {
+		if c.User.Has(r) {
+			return string(r)
+		}
+	}
+	return ""
+}
+
 // Address is the client's address: the peer's, or what a trusted proxy says in
 // X-Real-IP. Of several values the last counts that is not itself a trusted
 // proxy, since the ones before it may come from the client. Nothing else that a
