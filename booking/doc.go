@@ -228,7 +228,9 @@
 // without an answer, too, the entry rests until its wishes are saved again. Saving
 // ends the rest and begins no count anew: each further one pauses it again, also in
 // a new entry after leaving. By SMS an open offer can be accepted or declined and
-// nothing else, because a sender can be forged: nobody comes off the list by it. What
+// nothing else, because a sender can be forged: nobody comes off the list by it; who
+// changes their number answers from the new one (ContactChanged), and the old one
+// answers nothing. What
 // nobody took after three people were asked (setting) is free for everybody.
 //
 // # Leftover doses

@@ -52,7 +52,8 @@ func setup(t testing.TB) *bundle {
 	b.inventory = inventory.New(b.pool, b.now, log)
 	b.citizens = citizen.New(citizen.Config{
 		Pool: b.pool, Redis: redistest.New(t), Vault: v, Notify: messages, Now: b.now, Bookings: Standing, CancelBookings: CancelStanding,
-		Sender: messages.Sender(), Hotline: "0800 0899 089", BaseURL: "https://impfportal.example",
+		Changed: func(ctx context.Context, tx pgx.Tx, p citizen.Person) error { return b.s.ContactChanged(ctx, tx, p) },
+		Sender:  messages.Sender(), Hotline: "0800 0899 089", BaseURL: "https://impfportal.example",
 	})
 	b.s = New(Deps{
 		Pool: b.pool, Now: b.now, Log: log, Citizens: b.citizens, Inventory: b.inventory, Notify: messages,

@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,21 @@ import (
 // phoneIndex is the keyed hash by which an SMS finds the offer it answers.
 func (s *Service) phoneIndex(e164 string) []byte {
 	return s.Citizens.Vault.BlindIndex("booking.waiting_offer phone", e164)
+}
+
+// phoneOf is the hash of the number that a person gets SMS at; nil = none.
+func (s *Service) phoneOf(p citizen.Person) []byte {
+	if !notify.CanText(p.Phone) {
+		return nil
+	}
+	return s.phoneIndex(p.Phone)
+}
+
+// ContactChanged makes the offers of a person follow their number, in the
+// transaction that stores it: from then on the new one answers and no other.
+func (s *Service) ContactChanged(ctx context.Context, tx pgx.Tx, p citizen.Person) error {
+	_, err := tx.Exec(ctx, `UPDATE booking.waiting_offer SET phone = $2 WHERE person_id = $1 AND phone IS DISTINCT FROM $2`, p.ID, s.phoneOf(p))
+	return err
 }
 
 // tellOffer tells the person: by e-mail and SMS with the link, or by letter. Whom
@@ -74,20 +90,28 @@ func (s *Service) tellPaused(ctx context.Context, tx pgx.Tx, personID string) er
 
 // AnswerSMS takes an SMS that came in: YES or NO to the offer that is open for
 // this number, and nothing else, because a sender can be forged: nobody comes off
-// the list by SMS, and without an open offer nothing changes. The reply is in the
+// the list by SMS, and without an open offer nothing changes. A number answers for who has
+// it now. The reply is in the
 // person's language; "" for a number that nothing was offered to. from is E.164.
 func (s *Service) AnswerSMS(ctx context.Context, from, text string) (reply string, err error) {
 	offers, err := offersWhere(ctx, s.Pool, `o.phone = $1 AND o.made_at > $2 ORDER BY o.made_at DESC, o.id DESC LIMIT 10`, s.phoneIndex(from), s.Now().AddDate(0, 0, -7))
 	if err != nil || len(offers) == 0 {
 		return "", err
 	}
-	person, err := s.Citizens.Person(ctx, s.Pool, offers[0].PersonID)
-	if errors.Is(err, citizen.ErrNotFound) {
-		return "", nil
+	var ids []string
+	for _, o := range offers {
+		ids = append(ids, o.PersonID)
 	}
+	people, err := s.Citizens.People(ctx, s.Pool, ids)
 	if err != nil {
 		return "", err
 	}
+	// The number that is theirs now counts, also when an offer was made while it changed.
+	offers = slices.DeleteFunc(offers, func(o waitingOffer) bool { p, known := people[o.PersonID]; return !known || p.Phone != from })
+	if len(offers) == 0 {
+		return "", nil
+	}
+	person := people[offers[0].PersonID]
 	args := []any{"URL", s.BaseURL + "/appointments", "Phone", s.Hotline}
 	said := func(key string) (string, error) { return say(person.Lang, "sms."+key, args...), nil }
 	answer := smsAnswer(text)

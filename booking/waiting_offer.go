@@ -325,14 +325,10 @@ func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h turn, o waitingOff
 		return nil
 	}
 	token, hash := newOfferToken()
-	var phone []byte
-	if notify.CanText(p.Phone) {
-		phone = s.phoneIndex(p.Phone)
-	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO booking.waiting_offer (id, waiting_id, person_id, series_id, origin, round, token, phone, means, made_at, until)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		o.ID, o.WaitingID, o.PersonID, o.SeriesID, o.Origin, o.Round, hash, phone, o.Means, o.MadeAt, o.Until); err != nil {
+		o.ID, o.WaitingID, o.PersonID, o.SeriesID, o.Origin, o.Round, hash, s.phoneOf(p), o.Means, o.MadeAt, o.Until); err != nil {
 		return err
 	}
 	if err := s.tellOffer(ctx, tx, o, p, to, token); err != nil {

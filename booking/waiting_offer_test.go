@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -306,5 +307,43 @@ func TestContingentsStayWithTheirGroup(t *testing.T) {
 	if n := b.count(`SELECT count(*) FROM booking.series WHERE person_id = $1 AND channel = 'web'`, p.ID); n != 1 {
 		t.Error("the series is not of the channel")
 	}
+	b.sound()
+}
+
+// Who changes their number answers from the new one; whoever has the old one now
+// answers nothing, and hears nothing of what was answered.
+func TestOffersFollowTheNumber(t *testing.T) {
+	t.Parallel()
+	b, all := full(t)
+	const before, after = "+4915112345678", "+4915187654321"
+	p, w := b.waits(nil, func(r *citizen.Registration) { r.Phone = before })
+	say := func(from, want string) {
+		t.Helper()
+		got, err := b.s.AnswerSMS(b.ctx, from, "JA")
+		b.ok(err)
+		if (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", from, got, want)
+		}
+	}
+	moves := func(phone string) {
+		t.Helper()
+		_, err := b.citizens.ChangeContact(b.ctx, p.ID, citizen.Contact{Address: p.Address, Phone: phone, Email: p.Email, Lang: p.Lang}, "citizen:"+p.ID, "citizen")
+		b.ok(err)
+	}
+	b.cancel(all[0])
+	b.offer()
+	moves(after)
+	say(before, "")
+	if b.waitState(w) != WaitingOpen || len(b.openOffers()) != 1 {
+		t.Fatal("answered from the old number")
+	}
+	// An offer that was made at the same moment still has the old number.
+	b.exec(`UPDATE booking.waiting_offer SET phone = $1`, b.s.phoneIndex(before))
+	say(before, "")
+	moves("")
+	say(after, "")
+	moves(after)
+	say(after, "Gebucht")
+	say(before, "")
 	b.sound()
 }

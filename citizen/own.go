@@ -62,6 +62,11 @@ func (s *Service) ChangeContact(ctx context.Context, personID string, in Contact
 		if err := s.sendContactChanged(ctx, tx, before, now); err != nil {
 			return err
 		}
+		if s.Changed != nil {
+			if err := s.Changed(ctx, tx, p); err != nil {
+				return err
+			}
+		}
 		return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: role, Action: "citizen.contact_changed", Subject: Subject(p.ID)})
 	})
 	return p, wrap("change contact", err)

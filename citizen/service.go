@@ -59,6 +59,9 @@ type Config struct {
 	// Forget deletes what other slices keep of persons under their ids alone, in
 	// the transaction that ends the registrations; nil = nothing.
 	Forget func(ctx context.Context, tx pgx.Tx, personIDs []string) error
+	// Changed hears of a new contact, in the transaction that stores it; nil = nobody
+	// needs to.
+	Changed func(ctx context.Context, tx pgx.Tx, p Person) error
 	// Leave gives back what passes of waiting rooms a request has: somebody logs
 	// out. nil = there are none.
 	Leave func(c *web.Ctx)

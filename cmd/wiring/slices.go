@@ -116,6 +116,9 @@ func Build(env *Env) (_ *Slices, err error) {
 		Pool: pool, Redis: env.Redis, Vault: v, Notify: s.Notify, Now: now, Sender: sender, Hotline: hotlineNumber, BaseURL: base,
 		Bookings: booking.Standing, CancelBookings: booking.CancelStanding, Pass: func(c *web.Ctx) string { return s.Rooms.PassID(c, "register") },
 		Leave: s.Rooms.ReleaseRequest, Forget: s.forget,
+		Changed: func(ctx context.Context, tx pgx.Tx, p citizen.Person) error {
+			return s.Booking.ContactChanged(ctx, tx, p)
+		},
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
