@@ -185,7 +185,8 @@
 // confirmed, bookings that were cancelled and changes count together, and after eight
 // within an hour there is no other (ErrTooOften). So a page that is left open and asks
 // again and again for one place gets it at most as often as any person could; what it
-// has it gives back with the first that it takes. An agent is not limited.
+// has it gives back with the first that it takes. An agent is not limited, and what an
+// agent does for somebody counts in nobody's limit.
 //
 // # The waiting list
 //

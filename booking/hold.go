@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -331,10 +332,22 @@ func giveBack(ctx context.Context, tx pgx.Tx, now time.Time, seriesID, personID,
 	if err := tx.QueryRow(ctx, `SELECT booking.cancel($1, $2, $3, $4)`, now, seriesID, personID, dose).Scan(&freed); err != nil || freed == 0 {
 		return 0, err
 	}
+	if err := endedBy(ctx, tx, seriesID, by); err != nil {
+		return 0, err
+	}
 	return freed, audit.Write(ctx, tx, now, audit.Entry{
 		Actor: by.Actor, Role: by.Role, Action: "booking.cancel",
 		Subject: "series:" + seriesID, Before: map[string]any{"state": state}, After: map[string]any{"freed": freed},
 	})
+}
+
+// endedBy notes for the limit of tries that it was staff who gave a series back.
+func endedBy(ctx context.Context, tx pgx.Tx, seriesID string, by By) error {
+	if !strings.HasPrefix(by.Actor, "staff:") {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `UPDATE booking.series SET ended_by_staff = true WHERE id = $1 AND state = 'cancelled'`, seriesID)
+	return err
 }
 
 // CancelStanding cancels whatever the person has held or confirmed, in the

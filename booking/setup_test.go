@@ -188,7 +188,12 @@ func (b *bundle) take(personID, key string, ents []Entitlement, slots ...int64) 
 // choices lists all series of the next days that somebody could hold over the web.
 func (b *bundle) choices(centreID string, ents []Entitlement) []Choice {
 	b.t.Helper()
-	days, err := b.s.offers(b.ctx, b.pool, centreID, Web, b.now(), b.now().AddDate(0, 0, 60), ents)
+	return b.choicesOver(Web, centreID, ents)
+}
+
+func (b *bundle) choicesOver(ch Channel, centreID string, ents []Entitlement) []Choice {
+	b.t.Helper()
+	days, err := b.s.offers(b.ctx, b.pool, centreID, ch, b.now(), b.now().AddDate(0, 0, 60), ents)
 	b.ok(err)
 	var out []Choice
 	for _, d := range days {

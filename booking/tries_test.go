@@ -128,3 +128,50 @@ func TestOldBookingsCountInTheLimit(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What an agent changes and gives back for somebody is no try of that person's: they
+// have all of theirs afterwards.
+func TestAnAgentsChangesAreNoTries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock(leipzig, comirnaty, 300)
+	b.returns(backDelay, backSpread)
+	b.exec(`UPDATE booking.channel SET lead_days = 0 WHERE id = 'hotline'`)
+	b.replan(leipzig, comirnaty)
+	p := b.person()
+	agent := By{"staff:agent", "agent"}
+	for i := range 4 { // booked over the web or by the agent, given back by the agent; held and let go
+		choice := b.choices(leipzig, pair(comirnaty))[i]
+		s := b.books(p, choice)
+		b.ok(b.s.CancelFrom(b.ctx, s.ID, p.ID, 1, agent))
+		held, err := b.s.Hold(b.ctx, HoldRequest{PersonID: p.ID, Channel: Hotline, SlotIDs: b.choicesOver(Hotline, leipzig, pair(comirnaty))[i].SlotIDs(), Key: fmt.Sprint("desk", i), Actor: agent.Actor, Role: agent.Role})
+		b.ok(err)
+		b.ok(b.s.CancelFrom(b.ctx, held.ID, p.ID, 1, agent))
+	}
+	s := b.books(p, b.choices(leipzig, pair(comirnaty))[5])
+	for i := range 5 {
+		to := s.Appointments[1].SlotID
+		list, err := b.s.MoveOffers(b.ctx, b.pool, s, 2, leipzig, Hotline)
+		b.ok(err)
+		for _, o := range list {
+			if o.SlotID != to {
+				to = o.SlotID
+				break
+			}
+		}
+		s, err = b.s.Rebook(b.ctx, RebookRequest{PersonID: p.ID, SeriesID: s.ID, Channel: Hotline, Moves: []Move{{2, to}}, Key: fmt.Sprint("desk", i), Actor: agent.Actor, Role: agent.Role})
+		b.ok(err)
+	}
+	if n := b.count(`SELECT booking.tries($1, $2, true)`, b.now(), p.ID); n != 0 {
+		t.Errorf("%d tries of the person", n)
+	}
+	for i := range 8 {
+		if _, err := b.rebook(s, fmt.Sprint("own", i), b.moveTo(s, 2, i)); err != nil {
+			t.Fatalf("own change %d: %v", i, err)
+		}
+	}
+	if _, err := b.rebook(s, "ninth", b.moveTo(s, 2, 9)); !errors.Is(err, ErrTooOften) {
+		t.Errorf("the ninth: %v", err)
+	}
+	b.sound()
+}

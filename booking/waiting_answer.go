@@ -127,6 +127,9 @@ func (s *Service) answerOffer(ctx context.Context, offerID, answer, via string, 
 			if _, err := tx.Exec(ctx, `SELECT booking.cancel($1, $2, $3)`, now, o.SeriesID, o.PersonID); err != nil {
 				return engineError(err)
 			}
+			if err := endedBy(ctx, tx, o.SeriesID, by); err != nil {
+				return err
+			}
 			if err := citizen.Touch(ctx, tx, o.PersonID, now); err != nil {
 				return err
 			}
