@@ -55,7 +55,7 @@ func program(t testing.TB, name string) string {
 		if programs.dir, programs.err = os.MkdirTemp("", "impfportal-e2e-"); programs.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", programs.dir, "./cmd/portal", "./cmd/worker")
+		cmd := exec.Command("go", "build", "-ldflags=-w", "-o", programs.dir, "./cmd/portal", "./cmd/worker")
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
 			programs.err = fmt.Errorf("go build: %w\n%s", err, out)
