@@ -385,7 +385,7 @@ func (w *world) strangersWay() {
 	w.get(http.StatusOK, "/appointments/held")
 	hold(http.StatusConflict, 3, nil)
 	w.json(http.StatusOK, http.MethodPost, "/api/v1/appointments/"+held.ID+"/cancel", nil, nil)
-	w.json(http.StatusNotFound, http.MethodPost, "/api/v1/appointments/"+held.ID+"/confirm", nil, nil)
+	w.json(http.StatusGone, http.MethodPost, "/api/v1/appointments/"+held.ID+"/confirm", nil, nil)
 	// Held, and the time ran out.
 	hold(http.StatusOK, 0, &held)
 	w.wait(11 * time.Minute)
