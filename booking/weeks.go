@@ -37,3 +37,20 @@ func (s *Service) WeekDemand(ctx context.Context, q pg.Querier, monday time.Time
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[inventory.DemandWeek])
 	return inventory.Demand{MarginDays: set.DeliveryMarginDays, Weeks: list}, err
 }
+
+// DayNeeds tells what active appointments from today on need of a product, by centre
+// and day, and from how many days after its day a delivery carries appointments.
+func (s *Service) DayNeeds(ctx context.Context, q pg.Querier, productID string) ([]inventory.DayNeed, int, error) {
+	set, err := readSettings(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, err := q.Query(ctx, `
+		SELECT centre_id, day, count(*)::int FROM booking.appointment
+		WHERE product_id = $1 AND day >= $2 AND state IN ('held', 'confirmed', 'here') GROUP BY 1, 2 ORDER BY 2, 1`, productID, clock.Day(s.Now()))
+	if err != nil {
+		return nil, 0, err
+	}
+	needs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[inventory.DayNeed])
+	return needs, set.DeliveryMarginDays, err
+}

@@ -35,6 +35,14 @@ func TestWeekDemandIsWhatIsBookedAndOffered(t *testing.T) {
 	if first, later, free := count(); first != 1 || later != 1 || free != 98 {
 		t.Errorf("after a hold: %d first, %d later, %d free; want 1, 1, 98", first, later, free)
 	}
+	needs, _, err := b.s.DayNeeds(b.ctx, b.pool, comirnaty)
+	b.ok(err)
+	if len(needs) != 2 || needs[0].CentreID != leipzig || needs[0].Doses != 1 || !needs[0].Day.Equal(clock.Day(s.Appointments[0].Start)) || !needs[1].Day.Equal(clock.Day(s.Appointments[1].Start)) {
+		t.Errorf("by day: %+v of %+v", needs, s.Appointments)
+	}
+	if other, _, err := b.s.DayNeeds(b.ctx, b.pool, "janssen"); err != nil || len(other) != 0 {
+		t.Errorf("of another product: %+v, %v", other, err)
+	}
 	b.s.Inventory.Demand = b.s.WeekDemand
 	all, err := b.s.Inventory.Outlooks(b.ctx, b.pool, b.now(), 10)
 	b.ok(err)

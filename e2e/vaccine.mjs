@@ -202,6 +202,9 @@ await run(async (browser) => {
 
   // The delivery fails: nobody loses anything until an administrator has confirmed.
   await visit(slow, fails);
+  await go(slow, `main a[href="${fails}/cancel"]`);
+  await check(slow, 'delivery, really to be cancelled');
+  assert(/[1-9]\d* gebuchten? Termine?/.test(await main(slow)), 'nothing says whom it concerns');
   await submit(slow, `${fails}/cancel`);
   assert(/Fehlmengen/.test(await main(slow)), 'nothing says where the consequences stand');
   await until('the shortfall is named', async () => {

@@ -24,19 +24,20 @@ type PlannedDelivery struct {
 // what will be given out from the central store on arrival: in equal parts, or by
 // an automatic allocation plan.
 func (s *Service) Planned(ctx context.Context, q pg.Querier, place Place, productID string, from time.Time) ([]PlannedDelivery, error) {
-	all, err := coming(ctx, q, productID, from)
+	all, err := coming(ctx, q, productID, from, "")
 	return all[place], err
 }
 
 // coming returns what will come by place, soonest first; productID "" = all. What
-// will be given out on arrival stands at the places that get it.
-func coming(ctx context.Context, q pg.Querier, productID string, from time.Time) (map[Place][]PlannedDelivery, error) {
+// will be given out on arrival stands at the places that get it. The delivery without is
+// left out.
+func coming(ctx context.Context, q pg.Querier, productID string, from time.Time, without string) (map[Place][]PlannedDelivery, error) {
 	rows, err := q.Query(ctx, `
 		SELECT d.id::text, d.product_id, d.planned_on, d.vials, d.place, d.equal_shares,
 		       d.place = 'central' AND NOT d.equal_shares AND coalesce(a.automatic, false)
 		FROM inventory.delivery d LEFT JOIN inventory.allocation a ON a.product_id = d.product_id
-		WHERE d.state IN ('planned', 'confirmed') AND ($1 = '' OR d.product_id = $1) AND d.planned_on >= $2
-		ORDER BY d.planned_on, d.id`, productID, clock.Day(from))
+		WHERE d.state IN ('planned', 'confirmed') AND ($1 = '' OR d.product_id = $1) AND d.planned_on >= $2 AND d.id::text <> $3
+		ORDER BY d.planned_on, d.id`, productID, clock.Day(from), without)
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,8 @@
 // becomes when it is received, by lot. What a short one lacks (Restmenge) stays
 // visible until it is settled. A receipt that is taken back makes the delivery one
 // that is to come again. Each change tells the centres concerned at once.
+// Before one is cancelled a page says what follows (LossOf): the doses, and how many
+// booked appointments have no vaccine without it.
 // What comes straight to a centre is received there (Ankunft bestätigen), by whoever
 // answers for that place, the rest by an administrator.
 // "Equal shares" gives whole vials to all active centres, the same number to each;

@@ -30,6 +30,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/admin/deliveries/:id", Roles: admin, Handle: s.deliveryPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/receive", Roles: admin, Handle: s.receiveForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/cancel", Roles: admin, Handle: s.cancelForm},
+		{Method: http.MethodGet, Path: "/admin/deliveries/:id/cancel", Roles: admin, Handle: s.cancelPage},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/change", Roles: admin, Handle: s.changeForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/rest", Roles: admin, Handle: s.restForm},
 		{Method: http.MethodPost, Path: "/admin/deliveries/:id/write-off", Roles: admin, Handle: s.writeOffForm},

@@ -115,6 +115,7 @@ type deliveryPage struct {
 	Base     string      // address of the page
 	Back     string
 	Today    string
+	Loss     Loss // on the page that asks before it is cancelled
 }
 
 func (s *Service) delivery(c *web.Ctx) (deliveryPage, error) {
@@ -229,15 +230,5 @@ func (s *Service) writeOffForm(c *web.Ctx) error {
 	st := Settlement{Vials: f.Int("off_vials", 1, max(1, d.Delivery.Rest), "inventory.error.number"), Why: reasonText(f, "off_why")}
 	return s.deliveryDone(c, f, d, "write-off", "off_vials", "inventory.delivery.written_off", d.Base, func(tx pgx.Tx) error {
 		return s.SettleRest(c.Std(), tx, d.Delivery.ID, st, by(c))
-	})
-}
-
-func (s *Service) cancelForm(c *web.Ctx) error {
-	d, err := s.delivery(c)
-	if err != nil {
-		return err
-	}
-	return s.deliveryDone(c, c.Form(), d, "cancel", "delivery", "inventory.delivery.cancelled", d.Back, func(tx pgx.Tx) error {
-		return s.CancelDelivery(c.Std(), tx, d.Delivery.ID, by(c))
 	})
 }

@@ -81,7 +81,7 @@ func (s *Service) Outlooks(ctx context.Context, q pg.Querier, now time.Time, wee
 			return nil, err
 		}
 	}
-	batches, err := s.batches(ctx, q, "", "", today, demand.MarginDays)
+	batches, err := s.batches(ctx, q, "", "", today, demand.MarginDays, "")
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,9 @@ type Service struct {
 	// Demand tells what appointments need in the next weeks; nil = nothing. Set
 	// before the first request.
 	Demand DemandOf
+	// Needs tells what appointments need day by day; nil = nothing. Set before the first
+	// request.
+	Needs NeedsOf
 	// LotCards show on a lot's page what other slices know of it.
 	LotCards []LotCard
 

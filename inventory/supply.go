@@ -27,7 +27,7 @@ var Forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 // known to come while it may be opened: nothing is promised that a rule of
 // tomorrow takes away.
 func (s *Service) Supply(ctx context.Context, q pg.Querier, place Place, productID string, today time.Time, marginDays int) ([]Batch, error) {
-	all, err := s.batches(ctx, q, place, productID, clock.Day(today), marginDays)
+	all, err := s.batches(ctx, q, place, productID, clock.Day(today), marginDays, "")
 	return all[pair{place, productID}], err
 }
 
@@ -49,8 +49,9 @@ func lowest(rules []VialRule, from, until time.Time) int {
 	return 0 // no rule on the first day
 }
 
-// batches is what lies and will come, see Supply; place and productID "" = all.
-func (s *Service) batches(ctx context.Context, q pg.Querier, place Place, productID string, today time.Time, marginDays int) (map[pair][]Batch, error) {
+// batches is what lies and will come, see Supply; place and productID "" = all. The
+// delivery without is left out.
+func (s *Service) batches(ctx context.Context, q pg.Querier, place Place, productID string, today time.Time, marginDays int, without string) (map[pair][]Batch, error) {
 	all, err := VialRules(ctx, q, productID)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (s *Service) batches(ctx context.Context, q pg.Querier, place Place, produc
 	if err != nil {
 		return nil, err
 	}
-	planned, err := coming(ctx, q, productID, today.AddDate(0, 0, min(0, 1-marginDays)))
+	planned, err := coming(ctx, q, productID, today.AddDate(0, 0, min(0, 1-marginDays)), without)
 	if err != nil {
 		return nil, err
 	}

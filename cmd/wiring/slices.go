@@ -141,6 +141,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
 	s.Inventory.TeamNames = s.teamNames
 	s.Inventory.Demand = s.Booking.WeekDemand
+	s.Inventory.Needs = s.Booking.DayNeeds
 	s.Inventory.LotCards = []inventory.LotCard{s.Vaccination.LotCard}
 	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Rooms: s.Rooms, Phone: hotlineNumber, BaseURL: base})
 	s.buildRetention()
