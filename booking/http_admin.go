@@ -1,9 +1,11 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -213,10 +215,11 @@ func (s *Service) showShortfall(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	names := map[string]string{}
-	for _, at := range centres {
-		names["c:"+at.ID] = at.Name
+	names, rank := map[string]string{}, map[string]int{}
+	for i, at := range centres {
+		names["c:"+at.ID], rank[at.ID] = at.Name, i
 	}
+	slices.SortStableFunc(list, func(a, b Shortfall) int { return cmp.Or(a.Day.Compare(b.Day), rank[a.CentreID]-rank[b.CentreID]) })
 	for _, p := range products {
 		names["p:"+p.ID] = p.Name
 	}

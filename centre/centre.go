@@ -39,18 +39,19 @@ func (c Centre) PerHour() int {
 
 const columns = `id, name, street, postcode, city, lat, lon, stations, minutes_per_person, active`
 
-// List returns the active centres by name of the town.
+// List returns the active centres by name, as people read it.
 func List(ctx context.Context, q pg.Querier) ([]Centre, error) { return list(ctx, q, false) }
 
-// All returns every centre, also those that are not active.
+// All returns every centre, also those that are not active, in the order of List.
 func All(ctx context.Context, q pg.Querier) ([]Centre, error) { return list(ctx, q, true) }
 
 func list(ctx context.Context, q pg.Querier, all bool) ([]Centre, error) {
-	rows, err := q.Query(ctx, `SELECT `+columns+` FROM centre.centre WHERE active OR $1 ORDER BY city, id`, all)
+	rows, err := q.Query(ctx, `SELECT `+columns+` FROM centre.centre WHERE active OR $1`, all)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Centre])
+	centres, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Centre])
+	return byName(centres), err
 }
 
 // Get returns one centre, active or not, or ErrNotFound.

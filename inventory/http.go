@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"net/http"
@@ -120,13 +121,14 @@ func formProblem(f *web.Form, field string, err error) bool {
 type names struct {
 	c        *web.Ctx
 	places   map[Place]string
+	rank     map[Place]int // the order in which people read them: store, centres, teams
 	products map[string]string
 	Places   []web.Option // places that hold stock and can be chosen
 	Products []web.Option
 }
 
 func (s *Service) names(c *web.Ctx) (*names, error) {
-	n := &names{c: c, places: map[Place]string{}, products: map[string]string{}}
+	n := &names{c: c, places: map[Place]string{}, rank: map[Place]int{Central: 0}, products: map[string]string{}}
 	centres, err := centre.All(c.Std(), s.pool)
 	if err != nil {
 		return nil, err
@@ -134,7 +136,7 @@ func (s *Service) names(c *web.Ctx) (*names, error) {
 	n.Places = append(n.Places, web.Option{Value: string(Central), Label: n.Place(Central)})
 	for _, ce := range centres {
 		p := CentrePlace(ce.ID)
-		n.places[p] = ce.Name
+		n.places[p], n.rank[p] = ce.Name, len(n.rank)
 		n.Places = append(n.Places, web.Option{Value: string(p), Label: ce.Name})
 	}
 	if s.TeamNames != nil {
@@ -142,8 +144,9 @@ func (s *Service) names(c *web.Ctx) (*names, error) {
 		if err != nil {
 			return nil, err
 		}
-		for id, name := range teams {
-			n.places[TeamPlace(id)] = name
+		for _, id := range sortedByName(teams) {
+			p := TeamPlace(id)
+			n.places[p], n.rank[p] = teams[id], len(n.rank)
 		}
 	}
 	products, err := programme.Products(c.Std(), s.pool, "")
@@ -172,6 +175,23 @@ func (n *names) Place(p Place) string {
 		return c
 	}
 	return n.c.T("inventory.place." + string(p))
+}
+
+// compare orders places as people read them: the central store, centres and teams by
+// name, and last what nobody has named.
+func (n *names) compare(a, b Place) int {
+	rank := func(p Place) int {
+		if i, ok := n.rank[p]; ok {
+			return i
+		}
+		return len(n.rank)
+	}
+	return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b))
+}
+
+// holdings sorts what lies where by place; the order within a place stays.
+func (n *names) holdings(hs []Holding) {
+	slices.SortStableFunc(hs, func(a, b Holding) int { return n.compare(a.Place, b.Place) })
 }
 
 // Centre is what a centre is called.

@@ -1,7 +1,9 @@
 package inventory
 
 import (
+	"cmp"
 	"html/template"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -42,9 +44,11 @@ func (s *Service) lot(c *web.Ctx) (d lotPage, err error) {
 			d.Holdings = append(d.Holdings, h)
 		}
 	}
+	d.Names.holdings(d.Holdings)
 	if d.Given, err = GivenOf(c.Std(), s.pool, d.Lot.ID); err != nil {
 		return d, err
 	}
+	slices.SortStableFunc(d.Given, func(a, b GivenDay) int { return cmp.Or(b.Day.Compare(a.Day), d.Names.compare(a.Place, b.Place)) })
 	cards := make([]web.Card, len(s.LotCards))
 	for i, card := range s.LotCards {
 		cards[i] = card(d.Lot.ID)

@@ -123,6 +123,7 @@ func (s *Service) stock(c *web.Ctx) (stockPage, error) {
 	if d.Holdings, err = s.Holdings(c.Std(), s.pool, d.Place, d.ProductID, c.Now); err != nil {
 		return d, err
 	}
+	n.holdings(d.Holdings)
 	d.Soon, d.Blocked = runningOut(d.Holdings, d.Today), blockedOf(d.Holdings)
 	shown := shownMovements
 	if c.Query("movements") != "" {
