@@ -41,7 +41,7 @@ type AllocationPlan struct {
 	ProductID string  `json:"product_id"`
 	Method    Method  `json:"method"`
 	Automatic bool    `json:"automatic"` // as soon as a delivery has come; not by hand
-	Shares    []Share `json:"shares"`    // of ByShares, those that get something
+	Shares    []Share `json:"shares"`    // those that get something; they count for ByShares and stay for it under another method
 }
 
 // Plan returns the allocation plan of a product; by hand when none is set.
@@ -62,7 +62,8 @@ func Plan(ctx context.Context, q pg.Querier, productID string) (AllocationPlan, 
 	return p, err
 }
 
-// SetPlan sets the allocation plan of a product. Planned deliveries count for the
+// SetPlan sets the allocation plan of a product. Under another method than fixed shares
+// those that are stored stay, when p has none (nil). Planned deliveries count for the
 // centres by an automatic plan from now on, so all are told. ErrInvalid,
 // ErrNotFound for a place that is not there.
 func (s *Service) SetPlan(ctx context.Context, tx pgx.Tx, p AllocationPlan, by By) error {
@@ -72,14 +73,13 @@ func (s *Service) SetPlan(ctx context.Context, tx pgx.Tx, p AllocationPlan, by B
 	if !slices.Contains([]Method{ByShares, ByPopulation, ByHand}, p.Method) || (p.Automatic && p.Method == ByHand) || (p.Method == ByShares && len(p.Shares) == 0) {
 		return fmt.Errorf("%w: allocation plan", ErrInvalid)
 	}
-	if p.Method != ByShares {
-		p.Shares = nil
-	}
-	if err := s.knownPlaces(ctx, tx, p.Shares); err != nil {
-		return err
-	}
 	before, err := Plan(ctx, tx, p.ProductID)
 	if err != nil {
+		return err
+	}
+	if p.Shares == nil {
+		p.Shares = before.Shares
+	} else if err := s.knownPlaces(ctx, tx, p.Shares); err != nil {
 		return err
 	}
 	now := s.now()

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -125,7 +126,7 @@ func sortedByName(teams map[string]string) []string {
 	for id := range teams {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(teams[a]+a, teams[b]+b) })
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(centre.CompareNames(teams[a], teams[b]), cmp.Compare(a, b)) })
 	return ids
 }
 
@@ -343,7 +344,7 @@ type setAllocationIn struct {
 	Product   string  `path:"product" json:"-"`
 	Method    string  `json:"method" enum:"fixed,population,hand"`
 	Automatic bool    `json:"automatic" doc:"as soon as a delivery has come to the central store; not by hand"`
-	Shares    []Share `json:"shares" doc:"for fixed: weights of centres and teams, their sum may be any"`
+	Shares    []Share `json:"shares" doc:"for fixed: weights of centres and teams, their sum may be any; with another method they are kept for later, and without them those that are stored"`
 }
 
 func (s *Service) apiSetAllocation(c *web.Ctx, in setAllocationIn) (struct{}, error) {

@@ -191,3 +191,44 @@ func TestSeedDemoKnowsTheDistricts(t *testing.T) {
 		t.Errorf("%d districts with %d people, %v", len(people), sum, err)
 	}
 }
+
+// TestSharesStayUnderAnotherMethod: who goes back to fixed shares finds them again, and
+// they count for nothing until then.
+func TestSharesStayUnderAnotherMethod(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := b.app()
+	save := func(f ...string) {
+		t.Helper()
+		mustSee(t, a.PostForm("/admin/allocation/plan", append([]string{"product", "comirnaty"}, f...)...), "plan")
+	}
+	shown := func(want ...string) {
+		t.Helper()
+		r := a.Get("/admin/allocation/plan?product=comirnaty")
+		for _, w := range want {
+			if r.Status != http.StatusOK || !strings.Contains(r.Body, w) {
+				t.Errorf("%d, %s is not there", r.Status, w)
+			}
+		}
+	}
+	leipzig, dresden := `name="weight_centre_leipzig" type="number" value="`, `name="weight_centre_dresden" type="number" value="`
+	save("method", "fixed", "weight_centre_leipzig", "2", "weight_centre_dresden", "1")
+	save("method", "hand", "weight_centre_leipzig", "2", "weight_centre_dresden", "1") // as the page sends it
+	shown(leipzig+`2"`, dresden+`1"`)
+	save("method", "population", "weight_centre_leipzig", "5", "weight_centre_dresden", "") // typed, then another method
+	shown(leipzig+`5"`, dresden+`"`)
+	p, err := Plan(b.ctx, b.pool, "comirnaty")
+	if err != nil || p.Method != ByPopulation {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if w, err := weights(b.ctx, b.pool, p); err != nil || len(w) != 13 {
+		t.Errorf("by population it divides by %+v, %v", w, err)
+	}
+	must(t, b.setPlan(AllocationPlan{ProductID: "comirnaty", Method: ByHand})) // an operation that names none
+	shown(leipzig + `5"`)
+	if r := a.PostForm("/admin/allocation/plan", "product", "comirnaty", "method", "fixed", "weight_centre_leipzig", ""); r.Status != http.StatusUnprocessableEntity {
+		t.Errorf("fixed shares without a share: %d", r.Status)
+	}
+	save("method", "hand", "weight_centre_leipzig", "", "weight_centre_dresden", "")
+	shown(leipzig+`"`, dresden+`"`)
+}

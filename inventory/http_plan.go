@@ -37,6 +37,9 @@ func (s *Service) allocationPlanForm(c *web.Ctx) error {
 	}
 	p := AllocationPlan{ProductID: d.Product, Method: Method(known(f, "method", d.Methods)), Automatic: f.Get("automatic") != ""}
 	for _, r := range d.Rows {
+		if p.Shares == nil && len(f.All(r.Weight)) > 0 { // the shares were shown, be they empty now
+			p.Shares = []Share{}
+		}
 		if w := optionalInt(f, r.Weight, 1_000_000); w > 0 {
 			p.Shares = append(p.Shares, Share{r.Place, w})
 		}
