@@ -2,6 +2,7 @@ package booking
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func TestRulePages(t *testing.T) {
 	b.see(app.Get("/admin/booking-settings"), 200, "Es gibt keine Regel")
 	b.goTo(app.PostForm("/admin/booking-settings/opening", "opening_from", "2021-01-12", "opening_day", "1", "opening_day", "4", "stage_time_1", "08:00", "stage_percent_1", "50", "stage_time_2", "18:00", "stage_percent_2", "100"), "/admin/booking-settings")
 	b.see(app.Get("/admin/booking-settings"), 200, "Montag, Donnerstag", "50 % um 08:00 Uhr", "Neue Termine gibt es ab Donnerstag, 14. Januar 2021, 08:00 Uhr.")
-	b.see(app.PostForm("/admin/booking-settings/opening", "opening_from", "2021-01-12", "opening_day", "1", "stage_time_1", "08:00", "stage_percent_1", "50"), 422, "die letzte gibt 100 Prozent frei", `value="08:00"`)
+	b.see(app.PostForm("/admin/booking-settings/opening", "opening_from", "2021-01-12", "opening_day", "1", "stage_time_1", "08:00", "stage_percent_1", "50"), 422, "Die letzte Stufe muss 100 Prozent freigeben", `href="#stage_percent_1"`, `value="08:00"`)
 	b.goTo(app.PostForm("/admin/booking-settings/opening", "remove", "2021-01-12"), "/admin/booking-settings")
 }
 
@@ -174,5 +175,56 @@ func TestQuotaAPI(t *testing.T) {
 	}
 	if got := Monday(clock.Day(b.now())); !got.Equal(day(2021, 1, 11)) || !Monday(day(2021, 1, 17)).Equal(got) {
 		t.Errorf("Monday %s", got)
+	}
+}
+
+// TestTheStageThatIsWrongIsMarked, and not the first one.
+func TestTheStageThatIsWrongIsMarked(t *testing.T) {
+	t.Parallel()
+	b := wide(t)
+	app := b.app()
+	app.LoginAs(adminUser())
+	stages := func(days bool, values ...string) []string {
+		f := []string{"opening_from", "2021-01-12"}
+		if days {
+			f = append(f, "opening_day", "1")
+		}
+		for i := range 3 {
+			f = append(f, fmt.Sprintf("stage_time_%d", i+1), values[2*i], fmt.Sprintf("stage_percent_%d", i+1), values[2*i+1])
+		}
+		return f
+	}
+	for name, c := range map[string]struct {
+		form   []string
+		fields []string // in this order
+	}{
+		"the second is not later":         {stages(true, "08:00", "30", "08:00", "60", "18:00", "100"), []string{"stage_time_2"}},
+		"the third is earlier":            {stages(true, "08:00", "30", "12:00", "60", "07:00", "100"), []string{"stage_time_3"}},
+		"the second opens less":           {stages(true, "08:00", "30", "12:00", "20", "18:00", "100"), []string{"stage_percent_2"}},
+		"the last does not open all":      {stages(true, "08:00", "30", "12:00", "60", "18:00", "90"), []string{"stage_percent_3"}},
+		"an empty line between":           {stages(true, "08:00", "30", "", "", "07:00", "100"), []string{"stage_time_3"}},
+		"only the second, and not all":    {stages(true, "", "", "08:00", "50", "", ""), []string{"stage_percent_2"}},
+		"a stage without a percentage":    {stages(true, "08:00", "30", "12:00", "", "18:00", "100"), []string{"stage_percent_2"}},
+		"two at once":                     {stages(true, "08:00", "30", "07:00", "20", "18:00", "100"), []string{"stage_time_2", "stage_percent_2"}},
+		"no weekday":                      {stages(false, "08:00", "100", "", "", "", ""), []string{"opening_day"}},
+		"no stage":                        {stages(true, "", "", "", "", "", ""), []string{"stage_time_1"}},
+		"no weekday, and the last one":    {stages(false, "08:00", "50", "09:00", "60", "", ""), []string{"opening_day", "stage_percent_2"}},
+		"a time that is none, the second": {stages(true, "08:00", "30", "25:00", "60", "18:00", "100"), []string{"stage_time_2"}},
+	} {
+		r := app.PostForm("/admin/booking-settings/opening", c.form...)
+		var got []string
+		for _, part := range strings.Split(r.Body, `href="#`)[1:] {
+			if field, _, _ := strings.Cut(part, `"`); strings.HasPrefix(field, "stage_") || field == "opening_day" {
+				got = append(got, field)
+			}
+		}
+		if r.Status != 422 || !slices.Equal(got, c.fields) {
+			t.Errorf("%s: %d, %q is marked", name, r.Status, got)
+		}
+		for _, field := range c.fields {
+			if !strings.Contains(r.Body, `id="`+field+`"`) {
+				t.Errorf("%s: the link leads nowhere", name)
+			}
+		}
 	}
 }

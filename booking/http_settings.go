@@ -1,7 +1,6 @@
 package booking
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -135,24 +134,41 @@ func (s *Service) postOpening(c *web.Ctx) error {
 			r.Weekdays = append(r.Weekdays, time.Weekday(n))
 		}
 	}
+	var typed []int // number of the fields of each stage: lines may be left empty
 	for i := 1; i <= shownStages; i++ {
 		at, percent := fmt.Sprintf("stage_time_%d", i), fmt.Sprintf("stage_percent_%d", i)
 		if f.Get(at) == "" && f.Get(percent) == "" {
 			continue
 		}
+		typed = append(typed, i)
 		r.Stages = append(r.Stages, Stage{minuteOf(f, at), number(f, percent, 1, 100)})
+	}
+	if f.OK() {
+		for _, fault := range r.wrong() {
+			f.Fail(fault.field(typed), "booking.error.opening."+fault.What)
+		}
 	}
 	if !f.OK() {
 		return s.pageSettings(c, f)
 	}
 	err := s.SetOpening(c.Std(), r, byUser(c))
-	if errors.Is(err, ErrInvalid) {
-		f.Fail("stage_time_1", "booking.error.opening")
-		return s.pageSettings(c, f)
-	}
 	if err != nil {
 		return adminProblem(err)
 	}
 	c.Flash("booking.flash.saved")
 	return c.See(settingsPath)
+}
+
+// field names the field of the form that is wrong; typed says in which line each stage
+// stands.
+func (x openingFault) field(typed []int) string {
+	switch x.What {
+	case "weekdays":
+		return "opening_day"
+	case "stages":
+		return "stage_time_1"
+	case "time":
+		return fmt.Sprintf("stage_time_%d", typed[x.Stage])
+	}
+	return fmt.Sprintf("stage_percent_%d", typed[x.Stage])
 }

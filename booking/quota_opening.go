@@ -143,22 +143,53 @@ func (o openings) stage(in *planInput, today, now time.Time, days, horizon int) 
 	}
 }
 
+// maxStages bounds the stages of a rule.
+const maxStages = 6
+
+// openingFault is what is wrong with a rule, and where.
+type openingFault struct {
+	Stage int    // index; -1 = of the rule as a whole
+	What  string // time, percent, all, weekdays, stages
+}
+
+// wrong finds everything that is wrong with a rule, in the order of its stages: both
+// time and percentage rise from one to the next, the last one opens all, and it names
+// weekdays and stages, or neither.
+func (r OpeningRule) wrong() (out []openingFault) {
+	if len(r.Stages) > 0 && len(r.Weekdays) == 0 {
+		out = append(out, openingFault{-1, "weekdays"})
+	}
+	if len(r.Stages) == 0 && len(r.Weekdays) > 0 {
+		out = append(out, openingFault{-1, "stages"})
+	}
+	before := Stage{AtMinute: -1}
+	for i, st := range r.Stages {
+		if st.AtMinute <= before.AtMinute || st.AtMinute > 1439 {
+			out = append(out, openingFault{i, "time"})
+		}
+		switch {
+		case st.Percent <= before.Percent || st.Percent > 100:
+			out = append(out, openingFault{i, "percent"})
+		case i == len(r.Stages)-1 && st.Percent != 100:
+			out = append(out, openingFault{i, "all"})
+		}
+		before = st
+	}
+	return out
+}
+
 // SetOpening sets the rule for openings from a day on, in the place of the one
 // that begins on the same day. ErrInvalid unless its stages ascend to 100 percent
 // and it names a weekday, or has neither. What is taken stays; free places of days
 // that are not open by the new rule are withdrawn until they are.
 func (s *Service) SetOpening(ctx context.Context, r OpeningRule, by By) error {
 	r.FromDay = clock.Day(r.FromDay)
-	minutes, percents := []int{}, []int{}
-	last := Stage{AtMinute: -1}
-	for _, st := range r.Stages {
-		if st.AtMinute <= last.AtMinute || st.AtMinute > 1439 || st.Percent <= last.Percent || st.Percent > 100 {
-			return fmt.Errorf("%w: stages ascend", ErrInvalid)
-		}
-		last, minutes, percents = st, append(minutes, st.AtMinute), append(percents, st.Percent)
+	if wrong := r.wrong(); len(r.Stages) > maxStages || len(wrong) > 0 {
+		return fmt.Errorf("%w: opening rule: %v", ErrInvalid, wrong)
 	}
-	if len(r.Stages) > 6 || len(r.Stages) > 0 && last.Percent != 100 || (len(r.Stages) > 0) != (len(r.Weekdays) > 0) {
-		return fmt.Errorf("%w: the last stage opens all, on at least one weekday", ErrInvalid)
+	minutes, percents := []int{}, []int{}
+	for _, st := range r.Stages {
+		minutes, percents = append(minutes, st.AtMinute), append(percents, st.Percent)
 	}
 	return s.changeOpenings(ctx, by, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
