@@ -113,12 +113,19 @@ type quotaView struct {
 
 func (s *Service) showQuotas(c *web.Ctx) error { return s.pageQuotas(c, web.NewForm()) }
 
-// weekOf is the Monday of the week that the address names, or of this week.
-func weekOf(c *web.Ctx) time.Time {
+// weekOf is the Monday of the week that the address names, or else of this week; of the
+// next one when this week the centre does not open any more.
+func (s *Service) weekOf(c *web.Ctx, centreID string) (time.Time, error) {
 	if d, err := time.Parse(time.DateOnly, c.Query("from")); err == nil {
-		return Monday(d)
+		return Monday(d), nil
 	}
-	return Monday(clock.Day(c.Now))
+	today := clock.Day(c.Now)
+	next := Monday(today).AddDate(0, 0, weekDays)
+	days, err := centre.HoursBetween(c.Std(), s.Pool, centreID, today, next.AddDate(0, 0, weekDays-1))
+	if i := slices.IndexFunc(days, func(d centre.DayHours) bool { return d.Open && d.Closes.After(c.Now) }); i >= 0 && !days[i].Day.Before(next) {
+		return next, err
+	}
+	return Monday(today), err
 }
 
 func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
@@ -128,7 +135,10 @@ func (s *Service) pageQuotas(c *web.Ctx, f *web.Form) error {
 	if v.Centres, v.Centre, err = s.centreOptions(c); err != nil {
 		return err
 	}
-	from := weekOf(c)
+	from, err := s.weekOf(c, v.Centre.ID)
+	if err != nil {
+		return err
+	}
 	v.Prev, v.Next = from.AddDate(0, 0, -weekDays), from.AddDate(0, 0, weekDays)
 	week, err := s.Week(ctx, s.Pool, v.Centre.ID, from)
 	if err != nil {
@@ -179,7 +189,11 @@ func (s *Service) showLive(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	week, err := s.liveWeek(c.Std(), at.ID, weekOf(c))
+	from, err := s.weekOf(c, at.ID)
+	if err != nil {
+		return err
+	}
+	week, err := s.liveWeek(c.Std(), at.ID, from)
 	if err != nil {
 		return adminProblem(err)
 	}
@@ -282,9 +296,12 @@ func (s *Service) pageCopy(c *web.Ctx, f *web.Form, typed string) error {
 	if !f.OK() {
 		return s.pageQuotas(c, f)
 	}
-	v := copyView{From: weekOf(c), Weeks: weeks}
+	v := copyView{Weeks: weeks}
 	var err error
 	if _, v.Centre, err = s.centreOptions(c); err != nil {
+		return err
+	}
+	if v.From, err = s.weekOf(c, v.Centre.ID); err != nil {
 		return err
 	}
 	v.Last = v.From.AddDate(0, 0, weekDays*(weeks+1)-1)
@@ -324,7 +341,11 @@ func (s *Service) postCopy(c *web.Ctx) error {
 	if !f.OK() {
 		return s.pageQuotas(c, f)
 	}
-	n, err := s.CopyWeek(c.Std(), c.Query("centre"), weekOf(c), weeks, byUser(c))
+	from, err := s.weekOf(c, c.Query("centre"))
+	if err != nil {
+		return err
+	}
+	n, err := s.CopyWeek(c.Std(), c.Query("centre"), from, weeks, byUser(c))
 	if refused(c, f, "weeks", err) {
 		return s.pageCopy(c, f, f.Get("weeks"))
 	}

@@ -228,3 +228,36 @@ func TestTheStageThatIsWrongIsMarked(t *testing.T) {
 		}
 	}
 }
+
+// TestQuotasOpenOnAWeekThatIsStillToCome: once the centre has closed for the week the
+// page begins with the next one.
+func TestQuotasOpenOnAWeekThatIsStillToCome(t *testing.T) {
+	t.Parallel()
+	b := wide(t) // open from Monday to Saturday, 8 to 18 o'clock
+	app := b.app()
+	app.LoginAs(adminUser())
+	const this, next = "Woche ab Montag, 11. Januar 2021", "Woche ab Montag, 18. Januar 2021"
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{
+		{clock.At(day(2021, 1, 11), 7, 0), this},
+		{clock.At(day(2021, 1, 16), 17, 59), this}, // Saturday
+		{clock.At(day(2021, 1, 16), 18, 0), next},
+		{clock.At(day(2021, 1, 17), 20, 0), next}, // Sunday
+		{clock.At(day(2021, 1, 18), 0, 1), next},
+	} {
+		b.at(c.at)
+		app.LoginAs(adminUser())
+		b.see(app.Get("/admin/quotas?centre=leipzig"), 200, c.want)
+	}
+	b.at(clock.At(day(2021, 1, 17), 20, 0))
+	app.LoginAs(adminUser())
+	b.see(app.Get("/admin/quotas?centre=leipzig&from=2021-01-11"), 200, this) // who asks for it sees it
+	b.see(app.Get("/admin/quotas/copy?centre=leipzig&weeks=1"), 200)
+	// Open on this Sunday by way of exception; and a centre that is not going to open.
+	b.exec(`INSERT INTO centre.exception (centre_id, day, opens, closes, reason) VALUES ('leipzig', '2021-01-17', 600, 1320, 'Sonderaktion')`)
+	b.see(app.Get("/admin/quotas?centre=leipzig"), 200, this)
+	b.exec(`UPDATE centre.hours SET opens = NULL, closes = NULL WHERE centre_id = 'dresden'`)
+	b.see(app.Get("/admin/quotas?centre=dresden"), 200, this)
+}
