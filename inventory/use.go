@@ -28,6 +28,14 @@ type Used struct {
 	Vials, Given, Rest, Short int
 }
 
+// What the ledger says of a report, see ledgerWords.
+const (
+	reportBrought = "for the day's vaccinations"
+	reportOpened  = "vials opened"
+	reportGiven   = "doses given, as reported"
+	reportRest    = "left in opened vials"
+)
+
 // UseReported books a day of a report: it brings as many vials as the doses
 // need from the central store, opens them by the doses-per-vial rule of the day,
 // gives the doses and throws away what is left of the opened vials; remainders
@@ -64,10 +72,10 @@ func (s *Service) UseReported(ctx context.Context, tx pgx.Tx, u Use) (Used, erro
 		given := min(vials*each, used.Short)
 		rest := vials*each - given
 		for _, m := range []movement{
-			{kind: "transfer", why: "for the day's vaccinations", entries: []entry{{Central, -vials, 0}, {u.Place, vials, 0}}},
-			{kind: "open", why: "vials opened", entries: []entry{{u.Place, -vials, vials * each}, {conversion, vials, -vials * each}}},
-			{kind: "give", why: "doses given, as reported", ref: ref, entries: []entry{{u.Place, 0, -given}, {Person, 0, given}}},
-			{kind: "waste", why: "left in opened vials", entries: []entry{{u.Place, 0, -rest}, {OpenVial.place(), 0, rest}}},
+			{kind: "transfer", why: reportBrought, entries: []entry{{Central, -vials, 0}, {u.Place, vials, 0}}},
+			{kind: "open", why: reportOpened, entries: []entry{{u.Place, -vials, vials * each}, {conversion, vials, -vials * each}}},
+			{kind: "give", why: reportGiven, ref: ref, entries: []entry{{u.Place, 0, -given}, {Person, 0, given}}},
+			{kind: "waste", why: reportRest, entries: []entry{{u.Place, 0, -rest}, {OpenVial.place(), 0, rest}}},
 		} {
 			if m.kind == "waste" && rest == 0 {
 				continue

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +43,22 @@ func TestUseReported(t *testing.T) {
 		var left int
 		if err := b.pool.QueryRow(b.ctx, `SELECT coalesce(sum(vials + doses), 0) FROM inventory.balance WHERE lot_id = $1`, lot).Scan(&left); err != nil || left != 0 {
 			t.Errorf("%d left of a lot (%v)", left, err)
+		}
+	}
+	// What people read of it is in their language.
+	a := b.app()
+	for lang, want := range map[string][]string{
+		"de": {"für die Impfungen des Tages, laut Impfbericht", "Rest geöffneter Flaschen"}, "en": {"by the report", "left in opened vials at the end of the day"},
+	} {
+		a.SetCookie("lang", lang)
+		r := a.Get("/admin/stock?movements=all")
+		for _, w := range want {
+			if r.Status != http.StatusOK || !strings.Contains(r.Body, w) {
+				t.Errorf("%s: %d, %q is not there", lang, r.Status, w)
+			}
+		}
+		if lang == "de" && (strings.Contains(r.Body, "reported") || strings.Contains(r.Body, "vials")) {
+			t.Errorf("%s: English reasons", lang)
 		}
 	}
 	if d, err := Reconcile(b.ctx, b.pool); err != nil || len(d) != 0 {

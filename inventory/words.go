@@ -9,6 +9,12 @@ import (
 // the texts that tell them to people; "" = the kind of the movement says it all.
 var ledgerWords = map[string]string{
 	"vial opened": "", "dose given": "", "delivery received": "",
+	reportBrought: "inventory.why.report_brought",
+	reportOpened:  "inventory.why.report_used",
+	reportGiven:   "inventory.why.report_used",
+	reportRest:    "inventory.why.report_rest",
+	"demo":        "inventory.why.demo",
+
 	"opened too long ago":         "inventory.why.too_long",
 	"left over":                   "inventory.why.left_over",
 	"noted anew":                  "inventory.why.noted_anew",
