@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,39 @@ func TestDeliveryErrorsStandWhereTheyBelong(t *testing.T) {
 		t.Errorf("write off: %d", r.Status)
 	}
 	b.reconciled()
+}
+
+// TestReceivingErrorsStandInTheOrderOfTheFields, and each leads to its field.
+func TestReceivingErrorsStandInTheOrderOfTheFields(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	leipzig := CentrePlace("leipzig")
+	to := b.planned(leipzig, 25)
+	for name, c := range map[string]struct{ form, want []string }{
+		"nothing":    {[]string{"lots", "1"}, []string{"lot_1", "expiry_1", "vials_1"}},
+		"two lots":   {[]string{"lots", "2", "expiry_1", "2020-12-31", "vials_1", "0", "lot_2", "EX2", "vials_2", "viele"}, []string{"lot_1", "expiry_1", "vials_1", "expiry_2", "vials_2"}},
+		"the second": {[]string{"lots", "2", "lot_1", "EX1", "expiry_1", "2021-05-01", "vials_1", "5", "expiry_2", "2021-05-01"}, []string{"lot_2", "vials_2"}},
+	} {
+		for _, page := range []string{"/admin/deliveries/" + to, "/site/deliveries/" + to} {
+			a := b.app()
+			if strings.HasPrefix(page, "/site") {
+				a = b.as(web.RoleSite, "leipzig")
+			}
+			r := a.PostForm(page+"/receive", c.form...)
+			var got []string
+			for _, part := range strings.Split(r.Body, `href="#`)[1:] {
+				if field, _, _ := strings.Cut(part, `"`); field != "main" {
+					got = append(got, field)
+					if !strings.Contains(r.Body, `id="`+field+`"`) {
+						t.Errorf("%s: %s leads nowhere", name, field)
+					}
+				}
+			}
+			if r.Status != http.StatusUnprocessableEntity || !slices.Equal(got, c.want) {
+				t.Errorf("%s at %s: %d, %q, want %q", name, page, r.Status, got, c.want)
+			}
+		}
+	}
 }
 
 // TestCentreConfirmsWhatArrived: those at the centre receive what comes straight to

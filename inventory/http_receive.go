@@ -96,22 +96,25 @@ func (s *Service) receive(c *web.Ctx, d deliveryPage) error {
 }
 
 // lotsOf reads the lots that were unloaded; lines with nothing in them do not count.
-// A lot that is known with another last day is named at its own field.
+// A lot that is known with another last day is named at its own field. What is wrong
+// is noted in the order of the fields.
 func (s *Service) lotsOf(c *web.Ctx, f *web.Form, d deliveryPage) ([]ReceivedLot, error) {
 	var lots []ReceivedLot
 	for i, l := range d.Lots {
 		if (i > 0 || len(d.Lots) > 1) && f.Get(l.Number) == "" && f.Get(l.Expiry) == "" && f.Get(l.Vials) == "" {
 			continue
 		}
-		lot := ReceivedLot{Number: f.Get(l.Number), Expiry: f.Day(l.Expiry, "inventory.error.day"), Vials: f.Int(l.Vials, 1, maxVials, "inventory.error.number")}
-		lots = append(lots, lot)
-		switch {
-		case lot.Number == "" || len([]rune(lot.Number)) > maxLotNumber:
+		lot := ReceivedLot{Number: f.Get(l.Number)}
+		named := lot.Number != "" && len([]rune(lot.Number)) <= maxLotNumber
+		if !named {
 			f.Fail(l.Number, "inventory.error.lot")
+		}
+		lot.Expiry = f.Day(l.Expiry, "inventory.error.day")
+		switch {
 		case lot.Expiry.IsZero():
 		case lot.Expiry.Before(clock.Day(c.Now)):
 			f.Fail(l.Expiry, "inventory.error.expired")
-		default:
+		case named:
 			known, err := LotByNumber(c.Std(), s.pool, d.Delivery.ProductID, normaliseLot(lot.Number))
 			if err == nil && !known.Expiry.Equal(lot.Expiry) {
 				f.Fail(l.Expiry, "inventory.error.lot_known", "Lot", known.Number, "Day", web.FormatDayShort(c.Lang, known.Expiry))
@@ -119,6 +122,8 @@ func (s *Service) lotsOf(c *web.Ctx, f *web.Form, d deliveryPage) ([]ReceivedLot
 				return nil, err
 			}
 		}
+		lot.Vials = f.Int(l.Vials, 1, maxVials, "inventory.error.number")
+		lots = append(lots, lot)
 	}
 	if len(lots) == 0 {
 		f.Fail(d.Lots[0].Number, "inventory.error.lot")
