@@ -99,8 +99,8 @@ func rowOf(c *web.Ctx, o Outlook) outlookRow {
 type productRow struct {
 	outlookRow
 	Central int    // doses in the central store
-	First   string // centre where it is missing or runs dry first; "" = nowhere
-	Warned  int    // centres where it does
+	Where   string // the centres where it is missing or runs dry, in words; "" = nowhere
+	Warned  int    // so many are they
 	Centres int
 }
 
@@ -182,15 +182,19 @@ func (d outlookPage) product(c *web.Ctx, productID string, all []Outlook, centra
 		}
 	}
 	var mine []Outlook
-	worst := reach{}
+	worst, alike := reach{}, 0 // and so many centres are as badly off
 	for _, o := range all {
 		if o.ProductID != productID {
 			continue
 		}
 		mine = append(mine, o)
 		if r := reachOf(o); r.Warns() {
-			if row.Warned++; row.Warned == 1 || r.before(worst) {
-				worst, row.First = r, d.Names.Centre(r.CentreID)
+			row.Warned++
+			switch {
+			case row.Warned == 1 || r.before(worst):
+				worst, alike = r, 1
+			case !worst.before(r):
+				alike++
 			}
 		}
 	}
@@ -201,8 +205,26 @@ func (d outlookPage) product(c *web.Ctx, productID string, all []Outlook, centra
 	row.outlookRow = rowOf(c, together(mine))
 	if row.Warned > 0 {
 		row.Reach, row.Lasts = worst, worst.words(c, reachCell)
+		row.Where = whereWords(c, d.Names.Centre(worst.CentreID), alike, row.Warned, row.Centres)
 	}
 	return row, true
+}
+
+// whereWords says at which of so many centres something runs dry: by name when it is
+// one, or one is the first of them.
+func whereWords(c *web.Ctx, first string, alike, warned, centres int) string {
+	args := []any{"Centre", first, "Count", warned, "Of", centres}
+	switch {
+	case warned == 1:
+		return first
+	case alike > 1 && warned == centres:
+		return c.T("inventory.outlook.where.all", args...)
+	case alike > 1:
+		return c.T("inventory.outlook.where.some", args...)
+	case warned == centres:
+		return c.T("inventory.outlook.where.first_all", args...)
+	}
+	return c.T("inventory.outlook.where.first_some", args...)
 }
 
 // verdict says whether the vaccine lasts. What one centre has too much of helps no

@@ -134,3 +134,30 @@ func TestOneCentreIsShort(t *testing.T) {
 	weeks[0].First = 9
 	page("", "reicht in allen", "reicht der Impfstoff nicht")
 }
+
+// TestWhereItRunsDryIsSaidInWords: the first centre by name when there is a first one.
+func TestWhereItRunsDryIsSaidInWords(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, c := range []string{"leipzig", "dresden", "eich"} {
+		b.receive(CentrePlace(c), "comirnaty", "AB1", day(2021, 5, 31), 2) // 10 doses each
+	}
+	var weeks []DemandWeek
+	b.s.Demand = func(context.Context, pg.Querier, time.Time, int) (Demand, error) { return Demand{Weeks: weeks}, nil }
+	a := b.app()
+	for _, c := range []struct {
+		weeks []DemandWeek
+		want  string
+	}{
+		{[]DemandWeek{{"dresden", "comirnaty", 1, 10, 0, 0}}, "<br>Impfzentrum Dresden</td>"},
+		{[]DemandWeek{{"dresden", "comirnaty", 1, 10, 0, 0}, {"eich", "comirnaty", 1, 10, 0, 0}}, "<br>in 2 von 3 Impfzentren</td>"},
+		{[]DemandWeek{{"dresden", "comirnaty", 1, 10, 0, 0}, {"eich", "comirnaty", 1, 10, 0, 0}, {"leipzig", "comirnaty", 1, 10, 0, 0}}, "<br>in allen 3 Impfzentren</td>"},
+		{[]DemandWeek{{"dresden", "comirnaty", 3, 10, 0, 0}, {"eich", "comirnaty", 1, 10, 0, 0}}, "<br>zuerst Impfzentrum Eich, insgesamt in 2 von 3 Impfzentren</td>"},
+		{[]DemandWeek{{"dresden", "comirnaty", 3, 10, 0, 0}, {"eich", "comirnaty", 3, 10, 0, 0}, {"leipzig", "comirnaty", 2, 11, 0, 0}}, "<br>zuerst Impfzentrum Leipzig, dann in allen 3 Impfzentren</td>"},
+	} {
+		weeks = c.weeks
+		if r := a.Get("/admin/outlook"); r.Status != http.StatusOK || !strings.Contains(r.Body, c.want) {
+			t.Errorf("%+v: %d, %q is not there", c.weeks, r.Status, c.want)
+		}
+	}
+}
