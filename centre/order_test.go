@@ -32,10 +32,15 @@ func TestCentresStandInTheOrderOfTheirNames(t *testing.T) {
 	}
 	got := names(all)
 	for _, pair := range [][2]string{
-		{"Impfzentrum Annaberg-Buchholz", "impfzentrum Bad Düben"}, {"impfzentrum Bad Düben", "Impfzentrum Belgern"},
-		{"Impfzentrum Dresden", "Impfzentrum Eich"}, {"Impfzentrum Eich", "Impfzentrum Kamenz"}, // Eich belongs to Treuen
-		{"Impfzentrum Leipzig", "Impfzentrum Löbau"}, {"Impfzentrum Löbau", "Impfzentrum Mittweida"},
-		{"Impfzentrum Mittweida", "Impfzentrum Ölsnitz"}, {"Impfzentrum Ölsnitz", "Impfzentrum Oschatz"}, {"Impfzentrum Oschatz", "Impfzentrum Pirna"},
+		{"Impfzentrum Annaberg-Buchholz", "impfzentrum Bad Düben"},
+		{"impfzentrum Bad Düben", "Impfzentrum Belgern"},
+		{"Impfzentrum Dresden", "Impfzentrum Eich"},
+		{"Impfzentrum Eich", "Impfzentrum Kamenz"}, // Eich belongs to Treuen
+		{"Impfzentrum Leipzig", "Impfzentrum Löbau"},
+		{"Impfzentrum Löbau", "Impfzentrum Mittweida"},
+		{"Impfzentrum Mittweida", "Impfzentrum Ölsnitz"},
+		{"Impfzentrum Ölsnitz", "Impfzentrum Oschatz"},
+		{"Impfzentrum Oschatz", "Impfzentrum Pirna"},
 	} {
 		if i := slices.Index(got, pair[0]); i < 0 || i+1 >= len(got) || got[i+1] != pair[1] {
 			t.Errorf("%s does not stand before %s: %q", pair[0], pair[1], got)
