@@ -34,6 +34,13 @@
 // it, its contact is told), or 'the same, delete the earlier one' (refused while
 // that one has appointments).
 //
+// # With the keyboard
+//
+// Every page of the desk is worked with the keyboard: what can be done has a key,
+// which stands beside it, is its alone on the page and lies in no closed section.
+// On the pages on which times are chosen the first time has the focus, and the
+// first nine have the keys 1 to 9.
+//
 // # Papers
 //
 // A letter (DIN 5008 form B) carries both appointments and, for somebody who

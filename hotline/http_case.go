@@ -74,17 +74,12 @@ type offer struct {
 	Value string // slot ids
 	booking.Choice
 	Product string
-}
-
-type offerDay struct {
-	Day     time.Time
-	Free    int
-	Current bool
+	Key     string // that chooses it: "1" to "9", "" for those after them
 }
 
 // choosing is what the pages have in common on which an agent chooses times.
 type choosing struct {
-	Days   []offerDay
+	Days   []web.Option // by day, with what is free
 	Day    time.Time
 	Offers []offer
 	Key    string // the button's own: pressing twice does it once
@@ -127,6 +122,7 @@ func (s *Service) instead(c *web.Ctx, v *choosing, near []booking.Choice) error 
 	for _, ch := range near {
 		v.Offers = append(v.Offers, offerOf(ch, names))
 	}
+	v.Offers = withKeys(v.Offers)
 	return nil
 }
 
@@ -152,7 +148,7 @@ func (s *Service) showBook(c *web.Ctx) error {
 		return problem(err)
 	}
 	v.Key = id.New()
-	return c.PageForm("hotline/book", web.NewForm("centre", v.CentreID), v)
+	return c.PageForm("hotline/book", web.NewForm("centre", v.CentreID, "day", isoDay(v.Day)), v)
 }
 
 // bookView gathers what could be booked for a person at a centre on a day; the
@@ -181,9 +177,9 @@ func (s *Service) bookView(c *web.Ctx, centreID, day string, one bool) (bookView
 	return v, err
 }
 
-// daysOf makes the strip of days and the times of one of them: of the wanted, or
+// daysOf makes the choice of days and the times of one of them: of the wanted, or
 // of the first with something free.
-func (s *Service) daysOf(c *web.Ctx, days []booking.OfferDay, day string) (wanted time.Time, strip []offerDay, list []offer, err error) {
+func (s *Service) daysOf(c *web.Ctx, days []booking.OfferDay, day string) (wanted time.Time, options []web.Option, list []offer, err error) {
 	wanted, _ = time.Parse(time.DateOnly, day)
 	if !slices.ContainsFunc(days, func(d booking.OfferDay) bool { return d.Day.Equal(wanted) }) && len(days) > 0 {
 		wanted = days[0].Day
@@ -192,12 +188,16 @@ func (s *Service) daysOf(c *web.Ctx, days []booking.OfferDay, day string) (wante
 	if err != nil {
 		return wanted, nil, nil, err
 	}
+	free := map[time.Time]int{}
+	for _, d := range days {
+		free[d.Day] += d.Free()
+	}
 	seen := map[int64]bool{} // a time of the group's contingent and of everybody's is one
 	for _, d := range days {
-		if n := len(strip); n > 0 && strip[n-1].Day.Equal(d.Day) {
-			strip[n-1].Free += d.Free()
-		} else {
-			strip = append(strip, offerDay{Day: d.Day, Free: d.Free(), Current: d.Day.Equal(wanted)})
+		if n, ok := free[d.Day]; ok {
+			label := c.T("hotline.book.day_free", "Day", web.FormatDate(c.Lang, d.Day), "Count", n)
+			options = append(options, web.Option{Value: isoDay(d.Day), Label: label})
+			delete(free, d.Day)
 		}
 		if !d.Day.Equal(wanted) {
 			continue
@@ -209,7 +209,17 @@ func (s *Service) daysOf(c *web.Ctx, days []booking.OfferDay, day string) (wante
 			}
 		}
 	}
-	return wanted, strip, list, nil
+	return wanted, options, withKeys(list), nil
+}
+
+func isoDay(day time.Time) string { return day.Format(time.DateOnly) }
+
+// withKeys gives the first nine a key of their own.
+func withKeys(list []offer) []offer {
+	for i := range min(9, len(list)) {
+		list[i].Key = strconv.Itoa(i + 1)
+	}
+	return list
 }
 
 func offerOf(ch booking.Choice, names map[string]string) offer {

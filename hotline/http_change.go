@@ -88,7 +88,7 @@ func (s *Service) showChange(c *web.Ctx) error {
 	if err != nil {
 		return problem(err)
 	}
-	return c.PageForm("hotline/change", web.NewForm("what", v.What, "centre", v.CentreID), v)
+	return c.PageForm("hotline/change", web.NewForm("what", v.What, "centre", v.CentreID, "day", isoDay(v.Day)), v)
 }
 
 // change swaps. Pressing twice swaps once: the page carries its own key.

@@ -41,11 +41,12 @@ export async function call(p, who, { today }) {
   await type(p, { centre: 'leipzig' });
   await key(p, 's');
   await check(p, 'desk: book');
-  const days = await p.page.locator('.day-strip a').evaluateAll((list) => list.map((a) => new URL(a.href).searchParams.get('day')));
+  const days = await p.page.locator('#day option').evaluateAll((list) => list.map((o) => o.value));
   const soonest = new Date(`${today}T00:00:00Z`);
   soonest.setUTCDate(soonest.getUTCDate() + 5);
   assert(days.length > 0 && days[0] >= soonest.toISOString().slice(0, 10), `the hotline books from ${days[0]} on: a letter needs five days`);
-  // With the keyboard alone: to the first offer, choose it, book.
+  // With the keyboard alone: the first offer has the focus, and is near from everywhere else.
+  assert(await p.page.evaluate(() => document.activeElement.id) === 'offer-0', 'the first offer has no focus');
   const offer = p.page.locator('label[for="offer-0"]');
   const written = (await offer.innerText()).trim();
   await p.page.locator('#centre').focus();
