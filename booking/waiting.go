@@ -90,6 +90,12 @@ type Waiting struct {
 	Since                time.Time
 }
 
+// WaitAction is what the audit record calls an entry that was made or changed.
+const WaitAction = "booking.wait"
+
+// WaitingSubject names an entry in the audit record.
+func WaitingSubject(waitingID string) string { return "waiting:" + waitingID }
+
 const waitingColumns = `id::text, person_id::text, programme_id, group_code, channel, centres, weekdays, parts, earliest, latest, notice_days, state, unanswered, declined, since`
 
 func scanWaiting(row pgx.CollectableRow) (w Waiting, err error) {
@@ -201,7 +207,7 @@ func (s *Service) PutOnList(ctx context.Context, personID string, w Wishes, ch C
 			return err
 		}
 		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: by.Actor, Role: by.Role, Action: "booking.wait", Subject: "waiting:" + out.ID,
+			Actor: by.Actor, Role: by.Role, Action: WaitAction, Subject: WaitingSubject(out.ID),
 			After: map[string]any{"person": personID, "channel": ch, "centres": w.Centres},
 		})
 	})

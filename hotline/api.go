@@ -242,7 +242,7 @@ func (s *Service) apiAgain(c *web.Ctx, in idIn) (struct{}, error) {
 
 type noteIn struct {
 	ID          string `json:"-" path:"id"`
-	Disposition string `json:"disposition" enum:"booked,registered,cancelled,login,advice,callback,other"`
+	Disposition string `json:"disposition" enum:"booked,changed,registered,cancelled,waiting,login,advice,callback,other"`
 	Text        string `json:"text" maxlen:"1000"`
 }
 

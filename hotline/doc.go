@@ -23,6 +23,10 @@
 // never what was typed. What is typed into a search goes in the body of the
 // request, not in its address.
 //
+// The note about a call (Gesprächsnotiz) begins with what the agent has done for the
+// person in it, as the audit record tells it (doneInCall); where that says nothing the
+// agent chooses.
+//
 // # Registrations to clarify
 //
 // A registration that may be a second one of somebody is in check (see citizen).

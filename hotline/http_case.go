@@ -56,12 +56,20 @@ func (s *Service) casePage(c *web.Ctx, f *web.Form) error {
 		}
 		v.Product, v.Reference, v.Confirmed = p.Name, booking.PrintReference(open.Series.Reference), open.Series.State == booking.StateConfirmed
 	}
+	v.Results = []web.Option{{Value: "", Label: c.T("hotline.note.choose")}}
 	for _, d := range Dispositions {
 		v.Results = append(v.Results, web.Option{Value: d, Label: c.T("hotline.disposition." + d)})
 	}
 	v.Rooms = s.admissionRooms(c, true)
 	if v.standing, err = s.standing(c.Std(), open.Person.ID, open.Series); err != nil {
 		return err
+	}
+	if f.OK() { // what was sent stays
+		done, err := s.doneInCall(c.Std(), open.Person, v.Waiting, by(c))
+		if err != nil {
+			return err
+		}
+		f.Set("disposition", done)
 	}
 	if v.Side, err = s.side(c); err != nil {
 		return err
@@ -338,8 +346,8 @@ func (s *Service) preview(c *web.Ctx) error {
 
 func (s *Service) addNote(c *web.Ctx) error {
 	f := c.Form()
-	if f.Get("text") == "" && f.Get("disposition") == "" {
-		f.Fail("text", "web.error.required")
+	if f.Get("disposition") == "" {
+		f.Fail("disposition", "hotline.error.disposition")
 	}
 	if n := len([]rune(f.Get("text"))); n > maxNote {
 		f.Fail("text", "web.error.too_long", "Max", maxNote)

@@ -1,13 +1,17 @@
 package hotline
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/audit"
+	"impfportal/booking"
 	"impfportal/citizen"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
@@ -15,7 +19,77 @@ import (
 )
 
 // Dispositions are how a call ended (Gesprächsergebnis).
-var Dispositions = []string{"booked", "registered", "cancelled", "login", "advice", "callback", "other"}
+var Dispositions = []string{"booked", "changed", "registered", "cancelled", "waiting", "login", "advice", "callback", "other"}
+
+// callTime is how long a call lasts at most: what was done before is of another one.
+const callTime = time.Hour
+
+// mostSteps bounds how many entries of the record are looked at for a call.
+const mostSteps = 100
+
+// doneInCall says how the call ends as far as the record tells what the agent has
+// done for the person in it: since their last note, and no longer ago than callTime.
+// What was done last counts; that somebody was registered, or got login data, counts
+// when there was nothing else. "" = nothing was done, and the agent says how it ended.
+func (s *Service) doneInCall(ctx context.Context, p citizen.Person, waiting *booking.Waiting, b By) (string, error) {
+	subjects := []string{citizen.Subject(p.ID)}
+	if waiting != nil {
+		subjects = append(subjects, booking.WaitingSubject(waiting.ID))
+	}
+	since := s.Now().Add(-callTime)
+	var last, beside string
+	var lastAt time.Time
+	for _, subject := range subjects {
+		rows, err := audit.Recent(ctx, s.Pool, subject, mostSteps)
+		if err != nil {
+			return "", err
+		}
+		for _, r := range rows { // newest first
+			if r.Actor != b.Actor || r.At.Before(since) {
+				continue
+			}
+			if r.Action == "hotline.note" {
+				since = r.At
+				break
+			}
+			switch what := endsWith(r); what {
+			case "":
+			case "registered", "login":
+				beside = what
+			default:
+				if r.At.After(lastAt) {
+					last, lastAt = what, r.At
+				}
+			}
+		}
+	}
+	return cmp.Or(last, beside), nil
+}
+
+// endsWith is the disposition of a call in which an entry of the record was written
+// last; "" when it says nothing about that.
+func endsWith(r audit.Row) string {
+	switch r.Action {
+	case "hotline.book":
+		return "booked"
+	case "hotline.change", "hotline.proposal":
+		return "changed"
+	case "hotline.cancel":
+		return "cancelled"
+	case "hotline.registered":
+		return "registered"
+	case "hotline.login.post", "hotline.login.contact":
+		return "login"
+	case booking.WaitAction:
+		return "waiting"
+	case "hotline.offer":
+		var after struct{ Answer string }
+		if json.Unmarshal(r.After, &after) == nil && after.Answer == booking.OfferAccepted {
+			return "booked"
+		}
+	}
+	return ""
+}
 
 // maxNote is how long a note may be, in characters.
 const maxNote = 1000
@@ -23,7 +97,7 @@ const maxNote = 1000
 // Note is what an agent wrote about a call.
 type Note struct {
 	ID          string    `json:"id"`
-	Disposition string    `json:"disposition" enum:"booked,registered,cancelled,login,advice,callback,other"`
+	Disposition string    `json:"disposition" enum:"booked,changed,registered,cancelled,waiting,login,advice,callback,other"`
 	Text        string    `json:"text"`
 	Actor       string    `json:"actor"`
 	At          time.Time `json:"at"`

@@ -222,6 +222,11 @@ func (s *Service) Book(ctx context.Context, personID string, slots []int64, waiv
 	if err != nil {
 		return booking.Series{}, err
 	}
+	if held.State == booking.StateHeld { // and not booked before
+		if err := s.record(ctx, b, "hotline.book", citizen.Subject(personID), map[string]string{"series": held.ID}); err != nil {
+			return series, err
+		}
+	}
 	// Booked it is: a letter that cannot be written now is written by the job.
 	if err := s.makeLetter(ctx, letterID); err != nil {
 		slog.ErrorContext(ctx, "hotline: letter left to the job", "letter", letterID, "err", err)
