@@ -215,7 +215,8 @@
 // near and ends between 8 and 20 o'clock; at night nobody is asked, and places that
 // somebody would take wait for the morning. People are told by e-mail and SMS with
 // a link, by letter when there is nothing else and time enough; who has only a
-// telephone stands on the hotline's list. The link's token opens this offer only;
+// telephone stands on the hotline's list, with name and number; whoever looks at it is
+// in the audit record with those who stood there. The link's token opens this offer only;
 // opening it changes nothing.
 //
 //	            accept                          another way: booked by oneself

@@ -121,13 +121,16 @@ type CallsOut struct {
 	Offers []CallOut `json:"offers"`
 }
 
-// CallOut is one of them, without a name: the case says whom to call.
+// CallOut is one of them, with whom to call.
 type CallOut struct {
 	ID         string      `json:"id"`
 	PersonID   string      `json:"person_id"`
 	CaseNumber string      `json:"case_number"`
+	Name       string      `json:"name"`
+	Phone      string      `json:"phone,omitempty" doc:"E.164"`
 	Means      string      `json:"means" doc:"call: only a telephone is known, the hotline calls; message or letter: was told"`
 	Centre     string      `json:"centre"`
+	Product    string      `json:"product"`
 	Starts     []time.Time `json:"starts"`
 	Until      time.Time   `json:"until"`
 }
@@ -136,7 +139,11 @@ func (s *Service) apiCalls(c *web.Ctx, _ struct{}) (CallsOut, error) {
 	list, err := s.calls(c)
 	out := CallsOut{Offers: []CallOut{}}
 	for _, v := range list {
-		out.Offers = append(out.Offers, CallOut{v.ID, v.PersonID, v.CaseNumber, v.Means, v.Centre, v.Starts, v.Until})
+		o := CallOut{ID: v.ID, PersonID: v.PersonID, CaseNumber: v.CaseNumber, Name: v.Person.FullName(), Phone: v.Person.Phone, Means: v.Means, Centre: v.Centre, Product: v.Product, Until: v.Until}
+		for _, a := range v.Visits {
+			o.Starts = append(o.Starts, a.Start)
+		}
+		out.Offers = append(out.Offers, o)
 	}
 	return out, err
 }

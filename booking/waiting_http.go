@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -44,16 +43,6 @@ func (s *Service) waitingRoutes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/hotline/offers/:offer/answer", Roles: agents, API: web.JSON("Note what a person answered to an offer", s.apiCall)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/waiting", Roles: admins, API: web.JSON("The waiting list in figures, and its settings", s.apiWaitingAdmin)},
 		{Method: http.MethodPatch, Path: "/api/v1/admin/waiting", Roles: admins, API: web.JSON("Change when places return and how they are offered", s.apiWaitingRules)},
-	}
-}
-
-// DeskRoutes are the pages of the hotline's desk that belong to this slice: whom
-// to call about an offer, and whoever calls about one. They stand behind the
-// desk's own in the navigation.
-func (s *Service) DeskRoutes() []web.Route {
-	return []web.Route{
-		{Method: http.MethodGet, Path: "/hotline/offers", Roles: agents, Nav: "booking.nav.calls", Handle: s.showCalls},
-		{Method: http.MethodPost, Path: "/hotline/offers/:offer", Roles: agents, Handle: s.postCall},
 	}
 }
 
@@ -337,67 +326,4 @@ func (s *Service) postOffer(c *web.Ctx) error {
 		return problem(err)
 	}
 	return s.pageOffer(c, after)
-}
-
-// callView is an offer as the hotline's list shows it.
-type callView struct {
-	waitingOffer
-	CaseNumber string
-	Centre     string
-	Starts     []time.Time
-}
-
-func (s *Service) calls(c *web.Ctx) ([]callView, error) {
-	ctx := c.Std()
-	offers, err := offersWhere(ctx, s.Pool, `o.answer IS NULL AND o.until > $1 ORDER BY o.means <> 'call', o.until, o.id LIMIT 500`, c.Now)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, o := range offers {
-		ids = append(ids, o.PersonID)
-	}
-	people, err := s.Citizens.People(ctx, s.Pool, ids)
-	if err != nil {
-		return nil, err
-	}
-	all, err := centre.All(ctx, s.Pool)
-	if err != nil {
-		return nil, err
-	}
-	out := []callView{}
-	for _, o := range offers {
-		series, err := s.SeriesByID(ctx, s.Pool, o.SeriesID, o.PersonID)
-		if err != nil || series.State != StateHeld {
-			continue // answered at this moment
-		}
-		v := callView{waitingOffer: o, CaseNumber: citizen.PrintCode(people[o.PersonID].CaseNumber)}
-		for _, at := range all {
-			if at.ID == series.CentreID {
-				v.Centre = at.Name
-			}
-		}
-		for _, a := range series.Appointments {
-			v.Starts = append(v.Starts, a.Start)
-		}
-		out = append(out, v)
-	}
-	return out, nil
-}
-
-func (s *Service) showCalls(c *web.Ctx) error {
-	list, err := s.calls(c)
-	if err != nil {
-		return err
-	}
-	return c.Page("booking/calls", list)
-}
-
-func (s *Service) postCall(c *web.Ctx) error {
-	after, err := s.answerOffer(c.Std(), c.Params("offer"), c.Form().Get("answer"), viaCall, By{c.Actor(), string(web.RoleAgent)})
-	if err != nil {
-		return problem(err)
-	}
-	c.Flash("booking.flash.answer." + strings.TrimSpace(after.Answer))
-	return c.See("/hotline/offers")
 }

@@ -148,12 +148,22 @@ func TestTheHotlineCalls(t *testing.T) {
 	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'booking.offer'`); n != 0 {
 		t.Errorf("%d messages", n)
 	}
-	a := b.see(app.Get("/hotline/offers"), 200, "Anrufen", citizen.PrintCode(p.CaseNumber))
-	if strings.Contains(a.Body, p.FamilyName) || strings.Contains(a.Body, p.Phone) {
-		t.Error("the list shows more than the case number")
+	o := b.openOffers()[0]
+	a := b.see(app.Get("/hotline/offers"), 200, "Bitte anrufen: 1 Person", p.FullName(), strings.TrimPrefix(p.Phone, "+"), `href="tel:`, p.Birth.German(), citizen.PrintCode(p.CaseNumber),
+		web.FormatDateTime("de", all[0].Appointments[0].Start), web.FormatDateTime("de", all[0].Appointments[1].Start), web.FormatDateTime("de", o.Until))
+	for _, key := range []string{"z", "1", "a", "j", "k", "x"} {
+		if strings.Count(a.Body, `accesskey="`+key+`"`) != 1 || !strings.Contains(strings.ToLower(a.Body), `<kbd class="key">`+key+`</kbd>`) {
+			t.Errorf("the key %s is not there once, and shown", key)
+		}
+	}
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE action = 'booking.offers.open' AND role = 'agent' AND actor LIKE 'staff:%' AND after->'persons' ? $1`, p.ID); n != 1 {
+		t.Errorf("the view is %d times in the record", n)
+	}
+	if n := b.count(`SELECT count(*) FROM audit.entry WHERE after::text LIKE '%' || $1 || '%'`, p.FamilyName); n != 0 {
+		t.Error("the record has a name")
 	}
 	var calls CallsOut
-	if a := app.JSON(http.MethodGet, "/api/v1/hotline/offers", nil, &calls); a.Status != 200 || len(calls.Offers) != 1 || calls.Offers[0].Means != MeansCall {
+	if a := app.JSON(http.MethodGet, "/api/v1/hotline/offers", nil, &calls); a.Status != 200 || len(calls.Offers) != 1 || calls.Offers[0].Means != MeansCall || calls.Offers[0].Phone != p.Phone || calls.Offers[0].Name != p.FullName() {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	path := "/hotline/offers/" + calls.Offers[0].ID

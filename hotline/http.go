@@ -114,6 +114,7 @@ func problem(err error) error {
 // side is what stands at the right of every page of the desk.
 type side struct {
 	Quota   []booking.ChannelDay
+	Calls   int // people to call about an offer of the waiting list
 	Checks  int
 	Letters int
 }
@@ -123,6 +124,9 @@ const quotaDays = 14
 
 func (s *Service) side(c *web.Ctx) (v side, err error) {
 	if v.Quota, err = booking.ChannelDays(c.Std(), s.Pool, booking.Hotline, c.Now, c.Now.AddDate(0, 0, quotaDays)); err != nil {
+		return v, err
+	}
+	if v.Calls, err = booking.CallCount(c.Std(), s.Pool, c.Now); err != nil {
 		return v, err
 	}
 	if v.Checks, err = s.Citizens.CheckCount(c.Std(), s.Pool); err != nil {
