@@ -161,7 +161,7 @@ func TestModel(t *testing.T) {
 				case slices.ContainsFunc(p.visit, func(s string) bool { return s == StateDone || s == StateMissed }):
 					expect(rt, "confirm what took place", err, nil)
 				case p.visit[0] == StateCancelled:
-					expect(rt, "confirm what is cancelled", err, ErrNotFound)
+					expect(rt, "confirm what is cancelled", err, ErrHoldExpired)
 				default:
 					expect(rt, "confirm too late", err, ErrHoldExpired)
 				}

@@ -83,8 +83,8 @@ func drillBooking(ctx context.Context, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, %d times told to come again, Postgres killed %d times, %d holds forgotten by it",
-		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.busy.Load(), race.killed, race.forgotten.Load())
+	r.note("%d held, %d told 'taken', %d cancelled, %d connections cut, %d answers in doubt and asked again, %d times told to come again, Postgres killed %d times, %d holds forgotten by it, %d holds found that a request in doubt had made",
+		race.held.Load(), race.refused.Load(), race.cancelled.Load(), race.cuts.Load(), race.doubts.Load(), race.busy.Load(), race.killed, race.forgotten.Load(), race.found.Load())
 	return checkBooked(ctx, p, r, lost)
 }
 
@@ -96,7 +96,7 @@ type race struct {
 	slots  slotPair
 	kills  bool // Postgres is killed in this round
 
-	held, refused, cancelled, cuts, doubts, busy, forgotten atomic.Int64
+	held, refused, cancelled, cuts, doubts, busy, forgotten, found atomic.Int64
 
 	killed int
 
@@ -213,6 +213,9 @@ func (r *race) lost(ctx context.Context) (lost int, err error) {
 			return 0, err
 		}
 		found[id] = state
+		if state == "held" && r.promised[id] == "" {
+			continue // of a request in doubt: it runs out by itself
+		}
 		if r.promised[id] == "" {
 			lost++
 			r.report.note("series %s is %s and nobody was told", id, state)
@@ -357,6 +360,7 @@ func (x *racer) hold(ctx context.Context, way how) error {
 	if err != nil {
 		return err
 	}
+	already := false
 	for _, a := range answers {
 		switch {
 		case a.ID != "" && (x.series == "" || x.series == a.ID):
@@ -365,15 +369,43 @@ func (x *racer) hold(ctx context.Context, way how) error {
 			x.race.report.promise(false, "one person holds two series")
 		case strings.HasSuffix(a.Type, takenProblem):
 			x.race.refused.Add(1)
-		case strings.HasSuffix(a.Type, alreadyProblem) && way == twoTabs:
+		case strings.HasSuffix(a.Type, alreadyProblem):
+			already = true
 		default:
 			return fmt.Errorf("a hold was refused: %s", a.Type)
+		}
+	}
+	if already && x.series == "" {
+		if err := x.find(ctx); err != nil {
+			return err
 		}
 	}
 	if x.series != "" {
 		x.race.held.Add(1)
 		x.race.tell(x.series, "held")
 	}
+	return nil
+}
+
+// find looks up what the person has: a request whose connection was cut, or that was
+// told to come again, may have come through after the one that followed it.
+func (x *racer) find(ctx context.Context) error {
+	var mine struct{ Series held }
+	status, answer, err := x.call(ctx, http.MethodGet, "/api/v1/appointments", "")
+	if status == http.StatusServiceUnavailable || x.race.kills && (err != nil || status >= http.StatusInternalServerError) {
+		return nil // the next try tells
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &mine)
+	}
+	if err != nil {
+		return err
+	}
+	if mine.Series.ID == "" || mine.Series.State != "held" {
+		return fmt.Errorf("somebody is told to have a series, and has %.200q", answer)
+	}
+	x.series = mine.Series.ID
+	x.race.found.Add(1)
 	return nil
 }
 
