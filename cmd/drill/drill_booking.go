@@ -392,7 +392,7 @@ func (x *racer) hold(ctx context.Context, way how) error {
 func (x *racer) find(ctx context.Context) error {
 	var mine struct{ Series held }
 	status, answer, err := x.call(ctx, http.MethodGet, "/api/v1/appointments", "")
-	if status == http.StatusServiceUnavailable || x.race.kills && (err != nil || status >= http.StatusInternalServerError) {
+	if down := err != nil || status >= http.StatusInternalServerError; down && (x.race.kills || status == http.StatusServiceUnavailable) {
 		return nil // the next try tells
 	}
 	if err == nil {
