@@ -66,9 +66,13 @@ type Wishes struct {
 // Match reports whether somebody with these wishes would come to a centre at a
 // time, when the offer is made now. The later appointments follow from the first.
 func (w Wishes) Match(centreID string, start, now time.Time) bool {
-	day := clock.Day(start)
+	return slices.Contains(w.Parts, partOf(start)) && w.matchDay(centreID, clock.Day(start), now)
+}
+
+// matchDay is Match without the time of day.
+func (w Wishes) matchDay(centreID string, day, now time.Time) bool {
 	weekday := (int(day.Weekday())+6)%7 + 1
-	return slices.Contains(w.Centres, centreID) && slices.Contains(w.Weekdays, weekday) && slices.Contains(w.Parts, partOf(start)) &&
+	return slices.Contains(w.Centres, centreID) && slices.Contains(w.Weekdays, weekday) &&
 		(w.Earliest == nil || !day.Before(*w.Earliest)) && (w.Latest == nil || !day.After(*w.Latest)) &&
 		daysBetween(clock.Day(now), day) >= w.NoticeDays
 }

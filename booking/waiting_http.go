@@ -64,7 +64,8 @@ type waitingView struct {
 	Offer    *seriesView // that waits for an answer
 	Until    time.Time
 	Booked   bool
-	Refused  string // why nobody can wait; "" = may
+	Free     *freeNow // what they could book at this moment; nil = nothing
+	Refused  string   // why nobody can wait; "" = may
 	Centres  []checkItem
 	Weekdays []checkItem
 	Parts    []checkItem
@@ -109,7 +110,7 @@ func (s *Service) showWaiting(c *web.Ctx) error {
 
 func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	ctx := c.Std()
-	personID, base, _, _, _ := waitingFor(c)
+	personID, base, _, ch, _ := waitingFor(c)
 	person, err := s.Citizens.Person(ctx, s.Pool, personID)
 	if err != nil {
 		return problem(err)
@@ -132,14 +133,19 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 			v.Offer, v.Until = &offer, series.HoldUntil
 		}
 	}
-	_, err = s.entitlements(ctx, s.Pool, person)
+	ents, err := s.entitlements(ctx, s.Pool, person)
 	var not *IneligibleError
-	if errors.As(err, &not) {
+	switch {
+	case errors.As(err, &not):
 		if not.Reason != ReasonGroup {
 			v.Refused = "booking.error.not." + not.Reason
 		}
-	} else if err != nil {
+	case err != nil:
 		return err
+	case series == nil || series.State == StateEnded:
+		if v.Free, err = s.freeFor(c, person, v.Entry, ch, ents); err != nil {
+			return err
+		}
 	}
 	all, err := centre.List(ctx, s.Pool)
 	if err != nil {
