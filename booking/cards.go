@@ -87,8 +87,18 @@ func (s *Service) CaseCard() web.Card {
 		if err != nil {
 			return nil, err
 		}
-		return v, nil
+		offer, err := s.offerIn(c.Std(), series)
+		if err != nil {
+			return nil, err
+		}
+		return mineView{v, offer}, nil
 	}}
+}
+
+// mineView is what the person has, on 'my case'.
+type mineView struct {
+	seriesView
+	Offer *OpenOffer // what is held is an offer of the waiting list
 }
 
 // NextStep says what the person should do next about appointments; nil = book
@@ -107,6 +117,13 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 	}
 	switch series.State {
 	case StateHeld:
+		offer, err := s.offerIn(c.Std(), series)
+		if err != nil {
+			return nil, err
+		}
+		if offer != nil {
+			return &citizen.NextStep{Text: c.T("booking.next.offer", "Until", untilText(c, offer.Until)), Href: "/appointments/held", Label: c.T("booking.next.offer_button")}, nil
+		}
 		return &citizen.NextStep{Text: c.T("booking.next.held", "Until", untilText(c, series.HoldUntil)), Href: "/appointments/held", Label: c.T("booking.next.held_button")}, nil
 	case StateConfirmed:
 		next := series.Next()

@@ -217,7 +217,8 @@
 // a link, by letter when there is nothing else and time enough; who has only a
 // telephone stands on the hotline's list, with name and number; whoever looks at it is
 // in the audit record with those who stood there. The link's token opens this offer only;
-// opening it changes nothing.
+// opening it changes nothing. Accepting books, by the link as where the person is
+// logged in: there is nothing more to decide, and no page asks once more.
 //
 //	            accept                          another way: booked by oneself
 //	open -----------------> accepted     waiting ----------------------> done

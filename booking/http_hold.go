@@ -136,6 +136,13 @@ func (s *Service) showHeld(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
+	offer, err := s.offerIn(c.Std(), series)
+	if err != nil {
+		return err
+	}
+	if offer != nil {
+		return c.Page("booking/offer", offerView{seriesView: v, State: "open", Until: offer.Until, Action: "/appointments/offer", ID: offer.ID})
+	}
 	view := heldView{seriesView: v, Until: series.HoldUntil, UntilISO: series.HoldUntil.UTC().Format(time.RFC3339)}
 	if view.Second, err = s.second(c, *series); err != nil {
 		return err

@@ -167,18 +167,23 @@ func OpenOfferOf(ctx context.Context, q pg.Querier, personID string, now time.Ti
 // (OfferAccepted ...): answering twice, or too late, changes nothing. ErrNotFound
 // for somebody else's offer, ErrInvalid for another answer.
 func (s *Service) AnswerOffer(ctx context.Context, offerID, personID, answer string, by By) (string, error) {
+	after, err := s.answerFor(ctx, offerID, personID, answer, viaCall, by)
+	return after.Answer, err
+}
+
+// answerFor is answerOffer for an offer that must be that person's, or ErrNotFound.
+func (s *Service) answerFor(ctx context.Context, offerID, personID, answer, via string, by By) (out waitingOffer, err error) {
 	if !id.Valid(offerID) || !id.Valid(personID) {
-		return "", ErrNotFound
+		return out, ErrNotFound
 	}
 	list, err := offersWhere(ctx, s.Pool, `o.id = $1 AND o.person_id = $2`, offerID, personID)
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	if len(list) == 0 {
-		return "", ErrNotFound
+		return out, ErrNotFound
 	}
-	after, err := s.answerOffer(ctx, offerID, answer, viaCall, by)
-	return after.Answer, err
+	return s.answerOffer(ctx, offerID, answer, via, by)
 }
 
 // lockOffer locks the series, as everybody does first, then the offer.

@@ -50,3 +50,51 @@ func TestTheWaitingListSaysWhatIsFreeNow(t *testing.T) {
 		t.Error("shown to somebody with appointments")
 	}
 }
+
+// Who accepts where they are logged in has booked: no page asks once more.
+func TestAcceptingInTheOwnCaseBooks(t *testing.T) {
+	t.Parallel()
+	b, all := full(t)
+	p, w := b.waits(nil)
+	other, _ := b.waits(nil)
+	b.cancel(all[0])
+	b.offer()
+	o := b.openOffers()[0]
+	if o.PersonID != p.ID {
+		p, other = other, p
+		w = Waiting{ID: o.WaitingID}
+	}
+	app := b.app()
+	app.LoginAs(citizenUser(p))
+	until := web.FormatDateTime("de", o.Until)
+	const answer = "/appointments/offer"
+	for _, path := range []string{"/appointments/held", "/appointments/waiting"} {
+		a := b.see(app.Get(path), 200, "Bis "+until+" sind sie für Sie zurückgelegt", `action="`+answer+`"`, "Ja, ich nehme die Termine", o.ID)
+		if strings.Contains(a.Body, "verbindlich buchen") || strings.Contains(a.Body, "vorgemerkt") {
+			t.Errorf("%s looks like a hold", path)
+		}
+	}
+	b.goTo(app.Get("/appointments"), "/appointments/held")
+	theirs := b.app()
+	theirs.LoginAs(citizenUser(other))
+	b.see(theirs.PostForm(answer, "offer", o.ID, "answer", "accept"), 404)
+	b.see(app.PostForm(answer, "offer", o.ID, "answer", "decline"), 200, "Abgelehnt: Sie bleiben auf der Warteliste")
+	b.see(app.PostForm(answer, "offer", o.ID, "answer", "accept"), 200, "Abgelehnt: Sie bleiben auf der Warteliste")
+
+	// The other one accepts, and then looks.
+	b.offer()
+	o = b.openOffers()[0]
+	if o.PersonID != other.ID {
+		t.Fatalf("%+v", o)
+	}
+	b.goTo(theirs.PostForm(answer, "offer", o.ID, "answer", "accept"), "/appointments")
+	b.goTo(theirs.PostForm(answer, "offer", o.ID, "answer", "accept"), "/appointments")
+	b.see(theirs.Get("/appointments"), 200, "panel--yours", "Es ist nichts weiter zu tun")
+	if b.waitState(Waiting{ID: o.WaitingID}) != WaitingDone || b.waitState(w) != WaitingOpen {
+		t.Error("the entries are wrong")
+	}
+	if n := b.count(`SELECT count(*) FROM booking.waiting_offer WHERE via = 'account'`); n != 2 {
+		t.Errorf("%d answers by the own case", n)
+	}
+	b.sound()
+}

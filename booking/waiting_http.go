@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -21,6 +22,7 @@ func (s *Service) waitingRoutes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/waiting", Roles: citizens, Handle: s.showWaiting},
 		{Method: http.MethodPost, Path: "/appointments/waiting", Roles: citizens, Handle: s.postWaiting},
 		{Method: http.MethodPost, Path: "/appointments/waiting/withdraw", Roles: citizens, Handle: s.postWithdraw},
+		{Method: http.MethodPost, Path: "/appointments/offer", Roles: citizens, Handle: s.postOwnOffer},
 
 		// The same for somebody on the telephone.
 		{Method: http.MethodGet, Path: "/hotline/persons/:id/waiting", Roles: agents, Handle: s.showWaiting},
@@ -62,6 +64,7 @@ type waitingView struct {
 	Agent    bool
 	Entry    *Waiting
 	Offer    *seriesView // that waits for an answer
+	OfferID  string
 	Until    time.Time
 	Booked   bool
 	Free     *freeNow // what they could book at this moment; nil = nothing
@@ -125,12 +128,16 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	}
 	if series != nil {
 		v.Booked = series.State == StateConfirmed
-		if series.State == StateHeld && v.Entry != nil {
+		o, err := s.offerIn(ctx, series)
+		if err != nil {
+			return err
+		}
+		if o != nil {
 			offer, err := s.seriesView(c, *series, person)
 			if err != nil {
 				return err
 			}
-			v.Offer, v.Until = &offer, series.HoldUntil
+			v.Offer, v.OfferID, v.Until = &offer, o.ID, o.Until
 		}
 	}
 	ents, err := s.entitlements(ctx, s.Pool, person)
@@ -281,9 +288,10 @@ func (s *Service) offerOf(c *web.Ctx) (waitingOffer, error) {
 // offerView is what somebody with the link sees: no name, nothing of the case.
 type offerView struct {
 	seriesView
-	State string // "open" or what became of it
-	Until time.Time
-	Token string
+	State  string // "open" or what became of it
+	Until  time.Time
+	Action string // where the answer goes
+	ID     string // of the offer, where the address does not tell it
 }
 
 func (s *Service) showOffer(c *web.Ctx) error {
@@ -300,7 +308,7 @@ func (s *Service) pageOffer(c *web.Ctx, o waitingOffer) error {
 		return problem(err)
 	}
 	// The person's own data is not shown: the view gets none.
-	v := offerView{State: o.Answer, Until: o.Until, Token: c.Params("token")}
+	v := offerView{State: o.Answer, Until: o.Until, Action: "/offers/" + c.Params("token")}
 	if v.seriesView, err = s.seriesView(c, *series, citizen.Person{Lang: c.Lang}); err != nil {
 		return err
 	}
@@ -320,6 +328,36 @@ func (s *Service) pageOffer(c *web.Ctx, o waitingOffer) error {
 		c.Status(http.StatusGone)
 	}
 	return c.Page("booking/offer", v)
+}
+
+// offerIn returns the offer that a held series is, or nil: it is held by the person,
+// or nothing is.
+func (s *Service) offerIn(ctx context.Context, series *Series) (*OpenOffer, error) {
+	if series == nil || series.State != StateHeld {
+		return nil, nil
+	}
+	o, err := OpenOfferOf(ctx, s.Pool, series.PersonID, s.Now())
+	if err != nil || o == nil || o.SeriesID != series.ID {
+		return nil, err
+	}
+	return o, nil
+}
+
+// postOwnOffer answers the offer of the person who is logged in: who accepts has
+// booked, there is nothing more to confirm.
+func (s *Service) postOwnOffer(c *web.Ctx) error {
+	f := c.Form()
+	o, err := s.answerFor(c.Std(), f.Get("offer"), c.User.ID, f.Get("answer"), viaAccount, By{c.Actor(), string(web.RoleCitizen)})
+	if err != nil {
+		return problem(err)
+	}
+	if o.Answer != OfferAccepted {
+		return s.pageOffer(c, o)
+	}
+	if s.Release != nil {
+		s.Release(c)
+	}
+	return c.See("/appointments")
 }
 
 func (s *Service) postOffer(c *web.Ctx) error {

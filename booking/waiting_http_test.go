@@ -60,7 +60,7 @@ func TestWaitingListOnThePages(t *testing.T) {
 		t.Fatalf("%d offers", n)
 	}
 	b.see(app.Get("/appointments/waiting"), 200, "Ein Angebot wartet auf Antwort")
-	b.see(app.Get("/appointments/held"), 200, "Angebot von der Warteliste")
+	b.see(app.Get("/appointments/held"), 200, "Möchten Sie diese Termine?", "für Sie zurückgelegt")
 
 	// The link works without a login, shows the offer and no name.
 	m := linkPath.FindStringSubmatch(b.message("booking.offer", p))
