@@ -130,6 +130,13 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 		if next == nil {
 			return nil, nil
 		}
+		moved, err := s.movedOf(c, series)
+		if err != nil {
+			return nil, err
+		}
+		if len(moved) > 0 {
+			return &citizen.NextStep{Text: c.T("booking.next.moved", "Date", web.FormatDateTime(c.Lang, movedTo(moved))), Href: "/appointments", Label: c.T("booking.next.moved_button")}, nil
+		}
 		if missing := s.Missing(*series); len(missing) > 0 {
 			return &citizen.NextStep{Text: c.T("booking.next.missing", "Date", web.FormatDateTime(c.Lang, next.Start), "Number", missing[0]), Href: fmt.Sprintf("/appointments/change/%d", missing[0]), Label: c.T("booking.missing.link")}, nil
 		}

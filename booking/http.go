@@ -29,7 +29,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/appointments/confirmation.pdf", Roles: citizens, Handle: s.showSheet},
 		{Method: http.MethodGet, Path: "/appointments/calendar.ics", Roles: citizens, Handle: s.showCalendar},
 	}
-	return slices.Concat(routes, s.changeRoutes(), s.coupleRoutes(), s.feedRoutes(), s.adminRoutes(), s.waitingRoutes(), s.drawRoutes(), s.ownRoutes(), s.proposalRoutes(), s.apiRoutes(), s.adminAPI())
+	return slices.Concat(routes, s.changeRoutes(), s.coupleRoutes(), s.feedRoutes(), s.adminRoutes(), s.waitingRoutes(), s.drawRoutes(), s.ownRoutes(), s.proposalRoutes(), s.movedRoutes(), s.apiRoutes(), s.adminAPI())
 }
 
 // problem turns the errors of this package into what a caller is told.
@@ -106,6 +106,15 @@ func (s *Service) seriesView(c *web.Ctx, series Series, person citizen.Person) (
 type yoursView struct {
 	seriesView
 	Second string // case number of the second person who was booked, too; "" = alone
+	Moved  []movedView
+}
+
+// MovedDoses is how many appointments were moved and not seen.
+func (v yoursView) MovedDoses() (n int) {
+	for _, m := range v.Moved {
+		n += len(m.Moves)
+	}
+	return n
 }
 
 // mine returns the person who is logged in and what concerns them now.
@@ -151,7 +160,11 @@ func (s *Service) showAppointments(c *web.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.Page("booking/yours", yoursView{v, second})
+		moved, err := s.movedOf(c, series)
+		if err != nil {
+			return err
+		}
+		return c.Page("booking/yours", yoursView{v, second, moved})
 	}
 	return s.pageCentres(c, person, series, person.Address.Postcode)
 }

@@ -81,6 +81,7 @@ type OwnProposal struct {
 	Old    []time.Time `json:"old"`
 	New    []time.Time `json:"new" doc:"empty = nothing was found"`
 	State  string      `json:"state"`
+	SeenAt *time.Time  `json:"seen_at,omitempty" doc:"when the person had seen that they were moved"`
 }
 
 // OwnCall is a call of a centre about a leftover dose.
@@ -132,7 +133,7 @@ func OwnDataOf(ctx context.Context, q pg.Querier, personID string) (out OwnData,
 	}
 	out.Proposals = []OwnProposal{}
 	for _, p := range proposals {
-		out.Proposals = append(out.Proposals, OwnProposal{p.MadeAt, p.Cause, p.Doses, p.OldStarts, p.Starts, p.State})
+		out.Proposals = append(out.Proposals, OwnProposal{p.MadeAt, p.Cause, p.Doses, p.OldStarts, p.Starts, p.State, p.SeenAt})
 	}
 	rows, err = q.Query(ctx, `SELECT called_at, centre_id, state FROM booking.leftover_call WHERE person_id = $1 ORDER BY called_at DESC`, personID)
 	if err != nil {

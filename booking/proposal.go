@@ -47,13 +47,14 @@ type Proposal struct {
 	OldStarts, Starts       []time.Time
 	NewCentre               string // id; "" = none
 	MadeAt                  time.Time
+	SeenAt                  *time.Time // the person has seen that they were moved
 }
 
 const proposalColumns = `
 	p.id::text, p.centre_id, p.product_id, p.day, p.cause, p.series_id::text, p.person_id::text, p.doses, p.old_slots, p.slots, p.channel, p.head::text, p.until, p.place, p.state,
 	ARRAY(SELECT s.start_at FROM unnest(p.old_slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id ORDER BY u.n),
 	ARRAY(SELECT s.start_at FROM unnest(p.slots) WITH ORDINALITY AS u (id, n) JOIN booking.slot s ON s.id = u.id ORDER BY u.n),
-	coalesce((SELECT s.centre_id FROM booking.slot s WHERE s.id = p.slots[1]), ''), p.made_at
+	coalesce((SELECT s.centre_id FROM booking.slot s WHERE s.id = p.slots[1]), ''), p.made_at, p.seen_at
 	FROM booking.proposal p WHERE `
 
 func proposalsWhere(ctx context.Context, q pg.Querier, where string, args ...any) ([]Proposal, error) {

@@ -162,8 +162,11 @@ func (s *Service) TakeProposal(ctx context.Context, proposalID, personID string,
 		return ErrNotFound
 	}
 	done, err := s.confirmProposal(ctx, proposalID, by)
-	if err != nil || done {
+	if err != nil {
 		return err
+	}
+	if done { // it was read out to them
+		return s.moveSeen(ctx, proposalID, personID, by)
 	}
 	if list, err = proposalsWhere(ctx, s.Pool, `p.id = $1 AND p.state = 'confirmed'`, proposalID); err == nil && len(list) == 0 {
 		err = ErrState
