@@ -175,7 +175,7 @@ func (s *Service) AdminCard() web.Card {
 		today := clock.Day(c.Now)
 		var v todayView
 		err := s.Pool.QueryRow(ctx, `
-			SELECT (SELECT count(*) FROM booking.appointment WHERE day = $1 AND state IN ('confirmed', 'here', 'done', 'missed')),
+			SELECT (SELECT count(*) FROM booking.appointment WHERE day = $1 AND slot_id > 0 AND state IN ('confirmed', 'here', 'done', 'missed')),
 			       (SELECT count(*) FROM booking.series WHERE state = 'held' AND hold_until > $2),
 			       (SELECT count(*) FROM booking.shortfall WHERE resolved_at IS NULL)`, today, c.Now).Scan(&v.Today, &v.Held, &v.Shortfalls)
 		if err != nil {

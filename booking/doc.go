@@ -244,7 +244,10 @@
 // group and draw, each person once a day, and never more than doses are left over.
 // It sees name and number while it calls, and nobody's before or after. Who has come
 // is off the list; who was not reached or does not come stays on it, and it counts as
-// no declined offer. Each call is in the audit record with the person, and with the
+// no declined offer. The dose that somebody was given who came after a call is theirs
+// like one by appointment (leftover_given.go): a series of one appointment that is done,
+// which took no place (slot_id 0). So the registration has the dose, the second one can be
+// booked at its distance, and nobody is offered the first again. Each call is in the audit record with the person, and with the
 // day's draw for those who recompute it.
 //
 //	called -> came | not_reached | declined

@@ -110,7 +110,7 @@ func (s *Service) Verify(ctx context.Context) ([]Mismatch, error) {
 		FROM (SELECT p.* FROM booking.place p JOIN booking.slot s ON s.id = p.slot_id WHERE s.day >= $1) p
 		FULL JOIN (SELECT slot_id, channel, leg, first_day, count(*) AS n FROM (
 		               SELECT slot_id, channel, leg, first_day FROM booking.appointment
-		               WHERE day >= $1 AND state IN ('held', 'confirmed', 'here', 'done', 'missed')
+		               WHERE day >= $1 AND slot_id > 0 AND state IN ('held', 'confirmed', 'here', 'done', 'missed')
 		               UNION ALL
 		               SELECT p.slot_id, p.channel, p.leg, p.first_day FROM booking.returning_place p JOIN booking.slot s ON s.id = p.slot_id WHERE s.day >= $1) x
 		           GROUP BY 1, 2, 3, 4) a

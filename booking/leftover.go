@@ -37,6 +37,7 @@ type LeftoverCall struct {
 	State    string     `json:"state" enum:"called,came,not_reached,declined"`
 	CalledAt time.Time  `json:"called_at"`
 	EndedAt  *time.Time `json:"ended_at,omitempty"`
+	Given    bool       `json:"given,omitempty" doc:"who has come has had the dose"`
 }
 
 // Errors of CallNext.
@@ -51,7 +52,7 @@ var (
 // order.
 func LeftoverCalls(ctx context.Context, q pg.Querier, centreID, productID string, day time.Time) ([]LeftoverCall, error) {
 	rows, err := q.Query(ctx, `
-		SELECT id::text, number, person_id::text, state, called_at, ended_at FROM booking.leftover_call
+		SELECT id::text, number, person_id::text, state, called_at, ended_at, series_id IS NOT NULL FROM booking.leftover_call
 		WHERE centre_id = $1 AND product_id = $2 AND day = $3 ORDER BY number`, centreID, productID, clock.Day(day))
 	if err != nil {
 		return nil, err

@@ -147,9 +147,10 @@ func AppointmentByID(ctx context.Context, q pg.Querier, appointmentID string) (A
 }
 
 // Day returns the appointments of a centre on a day that are booked, by time:
-// confirmed, here, done and missed ones.
+// confirmed, here, done and missed ones. Doses that were given without a place are not
+// among them.
 func (s *Service) Day(ctx context.Context, q pg.Querier, centreID string, day time.Time) ([]Appointment, error) {
-	return appointments(ctx, q, `a.centre_id = $1 AND a.day = $2 AND a.state IN ('confirmed', 'here', 'done', 'missed')`, centreID, clock.Day(day))
+	return appointments(ctx, q, `a.centre_id = $1 AND a.day = $2 AND a.slot_id > 0 AND a.state IN ('confirmed', 'here', 'done', 'missed')`, centreID, clock.Day(day))
 }
 
 // Standing tells which of the persons have an appointment that stands: held,

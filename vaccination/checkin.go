@@ -133,30 +133,37 @@ func (s *Service) bookedDose(ctx context.Context, q pg.Querier, centreID, appoin
 	if err != nil {
 		return dose{}, a, fmt.Errorf("person of appointment: %w", err)
 	}
-	product, err := programme.ProductByID(ctx, q, a.ProductID)
+	d, err := s.registeredDose(ctx, q, p, a.ProductID, a.DoseNumber, now)
+	d.seriesID, d.appointmentID = a.SeriesID, a.ID
+	d.closed = a.State != booking.StateConfirmed && a.State != booking.StateHere
+	return d, a, err
+}
+
+// registeredDose is a dose of somebody whose registration is known.
+func (s *Service) registeredDose(ctx context.Context, q pg.Querier, p citizen.Person, productID string, number int, now time.Time) (dose, error) {
+	product, err := programme.ProductByID(ctx, q, productID)
 	if err != nil {
-		return dose{}, a, fmt.Errorf("product of appointment: %w", err)
+		return dose{}, fmt.Errorf("product of dose: %w", err)
 	}
-	rule, err := programme.SeriesFor(ctx, q, a.ProductID, now)
+	rule, err := programme.SeriesFor(ctx, q, productID, now)
 	if err != nil {
-		return dose{}, a, fmt.Errorf("series of appointment: %w", err)
+		return dose{}, fmt.Errorf("series of dose: %w", err)
 	}
 	d := dose{
 		patient: Patient{
 			FamilyName: p.FamilyName, GivenName: p.GivenName, PassportFamily: p.PassportFamily, PassportGiven: p.PassportGiven,
 			Birth: p.Birth, Sex: p.Sex, Postcode: p.Address.Postcode, Contact: contactOf(p),
 		},
-		programmeID: product.ProgrammeID, productID: product.ID, product: product.Name, number: a.DoseNumber,
-		total: total(rule.Doses, a.DoseNumber, p.Prior != nil && p.Prior.Kind == citizen.PriorRecovery), minDays: rule.MinDays, maxDays: rule.MaxDays,
-		seriesID: a.SeriesID, loginPersonID: a.PersonID, appointmentID: a.ID, day: clock.Day(now),
-		closed: a.State != booking.StateConfirmed && a.State != booking.StateHere,
+		programmeID: product.ProgrammeID, productID: product.ID, product: product.Name, number: number,
+		total: total(rule.Doses, number, p.Prior != nil && p.Prior.Kind == citizen.PriorRecovery), minDays: rule.MinDays, maxDays: rule.MaxDays,
+		loginPersonID: p.ID, day: clock.Day(now),
 	}
 	if p.Prior != nil && p.Prior.Kind == citizen.PriorDose {
 		d.prior = &PriorDose{ProductID: p.Prior.ProductID, Day: p.Prior.Date}
 	}
 	d.check = p.State == citizen.StateCheck
 	d.index = s.index(d.patient)
-	return d, a, nil
+	return d, nil
 }
 
 // contactOf takes one contact along for the certificate's sake: e-mail, else
@@ -169,11 +176,15 @@ func contactOf(p citizen.Person) Contact {
 	return c
 }
 
-// whyClosed tells an appointment whose dose was given from one that was
+// whyClosed tells an appointment, or a call, whose dose was given from one that was
 // cancelled or missed.
-func whyClosed(ctx context.Context, q pg.Querier, appointmentID string) error {
+func whyClosed(ctx context.Context, q pg.Querier, d dose) error {
 	var recordID string
-	err := q.QueryRow(ctx, `SELECT id::text FROM vaccination.record WHERE appointment_id = $1`, appointmentID).Scan(&recordID)
+	err := q.QueryRow(ctx, `
+		SELECT id::text FROM vaccination.record WHERE appointment_id = $1
+		UNION ALL
+		SELECT id::text FROM vaccination.record WHERE $1::uuid IS NULL AND login_person_id = $2 AND programme_id = $3 AND dose_number = $4`,
+		null(d.appointmentID), d.loginPersonID, d.programmeID, d.number).Scan(&recordID)
 	if pg.NoRows(err) {
 		return ErrAppointment
 	}
@@ -211,16 +222,21 @@ func (s *Service) Card(ctx context.Context, q pg.Querier, centreID, appointmentI
 	if !listed {
 		return Card{}, ErrNotFound
 	}
+	return s.card(ctx, q, centreID, d, a.Start, state, now)
+}
+
+// card says what a station needs to know about a dose that is to be given.
+func (s *Service) card(ctx context.Context, q pg.Querier, centreID string, d dose, at time.Time, state State, now time.Time) (Card, error) {
 	c := Card{
 		Visitor: Visitor{
-			AppointmentID: a.ID, FamilyName: d.patient.FamilyName, GivenName: d.patient.GivenName, Birth: d.patient.Birth,
-			Time: a.Start, State: state, ProductID: d.productID, Product: d.product, DoseNumber: d.number,
+			AppointmentID: d.appointmentID, FamilyName: d.patient.FamilyName, GivenName: d.patient.GivenName, Birth: d.patient.Birth,
+			Time: at, State: state, ProductID: d.productID, Product: d.product, DoseNumber: d.number,
 		},
 		Patient: d.patient, DosesTotal: d.total, Prior: d.prior, CheckIdentity: d.check,
 	}
 	if d.closed {
 		var given *AlreadyGivenError
-		if err := whyClosed(ctx, q, a.ID); errors.As(err, &given) {
+		if err := whyClosed(ctx, q, d); errors.As(err, &given) {
 			c.RecordID = given.RecordID
 		} else if !errors.Is(err, ErrAppointment) {
 			return Card{}, err
@@ -228,6 +244,7 @@ func (s *Service) Card(ctx context.Context, q pg.Querier, centreID, appointmentI
 		return c, nil
 	}
 	var given *AlreadyGivenError
+	var err error
 	c.Warnings, c.Prior, err = warnings(ctx, q, d, nil)
 	if errors.As(err, &given) {
 		c.Warnings = []Warning{{Code: Namesake}}

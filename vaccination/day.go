@@ -34,6 +34,7 @@ type Visitor struct {
 	Time          time.Time // of the appointment; of the dose for a walk-in
 	State         State
 	WalkIn        bool
+	called        bool // has come after a call about a leftover dose
 	ProductID     string
 	Product       string
 	DoseNumber    int
@@ -96,7 +97,7 @@ func (s *Service) Today(ctx context.Context, q pg.Querier, centreID string, now 
 		}
 		d.Visitors = append(d.Visitors, Visitor{
 			RecordID: r.ID, FamilyName: r.Patient.FamilyName, GivenName: r.Patient.GivenName, Birth: r.Patient.Birth,
-			Time: r.GivenAt, State: Vaccinated, WalkIn: true, ProductID: r.ProductID, Product: names[r.ProductID], DoseNumber: r.DoseNumber,
+			Time: r.GivenAt, State: Vaccinated, WalkIn: true, called: r.LoginPersonID != "", ProductID: r.ProductID, Product: names[r.ProductID], DoseNumber: r.DoseNumber,
 		})
 	}
 	appointments, err := s.booking.Day(ctx, q, centreID, d.Date)

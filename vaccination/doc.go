@@ -50,6 +50,11 @@
 //	    +--mark missed--> missed <------+      missed --check-in--> here
 //
 //	walk-in (ohne Termin) --dose--> vaccinated
+//	called about a leftover dose --came--> here --dose--> vaccinated
+//
+// Who has come after a call is registered: the dose is recorded on a card like that of
+// an appointment (called.go) and counts for the registration. Otherwise they are people
+// without an appointment.
 //
 // The appointment's own states are booking's; this package moves them. Only
 // people of the own centre and of today can be seen.

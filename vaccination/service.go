@@ -45,10 +45,12 @@ type RecordDose struct {
 	Key string
 	Now time.Time
 
-	// AppointmentID is set for people with an appointment; person, product and
-	// dose number then come from it, and the following fields up to Prior are
-	// for people without one.
+	// AppointmentID is set for people with an appointment, CallID for those who were
+	// called about a leftover dose (their channel is WalkIn); person, product and
+	// dose number then come from it, and the following fields up to Recovered are
+	// for people with neither.
 	AppointmentID string
+	CallID        string
 	Channel       Channel
 	Patient       Patient
 	ProductID     string
@@ -118,7 +120,7 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 		return found, err
 	}
 	if d.closed {
-		return "", whyClosed(ctx, tx, in.AppointmentID)
+		return "", whyClosed(ctx, tx, d)
 	}
 	warnings, _, err := warnings(ctx, tx, d, in.Override)
 	if err != nil {
@@ -156,6 +158,11 @@ func (in *RecordDose) check() error {
 			return ErrInvalid
 		}
 		return nil
+	case in.CallID != "":
+		if !id.Valid(in.CallID) || in.Channel != WalkIn {
+			return ErrInvalid
+		}
+		return nil
 	case in.Channel != WalkIn && in.Channel != Mobile, in.DoseNumber < 1, len(in.Patient.Clean(clock.Day(in.Now))) > 0:
 		return ErrInvalid
 	}
@@ -177,14 +184,18 @@ type dose struct {
 	appointmentID string
 	prior         *PriorDose
 	day           time.Time
-	closed        bool // the appointment is no longer open for a dose
-	check         bool // the registration may be a second one of the same person
+	closed        bool                   // the appointment is no longer open for a dose
+	check         bool                   // the registration may be a second one of the same person
+	visit         *booking.LeftoverVisit // after a call
 }
 
 func (s *Service) dose(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, error) {
 	if in.AppointmentID != "" {
 		d, _, err := s.bookedDose(ctx, tx, in.Place, in.AppointmentID, in.Now)
 		return d, err
+	}
+	if in.CallID != "" {
+		return s.calledDose(ctx, tx, in.Place, in.CallID, in.Now)
 	}
 	p, err := programme.ProductByID(ctx, tx, in.ProductID)
 	if err != nil {
@@ -367,10 +378,19 @@ func (s *Service) effects(ctx context.Context, tx pgx.Tx, in RecordDose, d dose,
 		if err != nil {
 			return fmt.Errorf("close the appointment: %w", err)
 		}
-		if d.number == d.total {
-			if err := citizen.SeriesDone(ctx, tx, d.loginPersonID, in.Now); err != nil {
-				return err
-			}
+	}
+	if d.visit != nil {
+		err := s.booking.LeftoverGiven(ctx, tx, *d.visit, in.Place, in.Now, booking.By{Actor: in.Actor, Role: in.Role})
+		if errors.Is(err, booking.ErrState) || errors.Is(err, booking.ErrNotFound) {
+			return ErrAppointment
+		}
+		if err != nil {
+			return fmt.Errorf("close the call: %w", err)
+		}
+	}
+	if (d.appointmentID != "" || d.visit != nil) && d.number == d.total {
+		if err := citizen.SeriesDone(ctx, tx, d.loginPersonID, in.Now); err != nil {
+			return err
 		}
 	}
 	after := map[string]any{"product": d.productID, "lot": in.LotID, "dose": d.number, "place": in.Place, "channel": in.Channel}

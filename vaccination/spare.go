@@ -22,9 +22,12 @@ func (s *Service) spareRoutes() []web.Route {
 		{Method: "GET", Path: "/site/leftover/:product", Roles: site, Handle: s.showSpare},
 		{Method: "POST", Path: "/site/leftover/:product", Roles: site, Handle: s.postSpareNext},
 		{Method: "POST", Path: "/site/leftover/:product/calls/:call", Roles: site, Handle: s.postSpareCall},
+		{Method: "GET", Path: "/site/leftover/:product/calls/:call", Roles: site, Handle: s.showCalled},
+		{Method: "POST", Path: "/site/leftover/:product/calls/:call/dose", Roles: site, Handle: s.postCalledDose},
 		{Method: "GET", Path: "/api/v1/site/leftovers/:product", Roles: site, API: web.JSON("Leftover doses of today, and who was called about them", s.apiSpare)},
 		{Method: "POST", Path: "/api/v1/site/leftovers/:product/calls", Roles: site, API: web.JSON("Whom to call next about a leftover dose", s.apiSpareNext)},
 		{Method: "POST", Path: "/api/v1/site/leftovers/:product/calls/:call", Roles: site, API: web.JSON("Note what came of a call", s.apiSpareCall)},
+		{Method: "POST", Path: "/api/v1/site/leftovers/:product/calls/:call/dose", Roles: site, API: web.JSON("Record the dose of somebody who has come after a call", s.apiCalledDose)},
 	}
 }
 
@@ -44,19 +47,19 @@ type spare struct {
 	There  int         `json:"there" doc:"people who have come after a call and are not vaccinated yet"`
 }
 
-// there counts who has come after a call and for whom no dose without an
-// appointment is recorded since.
+// there counts who has come after a call and has had no dose yet. Where the dose was
+// recorded as that of just somebody without an appointment, one such since then counts.
 func there(calls []booking.LeftoverCall, visitors []Visitor, productID string) int {
 	var given []time.Time // in order
 	for _, v := range visitors {
-		if v.WalkIn && v.ProductID == productID {
+		if v.WalkIn && !v.called && v.ProductID == productID {
 			given = append(given, v.Time)
 		}
 	}
 	slices.SortFunc(given, time.Time.Compare)
 	n := 0
 	for _, c := range calls {
-		if c.State != booking.CallCame {
+		if c.State != booking.CallCame || c.Given {
 			continue
 		}
 		if i := slices.IndexFunc(given, func(t time.Time) bool { return !t.Before(*c.EndedAt) }); i >= 0 {
@@ -182,7 +185,7 @@ func (s *Service) postSpareCall(c *web.Ctx) error {
 			return spareProblem(err)
 		}
 		if outcome == booking.CallCame {
-			return c.See("/site/walk-in")
+			return c.See(calledPath(c.Params("product"), c.Params("call")))
 		}
 		return c.See("/site/leftover/" + c.Params("product"))
 	})
