@@ -44,13 +44,18 @@ func (s *Service) ReleaseLot(ctx context.Context, tx pgx.Tx, lotID, why string, 
 	return s.setBlock(ctx, tx, lotID, nil, why, by)
 }
 
-// setBlock blocks or releases a lot. Its balances are locked first: whoever takes
-// from one holds it until the end and looks at the lot after that. Then the lot itself,
-// which every movement under way keeps until its end: what a transfer or a receipt
+// setBlock blocks or releases a lot. It locks in the order in which everybody does:
+// product, balances, lot. The product first, because a receipt that is sharing out what
+// it brings holds the lot already and needs balances of it. Then the lot's balances:
+// whoever takes from one holds it until the end and looks at the lot after that. Then
+// the lot itself, which every movement under way keeps until its end: what a transfer
 // brings to a new place meanwhile is known after that.
 func (s *Service) setBlock(ctx context.Context, tx pgx.Tx, lotID string, block *Block, why string, by By) error {
 	lot, err := LotByID(ctx, tx, lotID)
 	if err != nil {
+		return err
+	}
+	if err := lockProduct(ctx, tx, lot.ProductID); err != nil {
 		return err
 	}
 	for _, lock := range []string{
@@ -151,8 +156,8 @@ func lockCentralStock(ctx context.Context, tx pgx.Tx, productID string) error {
 }
 
 // lockProduct makes those wait for each other who move several lots of a product in
-// one transaction: receipts, allocations, reports. Each of them would hold a lot that
-// the other needs next.
+// one transaction, or a lot between several places: receipts, allocations, reports; and
+// who blocks a lot. Each of them would hold a lot that the other needs next.
 func lockProduct(ctx context.Context, tx pgx.Tx, productID string) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('inventory.product:' || $1, 0))`, productID); err != nil {
 		return fmt.Errorf("wait for another change of the product's lots: %w", err)

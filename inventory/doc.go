@@ -109,7 +109,8 @@
 // "Equal shares" gives whole vials to all active centres, the same number to each;
 // the remainder stays where it is. A delivery for equal shares gives out what it
 // brought; what lay in the central store stays. Transactions that move several lots of
-// a product (receipts, allocations, reports) wait for each other.
+// a product (receipts, allocations, reports), and those that block one, wait for each
+// other. Everybody locks in one order: delivery, product, balances by place, lot.
 //
 // # Allocation
 //

@@ -3,6 +3,8 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,4 +146,44 @@ func TestABookedDoseThatThrowsAwayIsTold(t *testing.T) {
 	if n := booked()[leipzig]; n != 1 {
 		t.Errorf("told %d times that doses were thrown away, want 1", n)
 	}
+}
+
+// TestBlocksAndReceiptsAtTheSameMoment: a lot is blocked and released while lorries
+// bring it to the central store, which shares it out, and to a centre, and while doses
+// of it are given. Nobody has to be sent again because two wait for each other.
+func TestBlocksAndReceiptsAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := day(2021, 5, 31)
+	leipzig, dresden := CentrePlace("leipzig"), CentrePlace("dresden")
+	must(t, b.setPlan(AllocationPlan{ProductID: "comirnaty", Method: ByShares, Automatic: true, Shares: []Share{{leipzig, 1}, {dresden, 1}}}))
+	var errs sync.WaitGroup
+	var started sync.WaitGroup
+	for round := range 15 {
+		number := fmt.Sprintf("L%d", round)
+		lot := b.receive(leipzig, "comirnaty", number, e, 5) // the central store has no row of it
+		deliveries := []string{b.planned(Central, 4), b.planned(Central, 4), b.planned(dresden, 4)}
+		started.Add(1)
+		run := func(what string, fn func(tx pgx.Tx) error, fine ...error) {
+			errs.Go(func() {
+				started.Wait()
+				if err := b.try(fn); err != nil && !slices.ContainsFunc(fine, func(f error) bool { return errors.Is(err, f) }) {
+					t.Errorf("round %d, %s: %v", round, what, err)
+				}
+			})
+		}
+		for _, d := range deliveries {
+			run("receipt", func(tx pgx.Tx) error { return b.s.ReceiveDelivery(b.ctx, tx, d, []ReceivedLot{{number, e, 4}}, b.by) })
+		}
+		for range 2 {
+			run("block", func(tx pgx.Tx) error { return b.s.BlockLot(b.ctx, tx, lot, "recall", b.by) }, ErrState)
+			run("release", func(tx pgx.Tx) error { return b.s.ReleaseLot(b.ctx, tx, lot, "checked", b.by) }, ErrState)
+			run("dose", func(tx pgx.Tx) error {
+				return b.s.GiveDose(b.ctx, tx, Give{Place: leipzig, LotID: lot, Ref: id.New(), Actor: "x", At: b.now})
+			}, ErrLotBlocked)
+		}
+		started.Done()
+		errs.Wait()
+	}
+	b.reconciled()
 }
