@@ -69,7 +69,8 @@
 //
 // In the box of a mobile team closed vials may be for a set number of hours since they
 // were loaded (Transport), by the same rules: those that are longest in it count for all
-// of the lot, and from one box to the next the time goes on. After that they are neither
+// of the lot, and from one box to the next the time goes on. It goes on, too, when vials
+// come back to a refrigerator and are loaded again on the same day (trip.go). After that they are neither
 // opened nor brought to a centre; they are thrown away or go to the central store.
 //
 // One row of balance per place and lot stays what everybody locks first; of it

@@ -211,12 +211,12 @@ func lastOpened(ctx context.Context, tx pgx.Tx, place Place, lotID string, befor
 	return at, err
 }
 
-// lastLoaded tells since when vials of a lot were in the box of a team that a movement
-// took out of it at a time.
-func lastLoaded(ctx context.Context, tx pgx.Tx, place Place, lotID string, before time.Time) (at time.Time, err error) {
+// lastLoaded tells since when vials of a lot were on the way that a movement took out of
+// the box of a team at a time.
+func lastLoaded(ctx context.Context, tx pgx.Tx, place Place, lotID, movementID string, before time.Time) (at time.Time, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT coalesce((SELECT max(m.at) FROM inventory.movement m JOIN inventory.entry e ON e.movement_id = m.id
-			WHERE m.kind = 'transfer' AND m.lot_id = $2 AND e.place = $1 AND e.vials > 0 AND m.at <= $3), $3)`, place, lotID, before).Scan(&at)
+		SELECT coalesce((SELECT carried_since FROM inventory.movement WHERE id = $4), (SELECT max(m.at) FROM inventory.movement m JOIN inventory.entry e ON e.movement_id = m.id
+			WHERE m.kind = 'transfer' AND m.lot_id = $2 AND e.place = $1 AND e.vials > 0 AND m.at <= $3), $3)`, place, lotID, before, movementID).Scan(&at)
 	return at, err
 }
 
@@ -232,7 +232,7 @@ func (s *Service) counter(ctx context.Context, tx pgx.Tx, m Movement, why string
 			c.openedAt = &opened
 		}
 		if l.Vials < 0 && l.Place.TeamID() != "" { // vials come back into the box
-			loaded, err := lastLoaded(ctx, tx, l.Place, m.LotID, m.At)
+			loaded, err := lastLoaded(ctx, tx, l.Place, m.LotID, m.ID, m.At)
 			if err != nil {
 				return "", err
 			}

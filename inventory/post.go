@@ -68,8 +68,9 @@ func (s *Service) post(ctx context.Context, tx pgx.Tx, m movement) (movementID s
 	// should fall and is not there counts as missing.
 	err = tx.QueryRow(ctx, `
 		WITH m AS (
-			INSERT INTO inventory.movement (id, lot_id, kind, at, recorded_at, actor, why, ref, corrects, vial)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, '')::uuid, nullif($10, '')::uuid)
+			INSERT INTO inventory.movement (id, lot_id, kind, at, recorded_at, actor, why, ref, corrects, vial, carried_since)
+			SELECT $1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, '')::uuid, nullif($10, '')::uuid,
+			       CASE WHEN EXISTS (SELECT FROM unnest($11::text[], $13::int[]) AS u (place, vials) WHERE u.place LIKE 'team:%' AND u.vials <> 0) THEN $16::timestamptz END
 		), e AS (
 			INSERT INTO inventory.entry (movement_id, lot_id, place, thawed_on, vials, doses)
 			SELECT $1, $2, u.place, u.thawed_on, u.vials, u.doses
@@ -194,6 +195,11 @@ func (s *Service) complete(ctx context.Context, tx pgx.Tx, m *movement) error {
 			return fmt.Errorf("lock balances: %w", err)
 		}
 		m.openedAt = opened
+		if box != "" && m.loadedAt == nil {
+			if m.loadedAt, err = outToday(ctx, tx, from, m.lotID, n, m.at); err != nil {
+				return err
+			}
+		}
 	}
 	if m.kind == "open" {
 		m.openedAt = &m.at
