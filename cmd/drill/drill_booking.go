@@ -411,10 +411,10 @@ func (x *racer) find(ctx context.Context) error {
 
 // ask posts until there is an answer that says what happened. Where the portal says
 // that it is busy, and while Postgres is killed after whatever else comes, the same
-// request is sent again.
+// request is sent again, less and less often.
 func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *held) error {
-	give := time.Now().Add(time.Minute)
-	for {
+	give := time.Now().Add(2 * time.Minute)
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
 		status, answer, err := b.call(ctx, http.MethodPost, path, body)
 		if err == nil && status < http.StatusInternalServerError {
 			return json.Unmarshal(answer, out)
@@ -428,7 +428,7 @@ func (x *racer) ask(ctx context.Context, b *browser, path, body string, out *hel
 		} else {
 			x.race.busy.Add(1)
 		}
-		if err := pause(ctx, 20*time.Millisecond+rand.N(100*time.Millisecond)); err != nil {
+		if err := pause(ctx, wait/2+rand.N(wait)); err != nil {
 			return err
 		}
 	}
