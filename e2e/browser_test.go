@@ -30,7 +30,7 @@ func TestStory(t *testing.T) {
 	runBrowser(t, "story_before.mjs", p, folder)
 	checkLetters(t, folder)
 	p.signal(syscall.SIGTERM)
-	if err := p.wait(t, stopLimit); err != nil {
+	if err := p.wait(t, patience); err != nil {
 		t.Fatal(err)
 	}
 

@@ -29,6 +29,9 @@ import (
 // stopLimit is the contract: everything stops within it.
 const stopLimit = 10 * time.Second
 
+// patience is for what is not measured, beside browsers that take the processor.
+const patience = time.Minute
+
 var programs = struct {
 	sync.Once
 	dir string

@@ -16,7 +16,7 @@ import (
 	"impfportal/internal/shareddata"
 )
 
-// The tests of this file measure time: they run one after the other.
+// The tests that measure time run one after the other; the parallel ones come after them.
 
 func TestSignalsLeaveNothingBehindAndTheNextStartKeepsTheData(t *testing.T) {
 	dataDir := t.TempDir()
@@ -136,12 +136,13 @@ func (p *portal) awaitDemoState(t testing.TB) {
 }
 
 func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
+	t.Parallel()
 	dataDir := t.TempDir()
 	first := startPortal(t, dataDir)
 	for name, port := range map[string]int{"same port": first.Port, "another port": freePort(t)} {
 		second := launchPortal(t, dataDir, port)
 		second.refused = true
-		if err := second.wait(t, stopLimit); err == nil {
+		if err := second.wait(t, patience); err == nil {
 			t.Errorf("%s: the second portal ended without an error", name)
 		}
 		for _, want := range []string{"in use", dataDir, first.URL, "DATA_DIR"} {
@@ -156,6 +157,7 @@ func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 }
 
 func TestPortInUseIsSaidClearly(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +165,7 @@ func TestPortInUseIsSaidClearly(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	port := l.Addr().(*net.TCPAddr).Port
 	p := launchPortal(t, t.TempDir(), port)
-	if err := p.wait(t, stopLimit); err == nil {
+	if err := p.wait(t, patience); err == nil {
 		t.Error("the portal ended without an error")
 	}
 	for _, want := range []string{strconv.Itoa(port), "in use", "PORT="} {
@@ -174,6 +176,7 @@ func TestPortInUseIsSaidClearly(t *testing.T) {
 }
 
 func TestLocalRunListensOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
 	p := startPortal(t, t.TempDir())
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
@@ -193,8 +196,9 @@ func TestLocalRunListensOnLoopbackOnly(t *testing.T) {
 }
 
 func TestProductionRefusesToStartWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	p := launchPortal(t, t.TempDir(), freePort(t), "PORTAL_MODE=production")
-	if err := p.wait(t, stopLimit); err == nil {
+	if err := p.wait(t, patience); err == nil {
 		t.Error("the portal ended without an error")
 	}
 	for _, want := range []string{"DATABASE_URL", "REDIS_URL", "MASTER_KEY", "PORTAL_SECRET"} {
@@ -205,6 +209,7 @@ func TestProductionRefusesToStartWithoutSecrets(t *testing.T) {
 }
 
 func TestImportFindsTheRunningPortal(t *testing.T) {
+	t.Parallel()
 	p := startPortal(t, t.TempDir())
 	p.awaitDemoState(t)
 	file := shareddata.Path(t, "saxony-deliveries.csv")
@@ -214,7 +219,7 @@ func TestImportFindsTheRunningPortal(t *testing.T) {
 		}
 	}
 	p.signal(syscall.SIGTERM)
-	if err := p.wait(t, stopLimit); err != nil {
+	if err := p.wait(t, patience); err != nil {
 		t.Fatal(err)
 	}
 	out, err := p.run(t, "import", "deliveries", file)

@@ -114,7 +114,7 @@ func plan(ctx context.Context, args []string) ([][]string, error) {
 	var first, last []string
 	for pkg := range strings.FieldsSeq(string(out)) {
 		if pkg == lastPackage {
-			last = append(last, pkg)
+			last = append(last, "-parallel=4", pkg) // browsers wait more than others
 		} else {
 			first = append(first, pkg)
 		}
