@@ -21,6 +21,7 @@ type freeAt struct {
 	Day  time.Time // the first one that would do
 	Free int       // on all days that would do
 	Href string
+	Key  string // an agent's, of the first; "" = none
 }
 
 // mostFits is how many centres are named.
@@ -55,6 +56,9 @@ func (s *Service) freeFor(c *web.Ctx, person citizen.Person, entry *Waiting, ch 
 			}
 		}
 		if f.Free > 0 && len(out.Fits) < mostFits {
+			if ch == Hotline && len(out.Fits) == 0 {
+				f.Key = "b"
+			}
 			out.Fits = append(out.Fits, f)
 		}
 	}
