@@ -13,6 +13,7 @@ type freeNow struct {
 	Times bool     // the wishes leave out a part of the day, which the picture does not tell
 	More  bool     // something is free, but not as they wish
 	Base  string   // where all that is free is chosen from
+	Agent bool     // an agent reads it
 }
 
 // freeAt is a centre with what is free there from a day on.
@@ -41,7 +42,7 @@ func (s *Service) freeFor(c *web.Ctx, person citizen.Person, entry *Waiting, ch 
 	out := &freeNow{Base: "/appointments", Times: entry != nil && len(entry.Parts) < len(dayParts)}
 	at := func(centreID, day string) string { return "/appointments/at/" + centreID + "?day=" + day }
 	if ch == Hotline {
-		out.Base = "/hotline/persons/" + person.ID + "/book"
+		out.Agent, out.Base = true, "/hotline/persons/" + person.ID + "/book"
 		at = func(centreID, day string) string { return out.Base + "?centre=" + centreID + "&day=" + day }
 	}
 	for _, near := range byDistance(a.list(), person.Address.Postcode) {
