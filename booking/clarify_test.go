@@ -211,7 +211,7 @@ func TestNoSeriesSurvivesItsRegistration(t *testing.T) {
 			g.Go(func() error {
 				<-start
 				err := do()
-				if err == nil || errors.Is(err, citizen.ErrNotFound) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrAlreadyBooked) {
+				if err == nil || errors.Is(err, citizen.ErrNotFound) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrHoldExpired) || errors.Is(err, ErrAlreadyBooked) {
 					return nil
 				}
 				return fmt.Errorf("round %d: %w", round, err)
