@@ -15,7 +15,7 @@ import (
 // on the waiting list who said that they can come on the same day: the site calls
 // one after the other, in the order of group and draw (booking.CallNext). A name and
 // a telephone number are shown while that person is being called, and to nobody
-// before or after.
+// before or after; the name once more to who records their dose (called.go).
 
 func (s *Service) spareRoutes() []web.Route {
 	return []web.Route{
