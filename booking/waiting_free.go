@@ -42,7 +42,7 @@ func (s *Service) freeFor(c *web.Ctx, person citizen.Person, entry *Waiting, ch 
 	out := &freeNow{Base: "/appointments", Times: entry != nil && len(entry.Parts) < len(dayParts)}
 	at := func(centreID, day string) string { return "/appointments/at/" + centreID + "?day=" + day }
 	if ch == Hotline {
-		out.Agent, out.Base = true, "/hotline/persons/" + person.ID + "/book"
+		out.Agent, out.Base = true, "/hotline/persons/"+person.ID+"/book"
 		at = func(centreID, day string) string { return out.Base + "?centre=" + centreID + "&day=" + day }
 	}
 	for _, near := range byDistance(a.list(), person.Address.Postcode) {
