@@ -22,6 +22,10 @@ type DemoLogin struct {
 // SeedDemo makes the demo accounts that are missing. scopes maps a login to
 // the centre or team it belongs to.
 func (s *Service) SeedDemo(ctx context.Context, scopes map[string]string) error {
+	hash, err := s.hash(ctx, DemoPassword) // everybody has the same
+	if err != nil {
+		return err
+	}
 	for _, n := range []NewAccount{
 		{Login: "agent", Name: "Anna Agent", Roles: []string{"agent"}},
 		{Login: "agent2", Name: "Bela Agent", Roles: []string{"agent"}},
@@ -32,8 +36,8 @@ func (s *Service) SeedDemo(ctx context.Context, scopes map[string]string) error 
 		{Login: "admin2", Name: "Emil Admin", Roles: []string{"admin"}},
 		{Login: "pruefung", Name: "Paula Prüfung", Roles: []string{"auditor"}},
 	} {
-		n.Password, n.Scope = DemoPassword, scopes[n.Login]
-		if _, _, err := s.Create(ctx, n, "system"); err != nil && !errors.Is(err, ErrLoginTaken) {
+		n.Scope = scopes[n.Login]
+		if _, _, err := s.add(ctx, n, hash, "system"); err != nil && !errors.Is(err, ErrLoginTaken) {
 			return err
 		}
 	}

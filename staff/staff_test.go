@@ -37,11 +37,9 @@ func setup(t *testing.T) *bundle {
 	pool := pgtest.New(t)
 	b.pool = pool
 	clock := func() time.Time { return b.now }
-	s, err := staff.New(pool, vault.ForTest(), redistest.New(t), clock, nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := staff.New(pool, vault.ForTest(), redistest.New(t), clock, nil, false)
 	b.s = s
+	var err error
 	b.id, b.secret, err = s.Create(context.Background(), staff.NewAccount{Login: "anna", Name: "Anna", Password: password, Roles: []string{"agent"}}, "system")
 	if err != nil {
 		t.Fatal(err)

@@ -46,10 +46,7 @@ func ImportDeliveries(ctx context.Context, env *Env, r io.Reader, out io.Writer)
 
 // AddStaff makes an account and prints the secret of its one-time codes.
 func AddStaff(ctx context.Context, env *Env, login, name, password string, roles []string, scope string, out io.Writer) error {
-	s, err := staff.New(env.Pool, env.Vault, env.Redis, env.Now, nil, false)
-	if err != nil {
-		return err
-	}
+	s := staff.New(env.Pool, env.Vault, env.Redis, env.Now, nil, false)
 	_, secret, err := s.Create(ctx, staff.NewAccount{Login: login, Name: name, Password: password, Roles: roles, Scope: scope}, "system")
 	if err != nil {
 		return err

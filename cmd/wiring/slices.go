@@ -94,10 +94,7 @@ func Build(env *Env) (_ *Slices, err error) {
 			return s.Booking.AnswerSMS(ctx, from, text)
 		},
 	})
-	s.Staff, err = staff.New(pool, v, env.Redis, now, s.scopes, local)
-	if err != nil {
-		return nil, err
-	}
+	s.Staff = staff.New(pool, v, env.Redis, now, s.scopes, local)
 	draws, err := drawConfig(env)
 	if err != nil {
 		return nil, err
