@@ -197,7 +197,7 @@ func (s *Service) PutOnList(ctx context.Context, personID string, w Wishes, ch C
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'waiting', coalesce(l.unanswered, 0), coalesce(l.declined, 0), $12, $12
 			FROM (VALUES (1)) one LEFT JOIN (
 				SELECT unanswered, declined FROM booking.waiting
-				WHERE person_id = $2 AND programme_id = $3 AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1) l ON true
+				WHERE person_id = $2 AND programme_id = $3 AND ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT 1) l ON true
 			ON CONFLICT (person_id, programme_id) WHERE ended_at IS NULL DO UPDATE
 			SET group_code = excluded.group_code, channel = excluded.channel, centres = excluded.centres, weekdays = excluded.weekdays, parts = excluded.parts,
 			    earliest = excluded.earliest, latest = excluded.latest, notice_days = excluded.notice_days, state = 'waiting',
