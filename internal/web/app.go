@@ -64,6 +64,8 @@ type Config struct {
 
 // App is the wired application.
 type App struct {
+	*content
+
 	fiber  *fiber.App
 	cfg    Config
 	pool   *pgxpool.Pool
@@ -72,9 +74,6 @@ type App struct {
 	secret []byte
 	local  bool
 	origin string
-	cat    *catalogue
-	pages  map[string]*pageSet // by language
-	static *static
 	routes []Route
 	nav    []Route
 	gate   func(c *Ctx, group string) error
@@ -102,13 +101,7 @@ func New(cfg Config) (*App, error) {
 		return nil, err
 	}
 	bundles := append([]Bundle{ownBundle()}, cfg.Bundles...)
-	if a.cat, err = loadCatalogue(bundles); err != nil {
-		return nil, err
-	}
-	if a.static, err = loadStatic(); err != nil {
-		return nil, err
-	}
-	if a.pages, err = a.loadPages(bundles); err != nil {
+	if a.content, err = loadContent(bundles); err != nil {
 		return nil, err
 	}
 	a.meter = newMeter(cfg.Metrics)

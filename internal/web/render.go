@@ -131,11 +131,11 @@ func (c *Ctx) render(name string, p *page) error {
 
 // loadPages parses every page once per language: layout, components, the
 // slice's partials and the page itself.
-func (a *App) loadPages(bundles []Bundle) (map[string]*pageSet, error) {
+func (k *content) loadPages(bundles []Bundle) (map[string]*pageSet, error) {
 	out := map[string]*pageSet{}
 	for _, lang := range Languages {
 		set := &pageSet{pages: map[string]*template.Template{}, partials: map[string]*template.Template{}}
-		base, err := template.New("").Funcs(a.funcs(lang)).ParseFS(web.Files, "templates/layout.html", "templates/components.html")
+		base, err := template.New("").Funcs(k.funcs(lang)).ParseFS(web.Files, "templates/layout.html", "templates/components.html")
 		if err != nil {
 			return nil, fmt.Errorf("layout: %w", err)
 		}
@@ -144,7 +144,7 @@ func (a *App) loadPages(bundles []Bundle) (map[string]*pageSet, error) {
 				return nil, err
 			}
 		}
-		set.foldTexts(a.cat, lang)
+		set.foldTexts(k.cat, lang)
 		out[lang] = set
 	}
 	return out, nil
@@ -252,19 +252,19 @@ func (f *fieldView) Selected(v string) bool {
 
 type alertView struct{ Kind, Title, Text string }
 
-func (a *App) funcs(lang string) template.FuncMap {
-	t := func(key string, args ...any) string { return a.cat.text(lang, key, args...) }
+func (k *content) funcs(lang string) template.FuncMap {
+	t := func(key string, args ...any) string { return k.cat.text(lang, key, args...) }
 	return template.FuncMap{
 		"t":         t,
-		"has":       func(key string) bool { return a.cat.has(lang, key) },
+		"has":       func(key string) bool { return k.cat.has(lang, key) },
 		"date":      func(x time.Time) string { return FormatDate(lang, x) },
 		"dayshort":  func(x time.Time) string { return FormatDayShort(lang, x) },
 		"clocktime": func(x time.Time) string { return FormatClock(lang, x) },
 		"datetime":  func(x time.Time) string { return FormatDateTime(lang, x) },
 		"isoday":    func(x time.Time) string { return local(x).Format(time.DateOnly) },
 		"num":       func(n any) string { return FormatNumber(lang, n) },
-		"asset":     func(name string) string { return a.static.path(name) },
-		"hasasset":  func(name string) bool { return a.static.has(name) },
+		"asset":     func(name string) string { return k.static.path(name) },
+		"hasasset":  func(name string) bool { return k.static.has(name) },
 		"alert":     func(kind, title, text string) alertView { return alertView{kind, title, text} },
 		"option":    func(v, l string) Option { return Option{Value: v, Label: l} },
 		"options":   func(o ...Option) []Option { return o },
