@@ -111,6 +111,21 @@ func seriesOut(s Series) SeriesOut {
 // MineOut is what somebody has; series is absent when they have nothing.
 type MineOut struct {
 	Series *SeriesOut `json:"series,omitempty"`
+	Moved  []MovedOut `json:"moved,omitempty" doc:"moves by the centre that were not acknowledged"`
+}
+
+// MovedOut is a move because of a shortfall; the person has not said that they know.
+type MovedOut struct {
+	ID    string     `json:"id" doc:"to acknowledge it"`
+	Cause string     `json:"cause" doc:"doses or stations: what there was too little of"`
+	From  string     `json:"from,omitempty" doc:"name of the centre of before, when it is another one now"`
+	Times []MoveTime `json:"times"`
+}
+
+// MoveTime is one appointment that was moved.
+type MoveTime struct {
+	Old *time.Time `json:"old,omitempty" doc:"absent when it is deleted by now"`
+	New time.Time  `json:"new"`
 }
 
 func (s *Service) apiMine(c *web.Ctx, _ struct{}) (MineOut, error) {
@@ -118,8 +133,24 @@ func (s *Service) apiMine(c *web.Ctx, _ struct{}) (MineOut, error) {
 	if err != nil || found == nil {
 		return MineOut{}, err
 	}
+	moved, err := s.movedOf(c, found)
+	if err != nil {
+		return MineOut{}, err
+	}
 	out := seriesOut(*found)
-	return MineOut{&out}, nil
+	mine := MineOut{Series: &out}
+	for _, m := range moved {
+		mo := MovedOut{ID: m.ID, Cause: m.Cause, From: m.From}
+		for _, row := range m.Moves {
+			t := MoveTime{New: row.New}
+			if !row.Old.IsZero() {
+				t.Old = &row.Old
+			}
+			mo.Times = append(mo.Times, t)
+		}
+		mine.Moved = append(mine.Moved, mo)
+	}
+	return mine, nil
 }
 
 // OffersIn asks for the offers of a centre.

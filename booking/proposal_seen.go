@@ -26,6 +26,7 @@ type movedView struct {
 func (s *Service) movedRoutes() []web.Route {
 	return []web.Route{
 		{Method: http.MethodPost, Path: "/appointments/moved", Roles: citizens, Handle: s.postMoved},
+		{Method: http.MethodPost, Path: "/api/v1/appointments/moved/:move/seen", Roles: citizens, API: web.JSON("Say that I know of a move", s.apiMoveSeen)},
 	}
 }
 
@@ -95,6 +96,18 @@ func (s *Service) postMoved(c *web.Ctx) error {
 		}
 	}
 	return c.See("/appointments")
+}
+
+// MoveSeenIn names a move.
+type MoveSeenIn struct {
+	Move string `json:"-" path:"move"`
+}
+
+func (s *Service) apiMoveSeen(c *web.Ctx, in MoveSeenIn) (MineOut, error) {
+	if err := s.moveSeen(c.Std(), in.Move, c.User.ID, By{c.Actor(), string(web.RoleCitizen)}); err != nil {
+		return MineOut{}, problem(err)
+	}
+	return s.apiMine(c, struct{}{})
 }
 
 // movedTo is the first time of a move, for one sentence.

@@ -50,6 +50,10 @@ func TestTheOwnPageTellsOfAMove(t *testing.T) {
 	if !strings.Contains(a.Body, proposal) {
 		t.Fatal("it cannot be acknowledged")
 	}
+	var mine MineOut
+	if app.JSON("GET", "/api/v1/appointments", nil, &mine); len(mine.Moved) != 1 || mine.Moved[0].ID != proposal || !mine.Moved[0].Times[0].New.Equal(now.Appointments[0].Start) || mine.Moved[0].Times[0].Old == nil {
+		t.Errorf("%+v", mine.Moved)
+	}
 	// Nobody acknowledges for somebody else.
 	other := b.app()
 	other.LoginAs(citizenUser(two))
@@ -57,6 +61,13 @@ func TestTheOwnPageTellsOfAMove(t *testing.T) {
 	b.see(app.Get("/appointments"), 200, `id="moved"`)
 	for range 2 {
 		b.goTo(app.PostForm("/appointments/moved", "proposal", proposal), "/appointments")
+	}
+	var after MineOut
+	if a := app.JSON("POST", "/api/v1/appointments/moved/"+proposal+"/seen", nil, &after); a.Status != 200 || after.Series == nil || len(after.Moved) != 0 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if a := app.JSON("POST", "/api/v1/appointments/moved/x/seen", nil, nil); a.Status != 404 {
+		t.Errorf("no move: %d", a.Status)
 	}
 	if a := b.see(app.Get("/appointments"), 200, "panel--yours"); strings.Contains(a.Body, heading) || strings.Contains(a.Body, `id="moved"`) {
 		t.Error("still told after it was seen")
