@@ -52,8 +52,9 @@ var (
 // order.
 func LeftoverCalls(ctx context.Context, q pg.Querier, centreID, productID string, day time.Time) ([]LeftoverCall, error) {
 	rows, err := q.Query(ctx, `
-		SELECT id::text, number, person_id::text, state, called_at, ended_at, series_id IS NOT NULL FROM booking.leftover_call
-		WHERE centre_id = $1 AND product_id = $2 AND day = $3 ORDER BY number`, centreID, productID, clock.Day(day))
+		SELECT c.id::text, c.number, c.person_id::text, c.state, c.called_at, c.ended_at, c.series_id IS NOT NULL OR EXISTS (
+			SELECT FROM booking.appointment a WHERE a.person_id = c.person_id AND a.product_id = c.product_id AND a.day = c.day AND NOT a.active AND a.state = 'done')
+		FROM booking.leftover_call c WHERE c.centre_id = $1 AND c.product_id = $2 AND c.day = $3 ORDER BY c.number`, centreID, productID, clock.Day(day))
 	if err != nil {
 		return nil, err
 	}

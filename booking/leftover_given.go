@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -74,10 +75,22 @@ func (s *Service) LeftoverVisit(ctx context.Context, q pg.Querier, callID, centr
 // this registration has the dose like any other that was given by appointment. What
 // they have booked of the programme meanwhile is given back, and they are told: it
 // would begin with the same dose. ErrNotFound for another centre's call or a
-// registration that has ended, ErrState when the dose is noted already, or nobody came.
+// registration that has ended, ErrState when the dose is noted already, or nobody
+// came, citizen.ErrHere when they have checked in with an appointment: the dose is
+// that one's.
 func (s *Service) LeftoverGiven(ctx context.Context, tx pgx.Tx, v LeftoverVisit, centreID string, now time.Time, by By) error {
 	product, err := programme.ProductByID(ctx, tx, v.ProductID)
 	if err != nil {
+		return err
+	}
+	// Others lock a series before its person; what began meanwhile is ended after that.
+	if err := s.endOthers(ctx, tx, v.PersonID, product.ProgrammeID, now, by); err != nil {
+		return err
+	}
+	switch err := citizen.LockOut(ctx, tx, v.PersonID); {
+	case errors.Is(err, citizen.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
 		return err
 	}
 	if err := s.endOthers(ctx, tx, v.PersonID, product.ProgrammeID, now, by); err != nil {
@@ -135,7 +148,8 @@ func (s *Service) LeftoverGiven(ctx context.Context, tx pgx.Tx, v LeftoverVisit,
 	})
 }
 
-// endOthers gives back what a person has held or confirmed of a programme.
+// endOthers gives back what a person has held or confirmed of a programme, and tells
+// them of what was booked. citizen.ErrHere when they are checked in with it.
 func (s *Service) endOthers(ctx context.Context, tx pgx.Tx, personID, programmeID string, now time.Time, by By) error {
 	rows, err := tx.Query(ctx, `
 		SELECT id::text, state, centre_id, product_id FROM booking.series
@@ -149,6 +163,13 @@ func (s *Service) endOthers(ctx context.Context, tx pgx.Tx, personID, programmeI
 		return err
 	}
 	for _, x := range list {
+		var here bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking.appointment WHERE series_id = $1 AND state = 'here')`, x.ID).Scan(&here); err != nil {
+			return err
+		}
+		if here {
+			return citizen.ErrHere
+		}
 		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, 1, by); err != nil {
 			return engineError(err)
 		}

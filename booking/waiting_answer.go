@@ -102,7 +102,11 @@ func (s *Service) answerOffer(ctx context.Context, offerID, answer, via string, 
 	}
 	now := s.Now()
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		o, state, err := lockOffer(ctx, tx, offerID)
+		var touch *time.Time
+		if answer != AnswerAccept { // their time limit begins anew
+			touch = &now
+		}
+		o, state, err := lockOffer(ctx, tx, offerID, touch)
 		if err != nil {
 			return err
 		}
@@ -128,9 +132,6 @@ func (s *Service) answerOffer(ctx context.Context, offerID, answer, via string, 
 				return engineError(err)
 			}
 			if err := endedBy(ctx, tx, o.SeriesID, by); err != nil {
-				return err
-			}
-			if err := citizen.Touch(ctx, tx, o.PersonID, now); err != nil {
 				return err
 			}
 			out.Answer = OfferDeclined
@@ -186,14 +187,23 @@ func (s *Service) answerFor(ctx context.Context, offerID, personID, answer, via 
 	return s.answerOffer(ctx, offerID, answer, via, by)
 }
 
-// lockOffer locks the series, as everybody does first, then the offer.
-func lockOffer(ctx context.Context, tx pgx.Tx, offerID string) (o waitingOffer, state string, err error) {
-	err = tx.QueryRow(ctx, `SELECT state FROM booking.series WHERE id = (SELECT series_id FROM booking.waiting_offer WHERE id = $1) FOR UPDATE`, offerID).Scan(&state)
+// lockOffer locks the series, as everybody does first, then the offer; touch begins the
+// time limit of the registration anew in between, because a change of contact locks the
+// registration before the offer. nil = not.
+func lockOffer(ctx context.Context, tx pgx.Tx, offerID string, touch *time.Time) (o waitingOffer, state string, err error) {
+	var personID string
+	err = tx.QueryRow(ctx, `SELECT state, person_id::text FROM booking.series WHERE id = (SELECT series_id FROM booking.waiting_offer WHERE id = $1) FOR UPDATE`, offerID).
+		Scan(&state, &personID)
 	if pg.NoRows(err) {
 		return o, "", ErrNotFound
 	}
 	if err != nil {
 		return o, "", err
+	}
+	if touch != nil {
+		if err := citizen.Touch(ctx, tx, personID, *touch); err != nil {
+			return o, "", err
+		}
 	}
 	list, err := offersWhere(ctx, tx, `o.id = $1 FOR UPDATE`, offerID)
 	if err == nil && len(list) == 0 {
@@ -213,6 +223,13 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, o waitingOffer, state s
 	case StateConfirmed, StateEnded:
 		answer = OfferAccepted
 	case StateCancelled:
+		var byStaff bool
+		if err := tx.QueryRow(ctx, `SELECT ended_by_staff FROM booking.series WHERE id = $1`, o.SeriesID).Scan(&byStaff); err != nil {
+			return "", err
+		}
+		if byStaff { // it was taken from them: they said nothing, and it counts for nothing
+			return OfferUnanswered, s.note(ctx, tx, o, OfferUnanswered, "", now, By{"system", "system"})
+		}
 		answer = OfferDeclined
 	default:
 		answer, via, by = OfferUnanswered, "", By{"system", "system"}
@@ -224,13 +241,7 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, o waitingOffer, state s
 // not answer twice in a row, or declines five times, is not asked any more until
 // they say that they still wait.
 func (s *Service) store(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, via string, now time.Time, by By) error {
-	if _, err := tx.Exec(ctx, `UPDATE booking.waiting_offer SET answer = $2, via = $3, answered_at = $4 WHERE id = $1`, o.ID, answer, via, now); err != nil {
-		return err
-	}
-	if err := audit.Write(ctx, tx, now, audit.Entry{
-		Actor: by.Actor, Role: by.Role, Action: "booking.offer-answer", Subject: "waiting:" + o.WaitingID,
-		After: map[string]any{"series": o.SeriesID, "answer": answer, "via": via},
-	}); err != nil {
+	if err := s.note(ctx, tx, o, answer, via, now, by); err != nil {
 		return err
 	}
 	switch answer {
@@ -258,6 +269,17 @@ func (s *Service) store(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, 
 	return s.tellPaused(ctx, tx, o.PersonID)
 }
 
+// note writes an answer down, and in the record.
+func (s *Service) note(ctx context.Context, tx pgx.Tx, o waitingOffer, answer, via string, now time.Time, by By) error {
+	if _, err := tx.Exec(ctx, `UPDATE booking.waiting_offer SET answer = $2, via = $3, answered_at = $4 WHERE id = $1`, o.ID, answer, via, now); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: by.Actor, Role: by.Role, Action: "booking.offer-answer", Subject: "waiting:" + o.WaitingID,
+		After: map[string]any{"series": o.SeriesID, "answer": answer, "via": via},
+	})
+}
+
 // SettleOffers notes what became of offers that were not answered by their link,
 // and ends the entries of people who have appointments now. It returns how many
 // offers it settled.
@@ -275,7 +297,7 @@ func (s *Service) SettleOffers(ctx context.Context) (n int, err error) {
 	now := s.Now()
 	for _, offerID := range ids {
 		if err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-			o, state, err := lockOffer(ctx, tx, offerID)
+			o, state, err := lockOffer(ctx, tx, offerID, nil)
 			if err != nil || o.Answer != "" || state == StateHeld {
 				return err
 			}

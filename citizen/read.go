@@ -81,6 +81,17 @@ func LockForBooking(b *pgx.Batch, personID string) {
 	b.Queue(`SELECT citizen.lock_for_booking($1)`, personID)
 }
 
+// LockOut waits for every hold of the person that is under way and keeps others off
+// until the transaction ends. ErrNotFound when the registration has ended. Who holds
+// a series of theirs locks that first.
+func LockOut(ctx context.Context, tx pgx.Tx, personID string) error {
+	err := tx.QueryRow(ctx, `SELECT FROM citizen.person WHERE id = $1 AND state <> 'closed' FOR UPDATE`, personID).Scan()
+	if pg.NoRows(err) {
+		return ErrNotFound
+	}
+	return wrap("lock out", err)
+}
+
 // LockError returns ErrNotFound for what LockForBooking raised, and any other
 // error as it is.
 func LockError(err error) error {

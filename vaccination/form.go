@@ -129,6 +129,8 @@ func Problem(err error) error {
 		return web.Fail(http.StatusConflict, "vaccination.error.key")
 	case errors.Is(err, ErrAppointment):
 		return web.Fail(http.StatusConflict, "vaccination.error.appointment")
+	case errors.Is(err, ErrCheckedIn):
+		return web.Fail(http.StatusConflict, "vaccination.error.checked_in")
 	case errors.Is(err, ErrWrongLot):
 		return field("lot", "vaccination.error.lot_wrong")
 	case errors.Is(err, ErrLotExpired):

@@ -80,6 +80,7 @@ var (
 	ErrNoConsent    = errors.New("vaccination: consent is not confirmed")
 	ErrForms        = errors.New("vaccination: unknown version of the forms")
 	ErrAppointment  = errors.New("vaccination: appointment is not open at this place today")
+	ErrCheckedIn    = errors.New("vaccination: the person is checked in with an appointment")
 	ErrWrongProduct = errors.New("vaccination: product does not continue this series")
 	ErrAlreadyGiven = errors.New("vaccination: this dose already stands in the record")
 	ErrKeyReused    = errors.New("vaccination: key was used for another dose")

@@ -381,6 +381,9 @@ func (s *Service) effects(ctx context.Context, tx pgx.Tx, in RecordDose, d dose,
 	}
 	if d.visit != nil {
 		err := s.booking.LeftoverGiven(ctx, tx, *d.visit, in.Place, in.Now, booking.By{Actor: in.Actor, Role: in.Role})
+		if errors.Is(err, citizen.ErrHere) {
+			return ErrCheckedIn
+		}
 		if errors.Is(err, booking.ErrState) || errors.Is(err, booking.ErrNotFound) {
 			return ErrAppointment
 		}
