@@ -116,6 +116,11 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(d.index))); err != nil { //nolint:gosec // any 64 bits will do
 		return "", fmt.Errorf("lock the person: %w", err)
 	}
+	if in.CallID != "" { // the number of the dose changes in the moment that one is noted
+		if d, err = s.dose(ctx, tx, in); err != nil {
+			return "", err
+		}
+	}
 	if found, err := s.byKey(ctx, tx, in.Key, d); err != nil || found != "" {
 		return found, err
 	}
