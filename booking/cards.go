@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -110,8 +111,11 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 	}
 	if series == nil || series.State == StateEnded {
 		waiting, err := WaitingOf(c.Std(), s.Pool, c.User.ID)
-		if err != nil || waiting == nil {
+		if err != nil {
 			return nil, err
+		}
+		if waiting == nil {
+			return s.laterStep(c)
 		}
 		return &citizen.NextStep{Text: c.T("booking.next.waiting." + waiting.State), Href: "/appointments/waiting", Label: c.T("booking.next.waiting_button")}, nil
 	}
@@ -143,6 +147,28 @@ func (s *Service) NextStep(c *web.Ctx) (*citizen.NextStep, error) {
 		return &citizen.NextStep{Text: c.T("booking.next.come", "Date", web.FormatDateTime(c.Lang, next.Start)), Href: "/appointments", Label: c.T("booking.next.come_button")}, nil
 	}
 	return nil, nil
+}
+
+// laterStep is the next step of who has nothing booked and has had a dose: the next
+// one needs an appointment, or none is needed any more; nil for everybody else.
+func (s *Service) laterStep(c *web.Ctx) (*citizen.NextStep, error) {
+	_, ents, err := s.personEntitled(c.Std(), s.Pool, c.User.ID)
+	var not *IneligibleError
+	switch {
+	case errors.As(err, &not) && not.Reason == ReasonComplete:
+		return &citizen.NextStep{Text: c.T("booking.next.complete")}, nil
+	case errors.As(err, &not):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case ents[0].FirstDose == 1:
+		return nil, nil
+	}
+	text := c.T("booking.missing", "Number", ents[0].FirstDose) + "."
+	if from := ents[0].NotBefore; from.After(clock.Day(c.Now)) {
+		text += " " + c.T("booking.next.later_from", "Day", web.FormatDate(c.Lang, from))
+	}
+	return &citizen.NextStep{Text: text, Href: "/appointments", Label: c.T("booking.missing.link")}, nil
 }
 
 // untilText is a time of today, or with its day.
