@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,6 +143,15 @@ type deskView struct {
 	Rooms    []admissionRoom // for whose line a caller without a case may get a code
 	Searched bool
 	Found    []citizen.Person
+}
+
+// Key opens what stands at that place of the list, from 0: "1" to "9", "" for those
+// after them.
+func (deskView) Key(i int) string {
+	if i > 8 {
+		return ""
+	}
+	return strconv.Itoa(i + 1)
 }
 
 func (s *Service) showDesk(c *web.Ctx) error {
