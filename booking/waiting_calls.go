@@ -2,10 +2,10 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +13,7 @@ import (
 	"impfportal/audit"
 	"impfportal/centre"
 	"impfportal/citizen"
+	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
 	"impfportal/programme"
@@ -69,11 +70,7 @@ func (s *Service) calls(c *web.Ctx) ([]callView, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := centre.All(ctx, s.Pool)
-	if err != nil {
-		return nil, err
-	}
-	products, err := programme.Products(ctx, s.Pool, "")
+	names, err := s.callNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -84,16 +81,7 @@ func (s *Service) calls(c *web.Ctx) ([]callView, error) {
 		if err != nil || series.State != StateHeld || !known {
 			continue // answered or ended at this moment
 		}
-		v := callView{waitingOffer: o, Person: person, CaseNumber: citizen.PrintCode(person.CaseNumber)}
-		if i := slices.IndexFunc(all, func(at centre.Centre) bool { return at.ID == series.CentreID }); i >= 0 {
-			v.Centre = all[i].Name
-		}
-		if i := slices.IndexFunc(products, func(p programme.Product) bool { return p.ID == series.ProductID }); i >= 0 {
-			v.Product = products[i].Name
-		}
-		for _, a := range series.Appointments {
-			v.Visits = append(v.Visits, callVisit{a, c.T("booking.dose", "Number", a.DoseNumber)})
-		}
+		v := names.view(c, o, person, *series)
 		if len(out) < 9 {
 			v.Key = strconv.Itoa(len(out) + 1)
 		}
@@ -102,15 +90,91 @@ func (s *Service) calls(c *web.Ctx) ([]callView, error) {
 	if len(seen) == 0 {
 		return out, nil
 	}
-	return out, pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		return audit.Write(ctx, tx, c.Now, audit.Entry{
-			Actor: c.Actor(), Role: string(web.RoleAgent), Action: "booking.offers.open", Subject: "offers", After: map[string]any{"persons": seen},
+	return out, s.noteSeen(c, seen)
+}
+
+// noteSeen records whose data an agent saw.
+func (s *Service) noteSeen(c *web.Ctx, persons []string) error {
+	return pg.InTx(c.Std(), s.Pool, func(tx pgx.Tx) error {
+		return audit.Write(c.Std(), tx, c.Now, audit.Entry{
+			Actor: c.Actor(), Role: string(web.RoleAgent), Action: "booking.offers.open", Subject: "offers", After: map[string]any{"persons": persons},
 		})
 	})
 }
 
+// callNames are the names of centres and products, for the lines of offers.
+type callNames struct {
+	centres  []centre.Centre
+	products []programme.Product
+}
+
+func (s *Service) callNames(ctx context.Context) (n callNames, err error) {
+	if n.centres, err = centre.All(ctx, s.Pool); err != nil {
+		return n, err
+	}
+	n.products, err = programme.Products(ctx, s.Pool, "")
+	return n, err
+}
+
+func (n callNames) view(c *web.Ctx, o waitingOffer, person citizen.Person, series Series) callView {
+	v := callView{waitingOffer: o, Person: person, CaseNumber: citizen.PrintCode(person.CaseNumber)}
+	if i := slices.IndexFunc(n.centres, func(at centre.Centre) bool { return at.ID == series.CentreID }); i >= 0 {
+		v.Centre = n.centres[i].Name
+	}
+	if i := slices.IndexFunc(n.products, func(p programme.Product) bool { return p.ID == series.ProductID }); i >= 0 {
+		v.Product = n.products[i].Name
+	}
+	for _, a := range series.Visits() {
+		v.Visits = append(v.Visits, callVisit{a, c.T("booking.dose", "Number", a.DoseNumber)})
+	}
+	return v
+}
+
+// answeredView is what became of an offer that was answered at the desk a moment ago.
+type answeredView struct {
+	callView
+	Reference string // booking number; "" = nothing is booked
+}
+
+// answered reads the offer that was just answered; nil = there is none, or it is still
+// open. A name does not stand in an address or a cookie: only the offer's id does.
+func (s *Service) answered(c *web.Ctx, offerID string) (*answeredView, error) {
+	if !id.Valid(offerID) {
+		return nil, nil
+	}
+	list, err := offersWhere(c.Std(), s.Pool, `o.id = $1 AND o.answer IS NOT NULL`, offerID)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	o := list[0]
+	person, err := s.Citizens.Person(c.Std(), s.Pool, o.PersonID)
+	if errors.Is(err, citizen.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	series, err := s.SeriesByID(c.Std(), s.Pool, o.SeriesID, o.PersonID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.callNames(c.Std())
+	if err != nil {
+		return nil, err
+	}
+	v := answeredView{callView: names.view(c, o, person, *series)}
+	if o.Answer == OfferAccepted {
+		v.Reference = PrintReference(series.Reference)
+	}
+	return &v, s.noteSeen(c, []string{o.PersonID})
+}
+
 // callsView is the list: whom to call, and who was told and may call.
 type callsView struct {
+	Done       *answeredView // the offer that was answered last; nil = none
 	Call, Told []callView
 }
 
@@ -123,7 +187,11 @@ func (s *Service) showCalls(c *web.Ctx) error {
 	if n < 0 {
 		n = len(list)
 	}
-	return c.Page("booking/calls", callsView{list[:n], list[n:]})
+	done, err := s.answered(c, c.Query("answered"))
+	if err != nil {
+		return err
+	}
+	return c.Page("booking/calls", callsView{done, list[:n], list[n:]})
 }
 
 func (s *Service) postCall(c *web.Ctx) error {
@@ -131,6 +199,5 @@ func (s *Service) postCall(c *web.Ctx) error {
 	if err != nil {
 		return problem(err)
 	}
-	c.Flash("booking.flash.answer." + strings.TrimSpace(after.Answer))
-	return c.See("/hotline/offers")
+	return c.See("/hotline/offers?answered=" + after.ID)
 }

@@ -62,6 +62,7 @@ func waitingFor(c *web.Ctx) (personID, base, via string, ch Channel, by By) {
 type waitingView struct {
 	Base     string
 	Agent    bool
+	Person   citizen.Person // whose page an agent has before them
 	Entry    *Waiting
 	Offer    *seriesView // that waits for an answer
 	OfferID  string
@@ -118,7 +119,7 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	if err != nil {
 		return problem(err)
 	}
-	v := waitingView{Base: base, Agent: c.User.Kind != citizen.SessionKind}
+	v := waitingView{Base: base, Agent: c.User.Kind != citizen.SessionKind, Person: person}
 	if v.Entry, err = WaitingOf(ctx, s.Pool, personID); err != nil {
 		return err
 	}
@@ -146,6 +147,9 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	case errors.As(err, &not):
 		if not.Reason != ReasonGroup {
 			v.Refused = "booking.error.not." + not.Reason
+			if v.Agent {
+				v.Refused = "booking.waiting.agent.not." + not.Reason
+			}
 		}
 	case err != nil:
 		return err
@@ -176,7 +180,11 @@ func (s *Service) pageWaiting(c *web.Ctx, f *web.Form) error {
 	for _, km := range []int{15, 30, 50, 100} {
 		v.Within = append(v.Within, web.Option{Value: strconv.Itoa(km), Label: c.T("booking.waiting.within_km", "Km", km)})
 	}
-	v.Notices = []web.Option{{Value: "0", Label: c.T("booking.waiting.notice_none")}}
+	sameDay := "booking.waiting.notice_none"
+	if v.Agent {
+		sameDay = "booking.waiting.agent.notice_none"
+	}
+	v.Notices = []web.Option{{Value: "0", Label: c.T(sameDay)}}
 	for _, n := range []int{1, 2, 3, 7, 14} {
 		v.Notices = append(v.Notices, web.Option{Value: strconv.Itoa(n), Label: c.T("booking.waiting.notice_days", "Count", n)})
 	}

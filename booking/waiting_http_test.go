@@ -42,7 +42,12 @@ func TestWaitingListOnThePages(t *testing.T) {
 	app := b.app()
 	app.LoginAs(citizenUser(p))
 	b.see(app.Get("/appointments/waiting"), 200, "Auf die Warteliste", "Impfzentrum Leipzig", "Auf die Warteliste setzen")
-	b.see(app.PostForm("/appointments/waiting", "notice", "1"), 422, "mindestens ein Impfzentrum", "mindestens einen Wochentag", "mindestens eine Tageszeit")
+	b.see(app.PostForm("/appointments/waiting", "notice", "1"), 422, "mindestens ein Impfzentrum", "mindestens einen Wochentag", "mindestens eine Tageszeit",
+		`class="kern-fieldset kern-fieldset--error" id="centres" tabindex="-1" aria-describedby="centres-hint centres-error"`, `<p class="kern-error" id="centres-error">`,
+		`class="kern-fieldset kern-fieldset--error" id="weekdays" tabindex="-1" aria-describedby="weekdays-error"`, `id="parts-error"`)
+	if a := app.Get("/appointments/waiting"); strings.Contains(a.Body, "autofocus") || strings.Contains(a.Body, "kern-fieldset--error") || strings.Contains(a.Body, p.FullName()) {
+		t.Error("marked or focused without need")
+	}
 	b.see(app.PostForm("/appointments/waiting", "centres", leipzig, "weekdays", "1", "parts", "noon", "notice", "1", "earliest", "2021-02-01", "latest", "2021-01-20"), 422, "vor dem frühesten Tag")
 	kv := []string{"within", "15", "parts", "morning", "parts", "noon", "parts", "afternoon", "notice", "0"}
 	for d := range 7 {
@@ -125,7 +130,16 @@ func TestTheHotlineCalls(t *testing.T) {
 	app := b.app()
 	app.LoginAs(agentUser())
 	base := "/hotline/persons/" + p.ID + "/waiting"
-	b.see(app.Get(base), 200, "Warteliste für diese Person")
+	page := b.see(app.Get(base), 200, "Warteliste für diese Person", p.FullName()+", "+p.Birth.German(), "Was passt?", "ein Impfzentrum darf die Person auch wegen übriger Impfdosen anrufen")
+	if i, j := strings.Index(page.Body, " autofocus"), strings.Index(page.Body, `name="centres"`); strings.Count(page.Body, " autofocus") != 1 || i < j || strings.Contains(page.Body[j:i], ">") {
+		t.Error("the focus is not on the first field")
+	}
+	if strings.Contains(page.Body, "Sagen Sie") || strings.Contains(page.Body, "mich auch") {
+		t.Error("the agent is spoken to as if they waited")
+	}
+	if empty := b.see(app.Get("/hotline/offers"), 200, "Kein Angebot wartet"); strings.Contains(empty.Body, "Tasten:") {
+		t.Error("keys that are not there are explained")
+	}
 	b.goTo(app.PostForm(base, "centres", leipzig, "weekdays", "1", "weekdays", "5", "parts", "morning", "parts", "noon", "notice", "0"), base)
 	var out WaitingOut
 	in := WaitForIn{Wishes: WishesIn{Centres: []string{leipzig}, Weekdays: []int{1, 2, 3, 4, 5, 6, 7}, Parts: dayParts}}
@@ -167,8 +181,21 @@ func TestTheHotlineCalls(t *testing.T) {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	path := "/hotline/offers/" + calls.Offers[0].ID
-	b.goTo(app.PostForm(path, "answer", "accept"), "/hotline/offers")
-	b.see(app.Get("/hotline/offers"), 200, "Gebucht. Die Bestätigung ist unterwegs.", "Kein Angebot wartet")
+	after := "/hotline/offers?answered=" + calls.Offers[0].ID
+	b.see(app.Get(after), 200, "Bitte anrufen: 1 Person", "Die Ziffern öffnen den Fall", "J, K, X und A gelten")
+	if a := app.Get(after); strings.Contains(a.Body, `accesskey="f"`) {
+		t.Error("an open offer is shown as answered")
+	}
+	b.goTo(app.PostForm(path, "answer", "accept"), after)
+	booked, err := b.s.SeriesOf(b.ctx, b.pool, p.ID)
+	b.ok(err)
+	b.see(app.Get(after), 200, p.FullName()+": Gebucht. Die Bestätigung ist unterwegs.", PrintReference(booked.Reference), web.FormatDateTime("de", booked.Appointments[0].Start),
+		web.FormatDateTime("de", booked.Appointments[1].Start), `href="/hotline/persons/`+p.ID+`" accesskey="f"`, `<kbd class="key">F</kbd>`, "Kein Angebot wartet")
+	for _, nothing := range []string{"/hotline/offers", "/hotline/offers?answered=x", "/hotline/offers?answered=" + id.New()} {
+		if a := b.see(app.Get(nothing), 200, "Kein Angebot wartet"); strings.Contains(a.Body, p.FamilyName) {
+			t.Errorf("%s shows somebody", nothing)
+		}
+	}
 	var done CallDone
 	if a := app.JSON(http.MethodPost, "/api/v1"+path+"/answer", callIn{Answer: "decline"}, &done); a.Status != 200 || done.Answer != OfferAccepted {
 		t.Errorf("%d %s", a.Status, a.Body)
