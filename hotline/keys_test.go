@@ -93,3 +93,36 @@ func TestTheDeskByKeyboard(t *testing.T) {
 		}
 	}
 }
+
+// Enter leads from the search to the one who was found; of several, each has a key. A
+// dose is numbered once.
+func TestTheSearchLeadsOnByKeyboard(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stock("leipzig", 200, 50)
+	one, _ := b.register("family_name", "Einzel", "given_name", "Eva")
+	found := func() string {
+		t.Helper()
+		a := b.app.PostForm("/hotline/search", "family_name", "Einzel", "postcode", "02625")
+		if a.Status != 200 {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+		return a.Body
+	}
+	body := found()
+	if strings.Count(body, " autofocus") != 1 || !strings.Contains(body, `href="/hotline/persons/`+one+`" accesskey="1" autofocus>`) || !strings.Contains(body, `<kbd class="key">1</kbd>`) {
+		t.Error("the one who was found has neither focus nor key")
+	}
+	b.register("family_name", "Einzel", "given_name", "Franz", "birth_year", "1936")
+	body = found()
+	if strings.Contains(body, " autofocus") || !strings.Contains(body, `accesskey="1">`) || !strings.Contains(body, `accesskey="2">`) || strings.Contains(body, `accesskey="3"`) {
+		t.Error("those who were found have no keys")
+	}
+	_, err := b.Book(b.ctx, one, b.slots(one), "", "k", b.by)
+	b.ok(err)
+	for _, path := range []string{"/hotline/persons/" + one, "/hotline/persons/" + one + "/change"} {
+		if body := b.app.Get(path).Body; strings.Contains(body, "kern-list--number") || !strings.Contains(body, "<li><strong>1. Impfung</strong>") {
+			t.Errorf("%s: the doses are numbered twice", path)
+		}
+	}
+}
