@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
@@ -86,7 +87,7 @@ func (s *Service) ChangeOffers(ctx context.Context, q pg.Querier, series Series,
 		return s.changeAllOffers(ctx, q, series, centreID, ch)
 	}
 	dose, _ := strconv.Atoi(what)
-	times, err := s.MoveOffers(ctx, q, series, dose, centreID, ch)
+	times, err := s.MoveOffers(ctx, q, series, dose, centreID, ch, time.Time{})
 	if err != nil {
 		return nil, err
 	}

@@ -265,10 +265,13 @@
 // administrator confirms in one go (proposal_confirm.go): one swap per person, to
 // be stopped and begun again at any time; each is told through their own channel,
 // finds on the own page what was moved, why and from where until they have said that
-// they saw it (proposal_seen.go), and may choose otherwise. What is kept can be taken until it lapses, whoever
-// takes it and whatever a channel's lead says meanwhile; an agent with the person
-// on the telephone may take it before the administrator confirms. For whom nothing is found, who changes meanwhile, or
-// whose places were not confirmed in time: their appointments stay untouched.
+// they saw it (proposal_seen.go), and may choose otherwise. Whom only a letter
+// reaches is moved to no day within the lead of the hotline, over whatever channel
+// they booked: the letter would come too late. What is kept can be taken until it
+// lapses, whoever takes it and whatever a lead says meanwhile; an agent with the
+// person on the telephone may take it before the administrator confirms. For whom
+// nothing is found, who changes meanwhile, or whose places were not confirmed in
+// time: their appointments stay untouched.
 //
 // # States
 //

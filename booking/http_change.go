@@ -261,7 +261,7 @@ func (s *Service) apiMoves(c *web.Ctx, in MovesIn) (MovesOut, error) {
 	if in.Centre == "" {
 		in.Centre = series.CentreID
 	}
-	times, err := s.MoveOffers(c.Std(), s.Pool, *series, in.Dose, in.Centre, Web)
+	times, err := s.MoveOffers(c.Std(), s.Pool, *series, in.Dose, in.Centre, Web, time.Time{})
 	if err != nil {
 		return MovesOut{}, problem(err)
 	}

@@ -72,6 +72,9 @@ func (s *Service) tellRevision(ctx context.Context, seriesID, kind, key string) 
 	})
 }
 
+// byPostOnly tells whether a letter is all that can reach somebody.
+func byPostOnly(to notify.Recipient) bool { return to.Email == "" && !notify.CanText(to.Phone) }
+
 // tell sends a message about a series. Who was booked by the hotline gets the
 // first papers from there by post: then only e-mail and SMS go from here.
 func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key string, attach bool) error {
@@ -89,7 +92,7 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 	to := s.Citizens.Recipient(person)
 	if series.Channel == Hotline && kind == "booking.confirmed" && series.Role != "system" { // an offer that was accepted is told from here
 		to.Postal = nil
-		if to.Email == "" && !notify.CanText(to.Phone) {
+		if byPostOnly(to) {
 			return nil
 		}
 	}
@@ -116,7 +119,7 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, seriesID, kind, key strin
 			{Name: say(person.Lang, "paper.file") + ".pdf", ContentType: "application/pdf", Body: sheet},
 			{Name: say(person.Lang, "paper.file") + ".ics", ContentType: "text/calendar; charset=utf-8", Body: []byte(p.calendar(now))},
 		}
-		if to.Postal != nil && to.Email == "" && !notify.CanText(to.Phone) {
+		if to.Postal != nil && byPostOnly(to) {
 			blocks := p.blocks()
 			if kind == moved.Name() { // on paper, too, it says why and what to do
 				blocks = append(pdf.Texts(say(person.Lang, key+".letter", args...)), blocks...)

@@ -172,12 +172,17 @@ const mostOptions = 8
 
 // moveOptions lists other times for doses of a series, best first: the own
 // centre, then the nearest; the same product and the right distance always; next
-// to the time that is lost.
+// to the time that is lost. Who hears of it by post only gets none that the letter
+// would not make.
 func (s *Service) moveOptions(ctx context.Context, series Series, doses []int) ([]moveOption, error) {
 	person, err := s.Citizens.Person(ctx, s.Pool, series.PersonID)
 	if errors.Is(err, citizen.ErrNotFound) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	from, err := s.toldInTime(ctx, s.Pool, person)
 	if err != nil {
 		return nil, err
 	}
@@ -197,12 +202,12 @@ func (s *Service) moveOptions(ctx context.Context, series Series, doses []int) (
 	for _, at := range near {
 		var out []moveOption
 		if len(doses) == 1 {
-			if out, err = s.moveOne(ctx, series, doses[0], at.ID); err != nil {
+			if out, err = s.moveOne(ctx, series, doses[0], at.ID, from); err != nil {
 				return nil, err
 			}
 		}
 		if len(out) == 0 && whole && len(open) > 1 {
-			if out, err = s.moveAll(ctx, series, open, at.ID); err != nil {
+			if out, err = s.moveAll(ctx, series, open, at.ID, from); err != nil {
 				return nil, err
 			}
 		}
@@ -213,14 +218,27 @@ func (s *Service) moveOptions(ctx context.Context, series Series, doses []int) (
 	return nil, nil
 }
 
-// moveOne lists other times for one dose.
-func (s *Service) moveOne(ctx context.Context, series Series, dose int, centreID string) ([]moveOption, error) {
+// toldInTime returns the first day to which a person can be moved who has not asked
+// for it: today, or what the post takes (the lead of the hotline, whose papers go the
+// same way) for whom neither e-mail nor SMS reaches.
+func (s *Service) toldInTime(ctx context.Context, q pg.Querier, person citizen.Person) (time.Time, error) {
+	today := clock.Day(s.Now())
+	if !byPostOnly(s.Citizens.Recipient(person)) {
+		return today, nil
+	}
+	var lead int
+	err := q.QueryRow(ctx, `SELECT lead_days FROM booking.channel WHERE id = $1`, Hotline).Scan(&lead)
+	return today.AddDate(0, 0, lead), err
+}
+
+// moveOne lists other times for one dose, from a day on.
+func (s *Service) moveOne(ctx context.Context, series Series, dose int, centreID string, from time.Time) ([]moveOption, error) {
 	i := slices.IndexFunc(series.Appointments, func(a Appointment) bool { return a.DoseNumber == dose && a.State == StateConfirmed })
 	if i < 0 {
 		return nil, nil
 	}
 	old := series.Appointments[i]
-	times, err := s.MoveOffers(ctx, s.Pool, series, dose, centreID, series.Channel)
+	times, err := s.MoveOffers(ctx, s.Pool, series, dose, centreID, series.Channel, from)
 	if err != nil {
 		return nil, err
 	}
@@ -232,8 +250,9 @@ func (s *Service) moveOne(ctx context.Context, series Series, dose int, centreID
 	return out, nil
 }
 
-// moveAll lists other times for all doses of a series of which none was given.
-func (s *Service) moveAll(ctx context.Context, series Series, open []Appointment, centreID string) ([]moveOption, error) {
+// moveAll lists other times for all doses of a series of which none was given, from a
+// day on.
+func (s *Service) moveAll(ctx context.Context, series Series, open []Appointment, centreID string, from time.Time) ([]moveOption, error) {
 	own, err := s.boundTo(ctx, s.Pool, series, series.ProductID)
 	if err != nil {
 		return nil, err
@@ -242,8 +261,7 @@ func (s *Service) moveAll(ctx context.Context, series Series, open []Appointment
 	if err != nil {
 		return nil, err
 	}
-	today := clock.Day(s.Now())
-	days, err := s.offers(ctx, s.Pool, centreID, series.Channel, today, today.AddDate(0, 0, set.HorizonDays), []Entitlement{own})
+	days, err := s.offers(ctx, s.Pool, centreID, series.Channel, from, clock.Day(s.Now()).AddDate(0, 0, set.HorizonDays), []Entitlement{own})
 	if err != nil {
 		return nil, err
 	}

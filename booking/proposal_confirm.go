@@ -109,6 +109,10 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 	if err != nil {
 		return err
 	}
+	person, err := s.Citizens.Person(ctx, tx, x.PersonID)
+	if err != nil {
+		return err
+	}
 	batch, kept := &pgx.Batch{}, false // what has lapsed is like any other place
 	citizen.LockForBooking(batch, x.PersonID)
 	if x.Head != nil {
@@ -117,13 +121,21 @@ func (s *Service) swapProposal(ctx context.Context, tx pgx.Tx, proposalID string
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
+	notBefore := b.NotBefore
+	if !kept {
+		from, err := s.toldInTime(ctx, tx, person)
+		if err != nil {
+			return err
+		}
+		notBefore = latest(notBefore, from)
+	}
 	now, ids := s.Now(), make([]string, len(x.Doses))
 	for i := range ids {
 		ids[i] = id.New()
 	}
 	if err := tx.QueryRow(ctx, `SELECT booking.swap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		now, x.PersonID, x.SeriesID, x.Channel, "proposal "+x.ID, by.Actor, by.Role, moved.Name(),
-		x.Doses, x.Slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(b.NotBefore), kept).Scan(done); err != nil {
+		x.Doses, x.Slots, ids, b.ProductID, b.MinDays, b.MaxDays, nullDay(notBefore), kept).Scan(done); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `UPDATE booking.proposal SET state = 'confirmed', ended_at = $2 WHERE id = $1`, x.ID, now); err != nil {

@@ -257,10 +257,11 @@ func bound(series Series, dose int) bool {
 }
 
 // MoveOffers returns the times to which the appointment for one dose can move at
-// a centre, by time; nothing where the rest of the series forbids the centre.
+// a centre, by time; nothing where the rest of the series forbids the centre. None
+// lies before the day from, nor within the lead of the channel (zero = that alone).
 // The places of all kinds of a slot count: the next plan makes good what a
 // series of somebody else would miss.
-func (s *Service) MoveOffers(ctx context.Context, q pg.Querier, series Series, dose int, centreID string, ch Channel) ([]OfferTime, error) {
+func (s *Service) MoveOffers(ctx context.Context, q pg.Querier, series Series, dose int, centreID string, ch Channel, from time.Time) ([]OfferTime, error) {
 	if !slices.Contains(s.Movable(series), dose) || bound(series, dose) && centreID != series.CentreID {
 		return nil, nil
 	}
@@ -269,7 +270,7 @@ func (s *Service) MoveOffers(ctx context.Context, q pg.Querier, series Series, d
 		return nil, err
 	}
 	now := s.Now()
-	from, to := window(series, dose, e, clock.Day(now))
+	from, to := window(series, dose, e, latest(clock.Day(now), from))
 	rows, err := q.Query(ctx, `
 		SELECT s.id, s.start_at, sum(p.places - p.taken)::int
 		FROM booking.slot s JOIN booking.place p ON p.slot_id = s.id
@@ -316,7 +317,7 @@ func (s *Service) nearestMoves(ctx context.Context, series Series, in RebookRequ
 		}
 		return s.nearest(ctx, HoldRequest{PersonID: in.PersonID, Channel: in.Channel, SlotIDs: slots}, ents, 1)
 	}
-	times, err := s.MoveOffers(ctx, s.Pool, series, in.Moves[0].Dose, centreID, in.Channel)
+	times, err := s.MoveOffers(ctx, s.Pool, series, in.Moves[0].Dose, centreID, in.Channel, time.Time{})
 	if err != nil {
 		return nil, err
 	}

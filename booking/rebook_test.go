@@ -43,7 +43,7 @@ func plenty(t *testing.T) *bundle {
 
 func (b *bundle) moveTo(s Series, dose, nth int) Move {
 	b.t.Helper()
-	list, err := b.s.MoveOffers(b.ctx, b.pool, s, dose, s.CentreID, Web)
+	list, err := b.s.MoveOffers(b.ctx, b.pool, s, dose, s.CentreID, Web, time.Time{})
 	b.ok(err)
 	if len(list) <= nth {
 		b.t.Fatalf("%d times for dose %d", len(list), dose)
@@ -270,7 +270,7 @@ func TestEverybodyMoves(t *testing.T) {
 					return
 				}
 				dose := 1 + rnd.IntN(2)
-				list, err := b.s.MoveOffers(b.ctx, b.pool, *found, dose, leipzig, Web)
+				list, err := b.s.MoveOffers(b.ctx, b.pool, *found, dose, leipzig, Web, time.Time{})
 				if err != nil {
 					t.Error(err)
 					return

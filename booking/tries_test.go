@@ -151,7 +151,7 @@ func TestAnAgentsChangesAreNoTries(t *testing.T) {
 	s := b.books(p, b.choices(leipzig, pair(comirnaty))[5])
 	for i := range 5 {
 		to := s.Appointments[1].SlotID
-		list, err := b.s.MoveOffers(b.ctx, b.pool, s, 2, leipzig, Hotline)
+		list, err := b.s.MoveOffers(b.ctx, b.pool, s, 2, leipzig, Hotline, time.Time{})
 		b.ok(err)
 		for _, o := range list {
 			if o.SlotID != to {

@@ -52,7 +52,7 @@ func TestTheNoteSaysWhatWasDone(t *testing.T) {
 	b.ok(err)
 	result("booked")
 	noted("booked")
-	times, err := b.booking.MoveOffers(b.ctx, b.pool, series, 2, "leipzig", booking.Hotline)
+	times, err := b.booking.MoveOffers(b.ctx, b.pool, series, 2, "leipzig", booking.Hotline, time.Time{})
 	b.ok(err)
 	series, err = b.Rebook(b.ctx, personID, series.ID, "2", []int64{times[0].SlotID}, "k2", b.by)
 	b.ok(err)
