@@ -121,6 +121,10 @@ func TestAClosedDayIsMoved(t *testing.T) {
 	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'booking.moved'`); n != onDay {
 		t.Errorf("%d were told", n)
 	}
+	// One dose alone moves: then the distance need not be what it was.
+	if text := b.message("booking.moved", people[4]); !strings.Contains(text, "Der Impfstoff bleibt gleich, der Abstand zwischen den Impfungen bleibt im erlaubten Rahmen.") {
+		t.Errorf("%s", text)
+	}
 	b.replan(leipzig, comirnaty)
 	if n := b.missing(); n != 0 {
 		t.Errorf("%d still missing", n)
