@@ -30,6 +30,7 @@ type Loss struct {
 	Doses        int // that plans count on, by the lowest rule until they may be opened
 	Appointments int // booked ones that have vaccine with the delivery and none without it
 	Centres      int // at which these are
+	Carried      int // booked ones that could be given from it and have vaccine as things are
 }
 
 // LossOf says what follows when a delivery that is to come does not: nobody is
@@ -66,12 +67,33 @@ func (s *Service) LossOf(ctx context.Context, q pg.Querier, d Delivery) (Loss, e
 	}
 	for c, needs := range byCentre {
 		k := pair{CentrePlace(c), d.ProductID}
-		if n := uncovered(without[k], needs) - uncovered(with[k], needs); n > 0 {
+		missing := uncovered(with[k], needs)
+		if n := uncovered(without[k], needs) - missing; n > 0 {
 			out.Appointments += n
 			out.Centres++
 		}
+		if all(with[k]) == all(without[k]) {
+			continue // nothing of it comes here
+		}
+		before, later := []DayNeed{}, 0
+		for _, n := range needs {
+			if n.Day.Before(from) {
+				before = append(before, n)
+			} else {
+				later += n.Doses
+			}
+		}
+		out.Carried += later - (missing - uncovered(with[k], before))
 	}
 	return out, nil
+}
+
+// all is how many doses the batches have together.
+func all(batches []Batch) (doses int) {
+	for _, b := range batches {
+		doses += b.Doses
+	}
+	return doses
 }
 
 // uncovered is how many doses are needed and not there. What came first goes first, as

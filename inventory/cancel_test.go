@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 )
 
@@ -45,16 +46,39 @@ func TestCancellingADeliveryAsksFirst(t *testing.T) {
 	}
 	// Another delivery carries the same people: nobody loses anything.
 	b.plannedOn(leipzig, 13, 10)
-	if r := a.Get(page + "/cancel"); r.Status != http.StatusOK || !strings.Contains(r.Body, "Kein gebuchter Termin") {
+	if r := a.Get(page + "/cancel"); r.Status != http.StatusOK || !strings.Contains(r.Body, "Kein gebuchter Termin") || !strings.Contains(r.Body, "Für die gebuchten Termine dieser Zeit ist anderer Impfstoff da oder geplant.") {
 		t.Errorf("with another one: %d", r.Status)
 	}
+	late := "/admin/deliveries/" + b.plannedOn(leipzig, 25, 1)
+	if r := a.Get(late + "/cancel"); !strings.Contains(r.Body, "Kein gebuchter Termin") || !strings.Contains(r.Body, "Auf diese Lieferung ist noch nichts gebucht.") {
+		t.Errorf("nothing is booked on it: %d", r.Status)
+	}
 	mustSee(t, a.PostForm(page+"/cancel"), "cancel")
+	// Its day is still to come: it is no earlier delivery before that.
+	where := func(headings ...string) {
+		t.Helper()
+		body := a.Get("/admin/deliveries").Body
+		at, i := strings.LastIndex(body, `href="`+page+`"`), 0
+		for _, h := range headings[1:] {
+			i = strings.Index(body, ">"+h+"</h2>")
+			if at < 0 || i >= 0 && i < at {
+				t.Errorf("the cancelled one stands under %s", h)
+			}
+		}
+		if i = strings.Index(body, ">"+headings[0]+"</h2>"); i < 0 || i > at {
+			t.Errorf("the cancelled one does not stand under %s", headings[0])
+		}
+	}
+	where("Abgesagt, Tag noch nicht vorbei", "Lieferung planen", "Frühere Lieferungen")
 	if d, err := DeliveryByID(b.ctx, b.pool, to); err != nil || d.State != StateCancelled {
 		t.Errorf("%+v, %v", d, err)
 	}
 	if r := a.Get(page + "/cancel"); r.Status != http.StatusSeeOther || r.Header.Get("Location") != page {
 		t.Errorf("a second time: %d %s", r.Status, r.Header.Get("Location"))
 	}
+	b.now = clock.At(day(2021, 1, 15), 14, 0)
+	a = b.app()
+	where("Frühere Lieferungen")
 }
 
 // TestLossOfASharedDelivery: what is given out in equal parts is missing at each centre.
@@ -74,7 +98,7 @@ func TestLossOfASharedDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Each centre would get one vial with five doses: 3 + 5 of the 9.
-	if l, err := b.s.LossOf(b.ctx, b.pool, d); err != nil || l != (Loss{Vials: 13, Doses: 65, Appointments: 8, Centres: 2}) {
+	if l, err := b.s.LossOf(b.ctx, b.pool, d); err != nil || l != (Loss{Vials: 13, Doses: 65, Appointments: 8, Centres: 2, Carried: 8}) {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -15,6 +15,7 @@ type deliveriesPage struct {
 	Names   *names
 	Planned []Delivery // also confirmed ones
 	Short   []Delivery // of which something is still missing
+	Off     []Delivery // cancelled ones of days that are not over, soonest first
 	Past    []Delivery
 	Today   time.Time
 }
@@ -35,6 +36,8 @@ func (s *Service) deliveries(c *web.Ctx) (deliveriesPage, error) {
 	for _, x := range all {
 		if x.Coming() {
 			d.Planned = append([]Delivery{x}, d.Planned...) // soonest first
+		} else if x.State == StateCancelled && !x.Day.Before(d.Today) {
+			d.Off = append([]Delivery{x}, d.Off...)
 		} else if len(d.Past) < listLimit {
 			d.Past = append(d.Past, x)
 		}
