@@ -294,7 +294,7 @@ func TestShortfallPages(t *testing.T) {
 		t.Errorf("%d", a.Status)
 	}
 	b.s.Wait()
-	b.see(app.Get(path), 200, "umgebucht, benachrichtigt")
+	b.see(app.Get(path), 200, citizen.PrintCode(people[4].CaseNumber)+`</th><td class="kern-table__cell">umgebucht, benachrichtigt</td>`) // beside the case: seen on a telephone, too
 	for _, x := range []string{"/propose", "/confirm"} {
 		if a := app.JSON(http.MethodPost, "/api/v1/admin/shortfalls/leipzig/comirnaty"+x, nil, nil); a.Status != http.StatusAccepted {
 			t.Errorf("%s: %d %s", x, a.Status, a.Body)

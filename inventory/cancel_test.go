@@ -58,14 +58,13 @@ func TestCancellingADeliveryAsksFirst(t *testing.T) {
 	where := func(headings ...string) {
 		t.Helper()
 		body := a.Get("/admin/deliveries").Body
-		at, i := strings.LastIndex(body, `href="`+page+`"`), 0
+		at := strings.LastIndex(body, `href="`+page+`"`)
 		for _, h := range headings[1:] {
-			i = strings.Index(body, ">"+h+"</h2>")
-			if at < 0 || i >= 0 && i < at {
+			if i := strings.Index(body, ">"+h+"</h2>"); at < 0 || i >= 0 && i < at {
 				t.Errorf("the cancelled one stands under %s", h)
 			}
 		}
-		if i = strings.Index(body, ">"+headings[0]+"</h2>"); i < 0 || i > at {
+		if i := strings.Index(body, ">"+headings[0]+"</h2>"); i < 0 || i > at {
 			t.Errorf("the cancelled one does not stand under %s", headings[0])
 		}
 	}
