@@ -68,7 +68,7 @@ func TestCancellingADeliveryAsksFirst(t *testing.T) {
 			t.Errorf("the cancelled one does not stand under %s", headings[0])
 		}
 	}
-	where("Abgesagt, Tag noch nicht vorbei", "Lieferung planen", "Frühere Lieferungen")
+	where("Abgesagte kommende Lieferungen", "Lieferung planen", "Frühere Lieferungen")
 	if d, err := DeliveryByID(b.ctx, b.pool, to); err != nil || d.State != StateCancelled {
 		t.Errorf("%+v, %v", d, err)
 	}
