@@ -55,7 +55,7 @@ export async function person(browser, name, { javaScript = true, viewport = phon
   const context = await browser.newContext({
     baseURL: base, javaScriptEnabled: javaScript, viewport, locale, timezoneId: 'Europe/Berlin', acceptDownloads: true,
   });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(60_000); // a busy machine is no failure
   const page = await context.newPage();
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(`script error: ${error.message}`));

@@ -58,7 +58,7 @@ export async function call(p, who, { today }) {
   await check(p, 'desk: booked');
   assert(await p.page.locator('.panel--yours').isVisible(), 'the case does not say that it is booked');
   who.reference = await text(p, '.panel--yours span.code');
-  who.appointments = (await p.page.locator('.panel--yours ol li').allInnerTexts()).map((s) => s.match(/: (.*) –/)[1]);
+  who.appointments = (await p.page.locator('.panel--yours ul li').allInnerTexts()).map((s) => s.match(/: (.*) –/)[1]);
   assert(who.appointments.length === 2, `${who.appointments.length} appointments are booked`);
 
   await type(p, { disposition: 'booked', text: 'Tochter rief an.' });
