@@ -357,37 +357,49 @@ func endedBy(ctx context.Context, tx pgx.Tx, seriesID string, by By) error {
 // before the registration, so it does not wait for them: pg.IsLockTimeout says
 // that somebody moves the series in this moment, and the caller begins anew.
 func CancelStanding(ctx context.Context, tx pgx.Tx, now time.Time, personID, actor, role string) error {
-	rows, err := tx.Query(ctx, `
-		SELECT id::text, state, centre_id, product_id FROM booking.series
-		WHERE person_id = $1 AND state IN ('held', 'confirmed') ORDER BY id FOR UPDATE NOWAIT`, personID)
+	_, err := endStanding(ctx, tx, now, `person_id = $1 AND state IN ('held', 'confirmed') ORDER BY id FOR UPDATE NOWAIT`, []any{personID}, personID, By{actor, role})
+	return err
+}
+
+// standing is a series that is held or confirmed.
+type standing struct{ ID, State, CentreID, ProductID string }
+
+// endStanding gives back the series of one person that where selects and locks, and
+// returns what they were. citizen.ErrHere while the person is at a
+// centre with one of them.
+func endStanding(ctx context.Context, tx pgx.Tx, now time.Time, where string, args []any, personID string, by By) ([]standing, error) {
+	rows, err := tx.Query(ctx, `SELECT id::text, state, centre_id, product_id FROM booking.series WHERE `+where, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	type standing struct{ ID, State, CentreID, ProductID string }
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[standing])
 	if err != nil {
-		return err
+		return nil, err
+	}
+	ids := make([]string, len(list))
+	for i, x := range list {
+		ids[i] = x.ID
 	}
 	// Asked after the lock: checking in takes it as well.
 	var here bool
-	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking.appointment WHERE person_id = $1 AND state = 'here')`, personID).Scan(&here)
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking.appointment WHERE series_id = ANY ($1) AND state = 'here')`, ids).Scan(&here)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if here {
-		return citizen.ErrHere
+		return nil, citizen.ErrHere
 	}
 	for _, x := range list {
-		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, 1, By{actor, role}); err != nil {
-			return engineError(err)
+		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, 1, by); err != nil {
+			return nil, engineError(err)
 		}
 	}
 	for _, x := range list {
 		if err := want(ctx, tx, x.CentreID, x.ProductID); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return list, nil
 }
 
 // ExpireHolds ends holds whose time is over and gives their places back; it

@@ -149,36 +149,18 @@ func (s *Service) LeftoverGiven(ctx context.Context, tx pgx.Tx, v LeftoverVisit,
 }
 
 // endOthers gives back what a person has held or confirmed of a programme, and tells
-// them of what was booked. citizen.ErrHere when they are checked in with it.
+// them of what was booked. citizen.ErrHere while they are checked in.
 func (s *Service) endOthers(ctx context.Context, tx pgx.Tx, personID, programmeID string, now time.Time, by By) error {
-	rows, err := tx.Query(ctx, `
-		SELECT id::text, state, centre_id, product_id FROM booking.series
-		WHERE person_id = $1 AND programme_id = $2 AND state IN ('held', 'confirmed') ORDER BY id FOR UPDATE`, personID, programmeID)
-	if err != nil {
-		return err
-	}
-	type standing struct{ ID, State, CentreID, ProductID string }
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[standing])
+	list, err := endStanding(ctx, tx, now, `person_id = $1 AND programme_id = $2 AND state IN ('held', 'confirmed') ORDER BY id FOR UPDATE`,
+		[]any{personID, programmeID}, personID, by)
 	if err != nil {
 		return err
 	}
 	for _, x := range list {
-		var here bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM booking.appointment WHERE series_id = $1 AND state = 'here')`, x.ID).Scan(&here); err != nil {
-			return err
+		if x.State != StateConfirmed {
+			continue
 		}
-		if here {
-			return citizen.ErrHere
-		}
-		if _, err := giveBack(ctx, tx, now, x.ID, personID, x.State, 1, by); err != nil {
-			return engineError(err)
-		}
-		if x.State == StateConfirmed {
-			if err := cancelled.Enqueue(ctx, tx, seriesPayload{SeriesID: x.ID}); err != nil {
-				return err
-			}
-		}
-		if err := want(ctx, tx, x.CentreID, x.ProductID); err != nil {
+		if err := cancelled.Enqueue(ctx, tx, seriesPayload{SeriesID: x.ID}); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
-	"impfportal/inventory"
 )
 
 // The JSON operations call the same functions as the pages.
@@ -233,7 +232,12 @@ type apiDoseIn struct {
 }
 
 func (s *Service) apiDose(c *web.Ctx, in apiDoseIn) (RecordedJSON, error) {
-	ce, err := s.apiCentre(c, in.Centre)
+	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) { dose.AppointmentID, dose.Channel = in.ID, ByAppointment })
+}
+
+// apiGive is postRecord for JSON.
+func (s *Service) apiGive(c *web.Ctx, chosen string, in DoseJSON, whose func(*RecordDose)) (RecordedJSON, error) {
+	ce, err := s.apiCentre(c, chosen)
 	if err != nil {
 		return RecordedJSON{}, err
 	}
@@ -241,10 +245,9 @@ func (s *Service) apiDose(c *web.Ctx, in apiDoseIn) (RecordedJSON, error) {
 	if err != nil {
 		return RecordedJSON{}, err
 	}
-	recordID, err := s.Record(c.Std(), RecordDose{
-		Key: d.Key, Now: c.Now, AppointmentID: in.ID, Channel: ByAppointment, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
-		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: role(c),
-	})
+	dose := d.given(c, ce)
+	whose(&dose)
+	recordID, err := s.Record(c.Std(), dose)
 	return RecordedJSON{recordID}, Problem(err)
 }
 
@@ -313,11 +316,10 @@ func (s *Service) apiWalkIn(c *web.Ctx, in walkInIn) (RecordedJSON, error) {
 	if err != nil {
 		return RecordedJSON{}, Problem(err)
 	}
-	recordID, err := s.Record(c.Std(), RecordDose{
-		Key: d.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: in.Person.DoseNumber, Prior: prior,
-		Recovered: in.Person.Recovered, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID),
-		LotID: d.LotID, Consent: d.Consent, Forms: d.Forms, Override: d.Override, Actor: c.Actor(), Role: role(c),
-	})
+	dose := d.given(c, ce)
+	dose.Channel, dose.Patient, dose.ProductID, dose.Prior = WalkIn, patient, productID, prior
+	dose.DoseNumber, dose.Recovered = in.Person.DoseNumber, in.Person.Recovered
+	recordID, err := s.Record(c.Std(), dose)
 	return RecordedJSON{recordID}, Problem(err)
 }
 

@@ -11,7 +11,6 @@ import (
 	"impfportal/citizen"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
-	"impfportal/inventory"
 )
 
 // Who has come after a call about a leftover dose is registered: person, vaccine and
@@ -98,28 +97,7 @@ func (s *Service) renderCalled(c *web.Ctx, ce centre.Centre, f *web.Form, extra 
 }
 
 func (s *Service) postCalledDose(c *web.Ctx) error {
-	return s.page(c, func(ce centre.Centre) error {
-		f := c.Form()
-		in := ReadDoseForm(f)
-		var extra []Warning
-		if f.OK() {
-			recordID, err := s.Record(c.Std(), s.calledRecord(c, ce, in))
-			if err == nil {
-				return c.See("/site/records/" + recordID)
-			}
-			if extra, err = Shown(f, err); err != nil {
-				return err
-			}
-		}
-		return s.renderCalled(c, ce, f, extra)
-	})
-}
-
-func (s *Service) calledRecord(c *web.Ctx, ce centre.Centre, in DoseForm) RecordDose {
-	return RecordDose{
-		Key: in.Key, Now: c.Now, CallID: c.Params("call"), Channel: WalkIn, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
-		Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
-	}
+	return s.postRecord(c, s.renderCalled, func(in *RecordDose) { in.CallID, in.Channel = c.Params("call"), WalkIn })
 }
 
 type calledDoseIn struct {
@@ -130,14 +108,5 @@ type calledDoseIn struct {
 }
 
 func (s *Service) apiCalledDose(c *web.Ctx, in calledDoseIn) (RecordedJSON, error) {
-	ce, err := s.apiCentre(c, in.Centre)
-	if err != nil {
-		return RecordedJSON{}, err
-	}
-	d, err := in.Form()
-	if err != nil {
-		return RecordedJSON{}, err
-	}
-	recordID, err := s.Record(c.Std(), s.calledRecord(c, ce, d))
-	return RecordedJSON{recordID}, Problem(err)
+	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) { dose.CallID, dose.Channel = in.Call, WalkIn })
 }

@@ -221,16 +221,28 @@ func keyOf(f *web.Form) string {
 }
 
 func (s *Service) postDose(c *web.Ctx) error {
+	return s.postRecord(c, s.renderPerson, func(in *RecordDose) { in.AppointmentID, in.Channel = c.Params("id"), ByAppointment })
+}
+
+// given is what every dose has that is given at a centre.
+func (in DoseForm) given(c *web.Ctx, ce centre.Centre) RecordDose {
+	return RecordDose{
+		Key: in.Key, Now: c.Now, Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
+		Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
+	}
+}
+
+// postRecord records the dose of a form, to which whose adds for whom it is, and shows
+// the form again when that is not possible.
+func (s *Service) postRecord(c *web.Ctx, again func(*web.Ctx, centre.Centre, *web.Form, []Warning) error, whose func(*RecordDose)) error {
 	return s.page(c, func(ce centre.Centre) error {
 		f := c.Form()
 		in := ReadDoseForm(f)
 		var extra []Warning
 		if f.OK() {
-			recordID, err := s.Record(c.Std(), RecordDose{
-				Key: in.Key, Now: c.Now, AppointmentID: c.Params("id"), Channel: ByAppointment,
-				Place: ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
-				Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
-			})
+			dose := in.given(c, ce)
+			whose(&dose)
+			recordID, err := s.Record(c.Std(), dose)
 			if err == nil {
 				return c.See("/site/records/" + recordID)
 			}
@@ -238,7 +250,7 @@ func (s *Service) postDose(c *web.Ctx) error {
 				return err
 			}
 		}
-		return s.renderPerson(c, ce, f, extra)
+		return again(c, ce, f, extra)
 	})
 }
 
@@ -316,12 +328,10 @@ func (s *Service) postWalkIn(c *web.Ctx) error {
 			productID, err := productOf(c.Std(), s.pool, in.LotID)
 			var recordID string
 			if err == nil {
-				recordID, err = s.Record(c.Std(), RecordDose{
-					Key: in.Key, Now: c.Now, Channel: WalkIn, Patient: patient, ProductID: productID, DoseNumber: number(f.Get("dose_number")), Prior: prior,
-					Recovered: f.Get("recovered") != "",
-					Place:     ce.ID, StockPlace: inventory.CentrePlace(ce.ID), LotID: in.LotID,
-					Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: c.Actor(), Role: role(c),
-				})
+				dose := in.given(c, ce)
+				dose.Channel, dose.Patient, dose.ProductID, dose.Prior = WalkIn, patient, productID, prior
+				dose.DoseNumber, dose.Recovered = number(f.Get("dose_number")), f.Get("recovered") != ""
+				recordID, err = s.Record(c.Std(), dose)
 			}
 			if err == nil {
 				return c.See("/site/records/" + recordID)
