@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"time"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/web"
 )
 
@@ -84,13 +85,13 @@ type trustedJSON struct {
 func (s *Service) apiTrust(c *web.Ctx, _ struct{}) (trustJSON, error) {
 	cscas, dscs := s.Keys.TrustList()
 	c.Set("Cache-Control", "public, max-age=3600")
-	return trustJSON{Country: Country, Test: !s.Production, Signers: trusted(dscs), Authorities: trusted(cscas)}, nil
+	return trustJSON{Country: dcc.Country, Test: !s.Production, Signers: trusted(dscs), Authorities: trusted(cscas)}, nil
 }
 
 func trusted(certs []*x509.Certificate) []trustedJSON {
 	out := make([]trustedJSON, len(certs))
 	for i, c := range certs {
-		kid := KID(c)
+		kid := dcc.KID(c)
 		out[i] = trustedJSON{
 			KID: base64.StdEncoding.EncodeToString(kid[:]), Certificate: base64.StdEncoding.EncodeToString(c.Raw),
 			NotBefore: c.NotBefore.UTC().Format(time.RFC3339), NotAfter: c.NotAfter.UTC().Format(time.RFC3339),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/qr"
@@ -52,7 +53,7 @@ func viewOf(c Certificate) view {
 	return v
 }
 
-func fullName(n Name) string {
+func fullName(n dcc.Name) string {
 	switch {
 	case n.Given == "":
 		return n.Family
@@ -65,7 +66,7 @@ func fullName(n Name) string {
 // fullFrom is the day from which the holder counts as fully vaccinated
 // (section 2 no. 3 SchAusnahmV): on the 15th day after the last dose, at once
 // for one dose after an infection; zero while a dose is missing.
-func fullFrom(e Entry, codes Codes, day time.Time) time.Time {
+func fullFrom(e dcc.Entry, codes dcc.Codes, day time.Time) time.Time {
 	switch {
 	case e.Dose < e.Doses:
 		return time.Time{}

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/id"
 	"impfportal/internal/qr"
+	"impfportal/internal/qr/qrtest"
 	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
 )
@@ -68,7 +70,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("cache: %s", page.Header.Get("Cache-Control"))
 	}
 	own := "/certificates/" + c.ID
-	if a := app.Get(own + "/qr.png"); a.Header.Get("Content-Type") != "image/png" || readQR(t, []byte(a.Body)) != c.HC1 {
+	if a := app.Get(own + "/qr.png"); a.Header.Get("Content-Type") != "image/png" || qrtest.Read(t, []byte(a.Body)) != c.HC1 {
 		t.Errorf("picture: %d %s", a.Status, a.Header.Get("Content-Type"))
 	}
 	if a := app.Get(own + "/hc1.txt"); a.Body != c.HC1 || !strings.Contains(a.Header.Get("Content-Disposition"), "impfzertifikat-2021-07-19.txt") {
@@ -173,7 +175,7 @@ func TestAPI(t *testing.T) {
 	if a := app.Another().JSON(http.MethodGet, "/api/v1/certificates/trust", nil, &trust); a.Status != http.StatusOK || len(trust.Signers) != 1 || len(trust.Authorities) != 1 {
 		t.Fatalf("trust list: %d %+v", a.Status, trust)
 	}
-	d, err := Decode(one.HC1)
+	d, err := dcc.Decode(one.HC1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +237,7 @@ func TestPDF(t *testing.T) {
 	// distance changes. What is read must be right at once.
 	found := false
 	for _, dpi := range []string{"300", "240", "360", "200"} {
-		if got, ok := tryQR(t, scan(t, file, dpi)); ok {
+		if got, ok := qrtest.Try(t, scan(t, file, dpi)); ok {
 			found = true
 			if got != c.HC1 {
 				t.Error("the printed code says something else")

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/audit"
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
@@ -45,7 +47,7 @@ const (
 var problems = []struct {
 	err  error
 	code string
-}{{ErrName, "name"}, {ErrDoseRule, "dose"}, {ErrDates, "dates"}}
+}{{dcc.ErrName, "name"}, {dcc.ErrDoseRule, "dose"}, {dcc.ErrDates, "dates"}}
 
 func problemOf(err error) string {
 	for _, p := range problems {
@@ -72,7 +74,7 @@ func (s *Service) Make(ctx context.Context, recordID string) error {
 	if err != nil {
 		return fmt.Errorf("certificate of record %s: %w", recordID, err)
 	}
-	if _, ok := CodesFor(v.ProductID, s.Now()); !ok {
+	if _, ok := dcc.CodesFor(v.ProductID, s.Now()); !ok {
 		return nil
 	}
 	for _, step := range []func(context.Context, Vaccination) error{s.intend, s.sign, s.release} {
@@ -115,9 +117,9 @@ func (s *Service) intend(ctx context.Context, v Vaccination) error {
 		return err
 	}
 	now := s.Now().Truncate(time.Second)
-	expires := expiry(signer.cert, now)
-	uvci := NewUVCI(v.Place)
-	claims, buildErr := Build(v, s.Issuer, uvci, now, expires)
+	expires := signing.Expiry(signer.Certificate(), now)
+	uvci := dcc.NewUVCI(v.Place)
+	built, buildErr := dcc.Build(v.Vaccination, s.Issuer, uvci, now, expires)
 	problem := problemOf(buildErr)
 	if buildErr != nil && problem == "" {
 		return buildErr
@@ -139,7 +141,7 @@ func (s *Service) intend(ctx context.Context, v Vaccination) error {
 		if err != nil {
 			return err
 		}
-		plain, err := claims.CBOR()
+		plain, err := built.CBOR()
 		if err != nil {
 			return err
 		}
@@ -179,28 +181,30 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		if err != nil {
 			return err
 		}
-		if err := s.sameAsRecord(claims, v, r); err != nil {
+		built, err := s.sameAsRecord(claims, v, r)
+		if err != nil {
 			return err
 		}
 		signer, err := s.Keys.Signer(s.Now())
 		if err != nil {
 			return err
 		}
-		if r.issued.Before(signer.cert.NotBefore) || r.expires.After(signer.cert.NotAfter) {
-			return fmt.Errorf("%w: the DSC does not cover the life of certificate %s", ErrKeys, r.id)
+		dsc := signer.Certificate()
+		if r.issued.Before(dsc.NotBefore) || r.expires.After(dsc.NotAfter) {
+			return fmt.Errorf("%w: the DSC does not cover the life of certificate %s", signing.ErrKeys, r.id)
 		}
-		text, err := signer.signClaims(claims)
+		text, err := signer.HC1(built)
 		if err != nil {
 			return err
 		}
-		d, err := checkText(text, claims, signer.cert)
+		d, err := checkText(text, claims, dsc)
 		if err != nil {
 			return err
 		}
-		digest := d.Digest()
+		digest, kid := d.Digest(), dcc.KID(dsc)
 		_, err = tx.Exec(ctx, `
 			UPDATE certificate.certificate SET state = 'signed', kid = $2, digest = $3, hc1 = $4, signed_at = $5 WHERE id = $1`,
-			r.id, signer.kid[:], digest[:], key.Seal(sealHC1, []byte(text)), s.Now())
+			r.id, kid[:], digest[:], key.Seal(sealHC1, []byte(text)), s.Now())
 		return err
 	})
 }
@@ -223,13 +227,13 @@ func (s *Service) release(ctx context.Context, v Vaccination) error {
 		}
 		dsc := s.Keys.DSC(r.kid)
 		if dsc == nil {
-			return fmt.Errorf("%w: no DSC %x", ErrKeys, r.kid)
+			return fmt.Errorf("%w: no DSC %x", signing.ErrKeys, r.kid)
 		}
-		d, err := Decode(string(text))
+		d, err := dcc.Decode(string(text))
 		if err != nil {
 			return err
 		}
-		if err := s.sameAsRecord(d.Payload, v, r); err != nil {
+		if _, err := s.sameAsRecord(d.Payload, v, r); err != nil {
 			return err
 		}
 		if _, err := checkText(string(text), d.Payload, dsc); err != nil {
@@ -250,25 +254,25 @@ func (s *Service) release(ctx context.Context, v Vaccination) error {
 }
 
 // sameAsRecord builds the claims again from the record and compares.
-func (s *Service) sameAsRecord(claims []byte, v Vaccination, r stored) error {
-	want, err := Build(v, s.Issuer, *r.uvci, *r.issued, *r.expires)
+func (s *Service) sameAsRecord(claims []byte, v Vaccination, r stored) (*dcc.Built, error) {
+	want, err := dcc.Build(v.Vaccination, s.Issuer, *r.uvci, *r.issued, *r.expires)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDiffers, err)
+		return nil, fmt.Errorf("%w: %w", ErrDiffers, err)
 	}
 	plain, err := want.CBOR()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !bytes.Equal(plain, claims) {
-		return fmt.Errorf("%w: certificate %s", ErrDiffers, r.id)
+		return nil, fmt.Errorf("%w: certificate %s", ErrDiffers, r.id)
 	}
-	return nil
+	return want, nil
 }
 
 // checkText verifies a text as its reader will: decodable, signed with this
 // DSC, allowed and valid at the moment of issue, and saying just these claims.
-func checkText(text string, claims []byte, dsc *x509.Certificate) (*Decoded, error) {
-	d, err := Decode(text)
+func checkText(text string, claims []byte, dsc *x509.Certificate) (*dcc.Decoded, error) {
+	d, err := dcc.Decode(text)
 	if err != nil {
 		return nil, err
 	}

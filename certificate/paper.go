@@ -3,6 +3,7 @@ package certificate
 import (
 	"fmt"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/pdf"
 	"impfportal/internal/qr"
 )
@@ -67,8 +68,8 @@ func (s *Service) PDF(c Certificate, lang string) ([]byte, error) {
 		},
 	}
 	if !s.Production {
-		spec.Mark = Muster
-		spec.Blocks = append([]pdf.Block{pdf.Note{Title: Muster, Text: say("de", "muster.text") + " " + say("en", "muster.text")}}, spec.Blocks...)
+		spec.Mark = dcc.Muster
+		spec.Blocks = append([]pdf.Block{pdf.Note{Title: dcc.Muster, Text: say("de", "muster.text") + " " + say("en", "muster.text")}}, spec.Blocks...)
 	}
 	return pdf.Sheet(spec)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/pg"
 )
 
@@ -21,7 +22,7 @@ type Certificate struct {
 	Problem   string // StateRefused: "name", "dose" or "dates"
 	Day       time.Time
 	HC1       string // StateReleased only, like the following
-	Payload   Payload
+	Payload   dcc.Payload
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	KID       []byte
@@ -31,10 +32,10 @@ type Certificate struct {
 func (c Certificate) Ready() bool { return c.State == StateReleased }
 
 // Entry is the vaccination that a ready certificate attests.
-func (c Certificate) Entry() Entry { return c.Payload.V[0] }
+func (c Certificate) Entry() dcc.Entry { return c.Payload.V[0] }
 
 // Codes are the words beside the codes of a ready certificate.
-func (c Certificate) Codes() Codes { return describe(c.Entry()) }
+func (c Certificate) Codes() dcc.Codes { return dcc.Describe(c.Entry()) }
 
 // OfPerson returns the certificates of a login, newest first, and those that
 // are still being made for records of that login.
@@ -48,7 +49,7 @@ func (s *Service) OfPerson(ctx context.Context, q pg.Querier, personID string) (
 		return nil, fmt.Errorf("records of a login: %w", err)
 	}
 	for _, v := range records {
-		_, wanted := CodesFor(v.ProductID, s.Now())
+		_, wanted := dcc.CodesFor(v.ProductID, s.Now())
 		known := slices.ContainsFunc(out, func(c Certificate) bool { return c.RecordID == v.RecordID })
 		if wanted && !known {
 			out = append(out, Certificate{RecordID: v.RecordID, State: StateMaking, Day: v.Day})
@@ -104,7 +105,7 @@ func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...
 		if err != nil {
 			return c, fmt.Errorf("certificate %s: %w", c.ID, err)
 		}
-		d, err := Decode(string(text))
+		d, err := dcc.Decode(string(text))
 		if err != nil {
 			return c, fmt.Errorf("certificate %s: %w", c.ID, err)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
@@ -36,7 +38,7 @@ type Source struct {
 type Config struct {
 	Pool   *pgxpool.Pool
 	Vault  *vault.Vault
-	Keys   *Keys
+	Keys   *signing.Keys
 	Now    clock.Clock
 	Log    *slog.Logger
 	Source Source
@@ -72,7 +74,7 @@ func New(cfg Config) (*Service, error) {
 
 // checkIssuer holds the issuer's name against the mode of the run.
 func checkIssuer(issuer string, production bool) error {
-	muster := strings.Contains(strings.ToUpper(issuer), Muster)
+	muster := strings.Contains(strings.ToUpper(issuer), dcc.Muster)
 	switch {
 	case issuer == "" || utf8.RuneCountInString(issuer) > 80:
 		return errors.New("certificate: the issuer's name must have 1 to 80 characters")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
@@ -21,6 +24,27 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/notify"
 )
+
+var issuedAt = time.Date(2021, 7, 19, 10, 30, 0, 0, time.UTC)
+
+var sample = dcc.Vaccination{
+	ProductID: "comirnaty", Place: "leipzig", DoseNumber: 2, DosesTotal: 2,
+	Day:        time.Date(2021, 7, 19, 0, 0, 0, 0, time.UTC),
+	FamilyName: "Musterfrau-Gößinger", GivenName: "Gabriele Jiřina", Birth: "1998-02-26",
+}
+
+func keyConfig(t testing.TB) signing.Config {
+	return signing.Config{Local: true, Dir: filepath.Join(t.TempDir(), "keys"), Master: bytes.Repeat([]byte{7}, 32), Issuer: "MUSTER Impfportal", Now: issuedAt}
+}
+
+func openKeys(t testing.TB, cfg signing.Config) *signing.Keys {
+	t.Helper()
+	k, err := signing.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
 
 // bench is a service over a database of its own with records that the test
 // makes up.
@@ -42,7 +66,7 @@ func setupOn(t testing.TB, pool *pgxpool.Pool) *bench {
 	t.Helper()
 	b := &bench{t: t, records: map[string]Vaccination{}, now: issuedAt}
 	s, err := New(Config{
-		Pool: pool, Vault: vault.ForTest(), Keys: mustOpen(t, localConfig(t)), Now: b.clock, Issuer: "MUSTER Impfportal Sachsen",
+		Pool: pool, Vault: vault.ForTest(), Keys: openKeys(t, keyConfig(t)), Now: b.clock, Issuer: "MUSTER Impfportal Sachsen",
 		PublicURL: "https://portal.test", Log: slog.New(slog.DiscardHandler), Source: Source{Record: b.record, OfPerson: b.ofPerson}, Send: b.send,
 	})
 	if err != nil {
@@ -88,7 +112,7 @@ func (b *bench) send(_ context.Context, _ pgx.Tx, to notify.Recipient, m notify.
 // vaccinate makes a record up.
 func (b *bench) vaccinate(change func(*Vaccination)) Vaccination {
 	b.t.Helper()
-	v := sample()
+	v := Vaccination{Vaccination: sample}
 	v.RecordID, v.PersonID, v.Email, v.Lang = id.New(), id.New(), "erika@example.org", "de"
 	err := pg.InTx(b.t.Context(), b.Pool, func(tx pgx.Tx) error {
 		key, err := b.Vault.NewKey(b.t.Context(), tx)
@@ -144,7 +168,7 @@ func (b *bench) exactlyOne(v Vaccination) Certificate {
 		b.t.Fatalf("certificates of the person: %+v", list)
 	}
 	c := list[0]
-	d, err := Decode(c.HC1)
+	d, err := dcc.Decode(c.HC1)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -170,7 +194,7 @@ func TestMake(t *testing.T) {
 	}
 	b.make(v)
 	c := b.exactlyOne(v)
-	if len(b.told) != 1 || !strings.Contains(b.told[0].Text, "https://portal.test/certificates") || !strings.Contains(b.told[0].Subject, Muster) || strings.Contains(b.told[0].Text, "Musterfrau") {
+	if len(b.told) != 1 || !strings.Contains(b.told[0].Text, "https://portal.test/certificates") || !strings.Contains(b.told[0].Subject, dcc.Muster) || strings.Contains(b.told[0].Text, "Musterfrau") {
 		t.Errorf("told %+v", b.told)
 	}
 	if e := c.Entry(); c.Payload.Name.FamilyStd != "MUSTERFRAU<GOESSINGER" || e.Dose != 2 || e.Issuer != b.Issuer || !strings.HasPrefix(e.ID, "URN:UVCI:01DE/LEIPZIG/") {
@@ -215,7 +239,9 @@ func TestMakeNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.make(gone)
-	b.put(Vaccination{RecordID: gone.RecordID, KeyID: gone.KeyID, ProductID: "comirnaty", FamilyName: "Иванова", DoseNumber: 1, DosesTotal: 2, Day: gone.Day})
+	b.put(Vaccination{RecordID: gone.RecordID, KeyID: gone.KeyID, Vaccination: dcc.Vaccination{
+		ProductID: "comirnaty", FamilyName: "Иванова", DoseNumber: 1, DosesTotal: 2, Day: gone.Day,
+	}})
 	b.make(gone)
 	if n := b.count(`SELECT count(*) FROM certificate.certificate`); n != 0 {
 		t.Errorf("%d certificates", n)
@@ -241,7 +267,7 @@ func TestRefused(t *testing.T) {
 	b := setup(t)
 	for problem, change := range map[string]func(*Vaccination){
 		"name":  func(v *Vaccination) { v.FamilyName = "Иванова" },
-		"dose":  func(v *Vaccination) { v.DoseNumber, v.DosesTotal = 3, 3 },
+		"dose":  func(v *Vaccination) { v.ProductID = "janssen" },
 		"dates": func(v *Vaccination) { v.Day = v.Day.AddDate(0, 0, 2) },
 	} {
 		v := b.vaccinate(change)
@@ -251,7 +277,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %+v", problem, list)
 		}
 		// The record is corrected, the next try makes the certificate.
-		good := sample()
+		good := Vaccination{Vaccination: sample}
 		good.RecordID, good.KeyID, good.PersonID = v.RecordID, v.KeyID, v.PersonID
 		b.put(good)
 		b.make(v)
@@ -420,13 +446,13 @@ func TestRollOverBetweenSteps(t *testing.T) {
 	if err := b.intend(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
-	cfg := localConfig(t)
-	b.Keys = mustOpen(t, cfg) // another DSC
+	cfg := keyConfig(t)
+	b.Keys = openKeys(t, cfg) // another DSC
 	b.make(v)
 	b.exactlyOne(v)
-	b.Keys = &Keys{}
+	b.Keys = &signing.Keys{}
 	w := b.vaccinate(nil)
-	if err := b.Make(t.Context(), w.RecordID); !errors.Is(err, ErrKeys) {
+	if err := b.Make(t.Context(), w.RecordID); !errors.Is(err, signing.ErrKeys) {
 		t.Errorf("without keys: %v", err)
 	}
 }

@@ -4,10 +4,20 @@ import (
 	"context"
 	"errors"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
 	"impfportal/vaccination"
 )
+
+// Vaccination is a treatment record as far as its certificate is concerned.
+type Vaccination struct {
+	RecordID string
+	KeyID    string // vault key of the record: the certificate is sealed under it and ends with it
+	PersonID string // login that may fetch the certificate; "" = walk-in, care home
+	dcc.Vaccination
+	Email, Phone, Lang string // contact that stays with the record; may be empty
+}
 
 // FromRecords reads the treatment record (Behandlungsdokumentation).
 func FromRecords(s *vaccination.Service) Source {
@@ -34,9 +44,12 @@ func FromRecords(s *vaccination.Service) Source {
 func ofRecord(r vaccination.Record) Vaccination {
 	p := r.Patient
 	return Vaccination{
-		RecordID: r.ID, KeyID: r.KeyID, PersonID: r.LoginPersonID, ProductID: r.ProductID, Place: r.Place,
-		DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal, Day: r.Day,
-		FamilyName: p.FamilyName, GivenName: p.GivenName, PassportFamily: p.PassportFamily, PassportGiven: p.PassportGiven,
-		Birth: p.Birth.String(), Email: p.Contact.Email, Phone: p.Contact.Phone, Lang: p.Contact.Lang,
+		RecordID: r.ID, KeyID: r.KeyID, PersonID: r.LoginPersonID,
+		Vaccination: dcc.Vaccination{
+			ProductID: r.ProductID, Place: r.Place, Day: r.Day, DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal,
+			FamilyName: p.FamilyName, GivenName: p.GivenName, PassportFamily: p.PassportFamily, PassportGiven: p.PassportGiven,
+			Birth: p.Birth.String(),
+		},
+		Email: p.Contact.Email, Phone: p.Contact.Phone, Lang: p.Contact.Lang,
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
@@ -37,7 +39,7 @@ func TestFromDoseToCertificate(t *testing.T) {
 	citizens := citizen.New(citizen.Config{Pool: pool, Redis: rdb, Vault: v, Now: now})
 	sites := vaccination.New(pool, v, stock, booking.New(booking.Deps{Pool: pool, Now: now, Citizens: citizens, Inventory: stock}), citizens)
 	messages := notify.New(notify.Config{Pool: pool, Vault: v, Now: now, Local: true})
-	keys, err := certificate.OpenKeys(certificate.KeyConfig{Local: true, Dir: t.TempDir(), Master: bytes.Repeat([]byte{1}, 32), Issuer: "MUSTER", Now: now()})
+	keys, err := signing.Open(signing.Config{Local: true, Dir: t.TempDir(), Master: bytes.Repeat([]byte{1}, 32), Issuer: "MUSTER", Now: now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +133,7 @@ func TestFromDoseToCertificate(t *testing.T) {
 			t.Errorf("%+v", c)
 			continue
 		}
-		d, err := certificate.Decode(c.HC1)
+		d, err := dcc.Decode(c.HC1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"impfportal/certificate"
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/internal/qr"
 )
 
 // certificateBench is what the figures on one core need: a signer of the local kind, a
 // person, and the finished certificate.
 type certificateBench struct {
-	signer *certificate.Signer
-	claims certificate.Claims
+	signer *dcc.Signer
+	built  *dcc.Built
 	paper  *certificate.Service // for the PDF
 	ready  certificate.Certificate
 }
@@ -30,8 +32,8 @@ func newCertificateBench(dir string) (*certificateBench, error) {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	const issuer = certificate.Muster + " Bench"
-	keys, err := certificate.OpenKeys(certificate.KeyConfig{Local: true, Dir: dir, Master: master, Issuer: issuer, Now: now})
+	const issuer = dcc.Muster + " Bench"
+	keys, err := signing.Open(signing.Config{Local: true, Dir: dir, Master: master, Issuer: issuer, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -40,26 +42,26 @@ func newCertificateBench(dir string) (*certificateBench, error) {
 		return nil, err
 	}
 	expires := now.AddDate(1, 0, 0)
-	b.claims, err = certificate.Build(certificate.Vaccination{
+	b.built, err = dcc.Build(dcc.Vaccination{
 		ProductID: "comirnaty", Place: "leipzig", DoseNumber: 2, DosesTotal: 2, Day: now.AddDate(0, 0, -1).Truncate(24 * time.Hour),
 		FamilyName: "Müller-Lüdenscheidt", GivenName: "Jürgen Ägidius", Birth: "1940-08-12",
-	}, issuer, certificate.NewUVCI("leipzig"), now, expires)
+	}, issuer, dcc.NewUVCI("leipzig"), now, expires)
 	if err != nil {
 		return nil, err
 	}
 	b.paper, err = certificate.New(certificate.Config{Keys: keys, Issuer: issuer, Now: time.Now})
-	b.ready = certificate.Certificate{ID: "bench", State: certificate.StateReleased, Payload: b.claims.HCert.DCC, IssuedAt: now, ExpiresAt: expires}
+	b.ready = certificate.Certificate{ID: "bench", State: certificate.StateReleased, Payload: b.built.Claims().HCert.DCC, IssuedAt: now, ExpiresAt: expires}
 	return b, err
 }
 
 // text is payload to HC1 text.
 func (b *certificateBench) text() error {
-	_, err := b.signer.HC1(&b.claims)
+	_, err := b.signer.HC1(b.built)
 	return err
 }
 
 func (b *certificateBench) withQR() error {
-	hc1, err := b.signer.HC1(&b.claims)
+	hc1, err := b.signer.HC1(b.built)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (b *certificateBench) withQR() error {
 
 // withPDF is text, QR code and the page to print.
 func (b *certificateBench) withPDF() error {
-	hc1, err := b.signer.HC1(&b.claims)
+	hc1, err := b.signer.HC1(b.built)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"impfportal/certificate"
+	"impfportal/certificate/signing"
 	"impfportal/internal/config"
 	"impfportal/internal/web"
 )
@@ -85,7 +85,7 @@ func TestProductionMakesNoIssuingKeys(t *testing.T) {
 	} {
 		e := *env
 		e.Cfg.CertificateKeyDir, e.Signs = c.dir, c.signs
-		if _, err := Build(&e); errors.Is(err, certificate.ErrKeys) != c.refuse || (err != nil) != c.refuse {
+		if _, err := Build(&e); errors.Is(err, signing.ErrKeys) != c.refuse || (err != nil) != c.refuse {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

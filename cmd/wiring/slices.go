@@ -16,6 +16,8 @@ import (
 	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
 	"impfportal/citizen"
 	"impfportal/hotline"
 	"impfportal/internal/jobs"
@@ -42,7 +44,7 @@ const hotlineNumber = "0800 000 2021"
 const availabilityEvery = time.Second
 
 // issuerMuster names who signs outside production.
-const issuerMuster = certificate.Muster + " Impfportal (ungültig)"
+const issuerMuster = dcc.Muster + " Impfportal (ungültig)"
 
 // Slices are all slices, wired.
 type Slices struct {
@@ -179,7 +181,7 @@ func (s *Slices) buildCertificate(base string) error {
 	if !cfg.Local() {
 		issuer = cfg.CertificateIssuer
 	}
-	keys, err := certificate.OpenKeys(certificate.KeyConfig{
+	keys, err := signing.Open(signing.Config{
 		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local() || s.env.Signs, Now: s.env.Now(),
 	})
 	if err != nil {

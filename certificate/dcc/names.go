@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 // ErrName means that a name cannot be written in the letters A to Z by rule,
 // for instance because it is in another script. The form in the passport
 // (Schreibweise im Pass) must then be entered by a person.
-var ErrName = errors.New("certificate: name has no transliteration")
+var ErrName = errors.New("dcc: name has no transliteration")
 
 // maxName is the longest name the EU schema allows, in characters.
 const maxName = 80

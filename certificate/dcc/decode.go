@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"bytes"
@@ -20,14 +20,14 @@ import (
 // Errors of reading a certificate, one for each layer. All of them mean that
 // the text is no certificate, or not one that this portal can check.
 var (
-	ErrPrefix     = errors.New("certificate: text is no HC1 text")
-	ErrCompressed = errors.New("certificate: not zlib")
-	ErrCOSE       = errors.New("certificate: not a COSE_Sign1 message")
-	ErrCWT        = errors.New("certificate: not a health certificate")
-	ErrAlgorithm  = errors.New("certificate: signature algorithm is not ES256")
-	ErrSignature  = errors.New("certificate: signature is not valid")
-	ErrKeyUsage   = errors.New("certificate: key may not sign vaccination certificates")
-	ErrValidity   = errors.New("certificate: not valid at this time")
+	ErrPrefix     = errors.New("dcc: text is no HC1 text")
+	ErrCompressed = errors.New("dcc: not zlib")
+	ErrCOSE       = errors.New("dcc: not a COSE_Sign1 message")
+	ErrCWT        = errors.New("dcc: not a health certificate")
+	ErrAlgorithm  = errors.New("dcc: signature algorithm is not ES256")
+	ErrSignature  = errors.New("dcc: signature is not valid")
+	ErrKeyUsage   = errors.New("dcc: key may not sign vaccination certificates")
+	ErrValidity   = errors.New("dcc: not valid at this time")
 )
 
 // Limits against texts made to exhaust a reader. A QR code holds at most
@@ -172,11 +172,19 @@ func (d *Decoded) Digest() [32]byte {
 	return sha256.Sum256(appendSigStructure(nil, d.protected, d.Payload))
 }
 
+// RHash is the hash by which a signature is revoked: the first 16 bytes of the
+// SHA-256 of r. Of an ES256 signature (r, s) anybody can make the other valid
+// one, (r, n-s); r is the same in both (EU DCC revocation, hash type SIGNATURE).
+func (d *Decoded) RHash() [16]byte {
+	sum := sha256.Sum256(d.Signature[:len(d.Signature)/2])
+	return [16]byte(sum[:16])
+}
+
 // ValidAt checks the times of the certificate and the use of its DSC.
 func (d *Decoded) ValidAt(now time.Time, dsc *x509.Certificate) error {
 	t := now.Unix()
 	if t < d.Claims.IssuedAt || t >= d.Claims.ExpiresAt || now.Before(dsc.NotBefore) || now.After(dsc.NotAfter) {
 		return ErrValidity
 	}
-	return mayVaccinate(dsc)
+	return MayVaccinate(dsc)
 }

@@ -1,4 +1,4 @@
-package certificate
+package signing
 
 import (
 	"crypto/aes"
@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"impfportal/certificate/dcc"
 )
 
 // sealedMagic begins every sealed key file, so that a later form can be told
@@ -34,9 +36,9 @@ type keyFolder struct {
 
 // openLocalKeys loads a local run's keys and makes what is missing or too old
 // for now, one process at a time.
-func openLocalKeys(cfg KeyConfig) (_ *Keys, err error) {
-	if !strings.HasPrefix(cfg.Issuer, Muster) {
-		return nil, fmt.Errorf("%w: issuer of a local run must begin with %s", ErrKeys, Muster)
+func openLocalKeys(cfg Config) (_ *Keys, err error) {
+	if !strings.HasPrefix(cfg.Issuer, dcc.Muster) {
+		return nil, fmt.Errorf("%w: issuer of a local run must begin with %s", ErrKeys, dcc.Muster)
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
@@ -63,7 +65,7 @@ func openLocalKeys(cfg KeyConfig) (_ *Keys, err error) {
 }
 
 // rollOver makes a new DSC, and a new CSCA where none outlives it.
-func (f *keyFolder) rollOver(k *Keys, cfg KeyConfig) error {
+func (f *keyFolder) rollOver(k *Keys, cfg Config) error {
 	var ca *x509.Certificate
 	var caKey *ecdsa.PrivateKey
 	var err error
@@ -91,7 +93,7 @@ func (f *keyFolder) rollOver(k *Keys, cfg KeyConfig) error {
 		return err
 	}
 	k.dscs = append(k.dscs, dsc)
-	k.signer, err = NewSigner(key, dsc)
+	k.signer, err = dcc.NewSigner(key, dsc)
 	return err
 }
 
@@ -152,7 +154,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 
 // signer returns the newest signer that is usable and has its key here, nil
 // when there is none. A key file that cannot be read is an error.
-func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*Signer, error) {
+func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*dcc.Signer, error) {
 	for _, c := range slices.Backward(f.dscs) {
 		if !usable(c) {
 			continue
@@ -164,7 +166,7 @@ func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*Signer, error)
 		if err != nil {
 			return nil, err
 		}
-		s, err := NewSigner(key, c)
+		s, err := dcc.NewSigner(key, c)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrKeys, f.names[c], err)
 		}
@@ -217,7 +219,7 @@ func (f *keyFolder) store(kind string, key *ecdsa.PrivateKey, c *x509.Certificat
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s-%x", kind, KID(c))
+	name := fmt.Sprintf("%s-%x", kind, dcc.KID(c))
 	nonce := make([]byte, f.aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return err

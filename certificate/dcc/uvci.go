@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"crypto/rand"
@@ -9,7 +9,7 @@ import (
 )
 
 // ErrUVCI means a certificate id that cannot be formed or is malformed.
-var ErrUVCI = errors.New("certificate: bad certificate id")
+var ErrUVCI = errors.New("dcc: bad certificate id")
 
 // uvciAlphabet is the alphabet over which the check character is computed
 // (Luhn mod N, N = 38), fixed in the guidelines on verifiable vaccination

@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"errors"
@@ -7,34 +7,6 @@ import (
 	"testing"
 	"time"
 )
-
-func TestDoses(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		product       string
-		number, total int
-		dn, sd        int
-	}{
-		{"comirnaty", 1, 2, 1, 2},
-		{"comirnaty", 2, 2, 2, 2},
-		{"vaxzevria", 2, 2, 2, 2},
-		{"janssen", 1, 1, 1, 1},
-		{"comirnaty", 1, 1, 1, 1}, // after an infection
-		{"comirnaty", 3, 3, 0, 0},
-		{"janssen", 2, 2, 0, 0},
-		{"janssen", 1, 2, 0, 0},
-		{"comirnaty", 0, 2, 0, 0},
-	} {
-		codes, ok := CodesFor(c.product, issuedAt)
-		if !ok {
-			t.Fatal(c.product)
-		}
-		dn, sd, err := Doses(codes, Vaccination{ProductID: c.product, DoseNumber: c.number, DosesTotal: c.total})
-		if dn != c.dn || sd != c.sd || (err != nil) != (c.dn == 0) || err != nil && !errors.Is(err, ErrDoseRule) {
-			t.Errorf("%+v: %d/%d, %v", c, dn, sd, err)
-		}
-	}
-}
 
 func TestCodesAreDated(t *testing.T) {
 	t.Parallel()
@@ -61,7 +33,11 @@ func TestBuild(t *testing.T) {
 	build := func(change func(*Vaccination)) (Claims, error) {
 		v := sample()
 		change(&v)
-		return Build(v, "MUSTER", id, issuedAt, issuedAt.Add(validity))
+		built, err := Build(v, "MUSTER", id, issuedAt, issuedAt.Add(year))
+		if err != nil {
+			return Claims{}, err
+		}
+		return built.Claims(), nil
 	}
 	c, err := build(func(*Vaccination) {})
 	if err != nil {
@@ -101,26 +77,27 @@ func TestBuild(t *testing.T) {
 		change func(*Vaccination)
 		want   error
 	}{
-		"influenza":        {func(v *Vaccination) { v.ProductID = "influvac" }, ErrNoCodes},
-		"third dose":       {func(v *Vaccination) { v.DoseNumber, v.DosesTotal = 3, 3 }, ErrDoseRule},
-		"no name":          {func(v *Vaccination) { v.FamilyName, v.GivenName = " ", "" }, ErrName},
-		"other script":     {func(v *Vaccination) { v.FamilyName = "Иванова" }, ErrName},
-		"tomorrow":         {func(v *Vaccination) { v.Day = v.Day.AddDate(0, 0, 1) }, ErrDates},
-		"no day":           {func(v *Vaccination) { v.Day = time.Time{} }, ErrDates},
-		"born in 1899":     {func(v *Vaccination) { v.Birth = "1899-12-31" }, ErrDates},
-		"born in month 13": {func(v *Vaccination) { v.Birth = "1998-13" }, ErrDates},
-		"not yet born":     {func(v *Vaccination) { v.Birth = "2021-07-20" }, ErrDates},
+		"influenza":          {func(v *Vaccination) { v.ProductID = "influvac" }, ErrNoCodes},
+		"tenth dose":         {func(v *Vaccination) { v.DoseNumber, v.DosesTotal = 10, 10 }, ErrDoseRule},
+		"no name":            {func(v *Vaccination) { v.FamilyName, v.GivenName = " ", "" }, ErrName},
+		"other script":       {func(v *Vaccination) { v.FamilyName = "Иванова" }, ErrName},
+		"tomorrow":           {func(v *Vaccination) { v.Day = v.Day.AddDate(0, 0, 1) }, ErrDates},
+		"no day":             {func(v *Vaccination) { v.Day = time.Time{} }, ErrDates},
+		"before any vaccine": {func(v *Vaccination) { v.Day = firstVaccination.AddDate(0, 0, -1) }, ErrDates},
+		"born in 1899":       {func(v *Vaccination) { v.Birth = "1899-12-31" }, ErrDates},
+		"born in month 13":   {func(v *Vaccination) { v.Birth = "1998-13" }, ErrDates},
+		"not yet born":       {func(v *Vaccination) { v.Birth = "2021-07-20" }, ErrDates},
 	} {
 		if _, err := build(bad.change); !errors.Is(err, bad.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Build(sample(), "MUSTER", strings.Replace(id, "#", "", 1), issuedAt, issuedAt.Add(validity)); !errors.Is(err, ErrUVCI) {
+	if _, err := Build(sample(), "MUSTER", strings.Replace(id, "#", "", 1), issuedAt, issuedAt.Add(year)); !errors.Is(err, ErrUVCI) {
 		t.Errorf("bad id: %v", err)
 	}
 	// Just after midnight in Berlin it is still yesterday in UTC.
 	midnight := time.Date(2021, 7, 18, 22, 30, 0, 0, time.UTC)
-	if _, err := Build(sample(), "MUSTER", id, midnight, midnight.Add(validity)); err != nil {
+	if _, err := Build(sample(), "MUSTER", id, midnight, midnight.Add(year)); err != nil {
 		t.Errorf("half past midnight: %v", err)
 	}
 }

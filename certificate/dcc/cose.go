@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"bytes"
@@ -26,11 +26,11 @@ const kidLen = 8
 const sigLen = 64
 
 // ErrSigner means a key that cannot sign certificates.
-var ErrSigner = errors.New("certificate: unsuitable signing key")
+var ErrSigner = errors.New("dcc: unsuitable signing key")
 
 // Signer signs certificates with the key of one document signer certificate
-// (DSC). It signs claims only: there is no way to have it sign foreign bytes
-// or a hash. It is safe for concurrent use.
+// (DSC). It signs what [Build] made of a vaccination record and nothing else:
+// there is no way to have it sign foreign bytes or a hash. It is safe for concurrent use.
 type Signer struct {
 	key       crypto.Signer
 	cert      *x509.Certificate
@@ -63,23 +63,16 @@ func KID(cert *x509.Certificate) (kid [kidLen]byte) {
 // Certificate is the DSC.
 func (s *Signer) Certificate() *x509.Certificate { return s.cert }
 
-// HC1 signs claims and returns the text that the QR code shows.
-func (s *Signer) HC1(c *Claims) (string, error) {
+// HC1 signs what was built of a vaccination record and returns the text that
+// the QR code shows.
+func (s *Signer) HC1(b *Built) (string, error) {
 	w := scratchPool.Get().(*scratch)
 	defer scratchPool.Put(w)
 	w.claims.Reset()
-	if err := claimsMode.MarshalToBuffer(c, &w.claims); err != nil {
+	if err := claimsMode.MarshalToBuffer(&b.claims, &w.claims); err != nil {
 		return "", err
 	}
 	return s.hc1(w, w.claims.Bytes())
-}
-
-// signClaims signs claims that are encoded already, as they were stored
-// before signing.
-func (s *Signer) signClaims(claims []byte) (string, error) {
-	w := scratchPool.Get().(*scratch)
-	defer scratchPool.Put(w)
-	return s.hc1(w, claims)
 }
 
 // scratch holds the buffers of one signature.
@@ -167,7 +160,7 @@ func appendBytes(dst, b []byte) []byte {
 }
 
 // errSignature means a signature that is not two numbers below 2^256.
-var errSignature = errors.New("certificate: malformed ECDSA signature")
+var errSignature = errors.New("dcc: malformed ECDSA signature")
 
 // rawSignature turns an ASN.1 signature (SEQUENCE of two INTEGERs, as
 // crypto.Signer returns it) into r and s of 32 bytes each.

@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import "time"
 
@@ -96,9 +96,9 @@ func CodesFor(productID string, issued time.Time) (Codes, bool) {
 	return found, ok
 }
 
-// describe finds the codes that stand in a certificate, whenever it was
+// Describe finds the codes that stand in a certificate, whenever it was
 // issued, for the words beside them.
-func describe(e Entry) Codes {
+func Describe(e Entry) Codes {
 	c := Codes{
 		Disease: e.Disease, Prophylaxis: e.Prophylaxis, Product: e.Product, Holder: e.Holder,
 		ProphylaxisName: e.Prophylaxis, ProductName: e.Product, HolderName: e.Holder,

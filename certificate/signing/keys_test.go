@@ -1,4 +1,4 @@
-package certificate
+package signing
 
 import (
 	"bytes"
@@ -16,22 +16,26 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"impfportal/certificate/dcc"
 )
 
-func localConfig(t testing.TB) KeyConfig {
-	return KeyConfig{Local: true, Dir: filepath.Join(t.TempDir(), "keys"), Master: bytes.Repeat([]byte{7}, 32), Issuer: "MUSTER Impfportal", Now: issuedAt}
+var issuedAt = time.Date(2021, 7, 19, 10, 30, 0, 0, time.UTC)
+
+func localConfig(t testing.TB) Config {
+	return Config{Local: true, Dir: filepath.Join(t.TempDir(), "keys"), Master: bytes.Repeat([]byte{7}, 32), Issuer: "MUSTER Impfportal", Now: issuedAt}
 }
 
-func mustOpen(t testing.TB, cfg KeyConfig) *Keys {
+func mustOpen(t testing.TB, cfg Config) *Keys {
 	t.Helper()
-	k, err := OpenKeys(cfg)
+	k, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-func mustSigner(t testing.TB, k *Keys, now time.Time) *Signer {
+func mustSigner(t testing.TB, k *Keys, now time.Time) *dcc.Signer {
 	t.Helper()
 	s, err := k.Signer(now)
 	if err != nil {
@@ -45,15 +49,15 @@ func TestLocalKeys(t *testing.T) {
 	cfg := localConfig(t)
 	// Portal and worker start at the same time: one key.
 	var wg sync.WaitGroup
-	kids := make([][kidLen]byte, 8)
+	kids := make([][8]byte, 8)
 	for i := range kids {
 		wg.Go(func() {
-			k, err := OpenKeys(cfg)
+			k, err := Open(cfg)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			kids[i] = KID(mustSigner(t, k, cfg.Now).cert)
+			kids[i] = dcc.KID(mustSigner(t, k, cfg.Now).Certificate())
 		})
 	}
 	wg.Wait()
@@ -61,20 +65,28 @@ func TestLocalKeys(t *testing.T) {
 		t.Fatalf("several keys: %x", kids)
 	}
 	k := mustOpen(t, cfg)
-	dsc, ca := k.signer.cert, k.cscas[0]
+	dsc, ca := k.signer.Certificate(), k.cscas[0]
 	switch {
 	case len(k.cscas) != 1 || len(k.dscs) != 1:
 		t.Errorf("%d authorities, %d signers", len(k.cscas), len(k.dscs))
-	case !strings.HasPrefix(dsc.Subject.CommonName, Muster) || !strings.HasPrefix(ca.Subject.CommonName, Muster):
+	case !strings.HasPrefix(dsc.Subject.CommonName, dcc.Muster) || !strings.HasPrefix(ca.Subject.CommonName, dcc.Muster):
 		t.Errorf("names %s, %s", dsc.Subject, ca.Subject)
-	case dsc.IsCA || !ca.IsCA || dsc.KeyUsage != x509.KeyUsageDigitalSignature || len(dsc.UnknownExtKeyUsage) != 1 || !dsc.UnknownExtKeyUsage[0].Equal(oidVaccination):
+	case dsc.IsCA || !ca.IsCA || dsc.KeyUsage != x509.KeyUsageDigitalSignature || len(dsc.UnknownExtKeyUsage) != 1 || !dsc.UnknownExtKeyUsage[0].Equal(dcc.OIDVaccination):
 		t.Errorf("usages of the DSC: %v %v", dsc.KeyUsage, dsc.UnknownExtKeyUsage)
 	case !bytes.Equal(dsc.AuthorityKeyId, ca.SubjectKeyId) || len(ca.SubjectKeyId) == 0:
 		t.Error("the DSC does not name its authority")
 	case dsc.NotAfter.After(ca.NotAfter) || !signsAt(dsc, cfg.Now):
 		t.Error("lives")
 	}
-	private, err := k.signer.key.(*ecdsa.PrivateKey).Bytes()
+	folder, err := openKeyFolder(cfg.Dir, cfg.Master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := folder.key(folder.dscs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := key.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,10 +108,10 @@ func TestLocalKeys(t *testing.T) {
 func TestLocalKeysRollOver(t *testing.T) {
 	t.Parallel()
 	cfg := localConfig(t)
-	first := mustSigner(t, mustOpen(t, cfg), cfg.Now).cert
-	cfg.Now = cfg.Now.Add(validity + time.Hour) // its year of signing is over
+	first := mustSigner(t, mustOpen(t, cfg), cfg.Now).Certificate()
+	cfg.Now = cfg.Now.Add(Validity + time.Hour) // its year of signing is over
 	k := mustOpen(t, cfg)
-	second := mustSigner(t, k, cfg.Now).cert
+	second := mustSigner(t, k, cfg.Now).Certificate()
 	if second.Equal(first) || k.DSC(kidOf(first)) == nil || len(k.dscs) != 2 || len(k.cscas) != 1 {
 		t.Errorf("after a year: %d signers, %d authorities", len(k.dscs), len(k.cscas))
 	}
@@ -107,13 +119,13 @@ func TestLocalKeysRollOver(t *testing.T) {
 	if k = mustOpen(t, cfg); len(k.dscs) != 3 || len(k.cscas) != 2 {
 		t.Errorf("back in time: %d signers, %d authorities", len(k.dscs), len(k.cscas))
 	}
-	if end := expiry(second, second.NotAfter.Add(-time.Hour)); end.After(second.NotAfter) {
+	if end := Expiry(second, second.NotAfter.Add(-time.Hour)); end.After(second.NotAfter) {
 		t.Errorf("certificate outlives its DSC: %v", end)
 	}
 }
 
 func kidOf(c *x509.Certificate) []byte {
-	kid := KID(c)
+	kid := dcc.KID(c)
 	return kid[:]
 }
 
@@ -121,14 +133,14 @@ func TestLocalKeysRefused(t *testing.T) {
 	t.Parallel()
 	cfg := localConfig(t)
 	k := mustOpen(t, cfg)
-	name := filepath.Join(cfg.Dir, fmt.Sprintf("dsc-%x.key", KID(k.signer.cert)))
+	name := filepath.Join(cfg.Dir, fmt.Sprintf("dsc-%x.key", dcc.KID(k.signer.Certificate())))
 	good, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refuse := func(why string, cfg KeyConfig) {
+	refuse := func(why string, cfg Config) {
 		t.Helper()
-		if _, err := OpenKeys(cfg); !errors.Is(err, ErrKeys) {
+		if _, err := Open(cfg); !errors.Is(err, ErrKeys) {
 			t.Errorf("%s: %v", why, err)
 		}
 	}
@@ -164,7 +176,7 @@ func TestLocalKeysRefused(t *testing.T) {
 	}
 	// A key that is lost cannot sign; a new one takes over and the old
 	// certificates stay verifiable.
-	if k2 := mustOpen(t, cfg); len(k2.dscs) != 2 || k2.signer.cert.Equal(k.signer.cert) || k2.DSC(kidOf(k.signer.cert)) == nil {
+	if k2 := mustOpen(t, cfg); len(k2.dscs) != 2 || k2.signer.Certificate().Equal(k.signer.Certificate()) || k2.DSC(kidOf(k.signer.Certificate())) == nil {
 		t.Error("lost key")
 	}
 }
@@ -212,13 +224,13 @@ func TestConfiguredKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return OpenKeys(KeyConfig{Dir: dir, Master: bytes.Repeat([]byte{7}, 32), Sign: sign, Now: now})
+		return Open(Config{Dir: dir, Master: bytes.Repeat([]byte{7}, 32), Sign: sign, Now: now})
 	}
 	k, err := open(func(files) {}, true, issuedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := mustSigner(t, k, issuedAt); !s.cert.Equal(dsc) || k.DSC(kidOf(old)) == nil {
+	if s := mustSigner(t, k, issuedAt); !s.Certificate().Equal(dsc) || k.DSC(kidOf(old)) == nil {
 		t.Error("wrong signer")
 	}
 	if _, err := k.Signer(dsc.NotAfter); !errors.Is(err, ErrKeys) {

@@ -1,9 +1,10 @@
-package certificate
+package dcc
 
 import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -14,34 +15,37 @@ import (
 // SchemaVersion is the version of the EU DCC schema that payloads follow.
 const SchemaVersion = "1.3.0"
 
+// Muster is the word that every certificate carries that was made outside
+// production.
+const Muster = "MUSTER"
+
 // Country is the country of vaccination and of issue, ISO 3166-1 alpha-2.
 const Country = "DE"
 
 // Errors of building a payload. None of them can be mended by trying again.
 var (
-	ErrNoCodes  = errors.New("certificate: product has no EU certificate")
-	ErrDoseRule = errors.New("certificate: dose numbers follow no rule")
-	ErrDates    = errors.New("certificate: dates of the record cannot be")
+	ErrNoCodes  = errors.New("dcc: product has no EU certificate")
+	ErrDoseRule = errors.New("dcc: dose numbers follow no rule")
+	ErrDates    = errors.New("dcc: dates of the record cannot be")
 )
 
-// Vaccination is all a certificate is made from: the dose as the treatment
-// record (Behandlungsdokumentation) has it.
+// Vaccination is what a certificate says of a dose and of who got it.
 type Vaccination struct {
-	RecordID  string
-	KeyID     string // vault key of the record: the certificate is sealed under it and ends with it
-	PersonID  string // login that may fetch the certificate; "" = walk-in, care home
 	ProductID string
-	Place     string // centre or facility, for the certificate's id
-	// The dose within its series, and the doses of the series. A dose given
-	// elsewhere counts; an infection counts by a series of one dose.
-	DoseNumber, DosesTotal int
-	Day                    time.Time // of vaccination, UTC midnight
+	Place     string    // centre, facility or practice, for the certificate's id
+	Day       time.Time // of vaccination, UTC midnight
+
+	DoseNumber   int    // the how manieth dose of this person, doses given elsewhere included
+	DosesTotal   int    // of the series in which it was given; 1 for one dose after an infection
+	FirstProduct string // product of the person's first dose; "" when it is this one or not known
+	Recovered    bool   // an infection came before the first dose (Genesene)
+	// Stated says that the two numbers are those that the issuer wants in the
+	// certificate; they are checked and not computed.
+	Stated bool
 
 	FamilyName, GivenName         string
 	PassportFamily, PassportGiven string // "" = as above
 	Birth                         string // ISO 8601, as far as known: 1964-08-12, 1964-08, 1964 or ""
-
-	Email, Phone, Lang string // contact that stays with the record; may be empty
 }
 
 // Claims are the CWT claims (RFC 8392) of a certificate.
@@ -87,55 +91,46 @@ type Entry struct {
 	ID          string `cbor:"ci" json:"ci"`
 }
 
-// Doses numbers a dose by the German rules, as far as the series of this
-// portal go: 1/2 and 2/2 for most vaccines, 2/2 also after a dose of another
-// vaccine or given elsewhere, 1/1 for Janssen and for one dose after an
-// infection (Genesene). Other combinations (boosters, a dose after Janssen)
-// are ErrDoseRule.
-func Doses(c Codes, v Vaccination) (dn, sd int, err error) {
-	switch {
-	case v.DoseNumber == 1 && v.DosesTotal == 1:
-		return 1, 1, nil
-	case v.DosesTotal == 2 && c.Doses == 2 && (v.DoseNumber == 1 || v.DoseNumber == 2):
-		return v.DoseNumber, 2, nil
-	}
-	return 0, 0, fmt.Errorf("%w: dose %d of %d of %s", ErrDoseRule, v.DoseNumber, v.DosesTotal, v.ProductID)
-}
-
 // birthForm is the schema's pattern with plausible months and days.
 var birthForm = regexp.MustCompile(`^((19|20)\d\d(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?)?$`)
+
+// Built are claims that were built from a vaccination record, which is all
+// that a [Signer] takes: there is no other way to make one.
+type Built struct{ claims Claims }
+
+// Claims returns what will be signed, to read.
+func (b *Built) Claims() Claims {
+	c := b.claims
+	c.HCert.DCC.V = slices.Clone(c.HCert.DCC.V)
+	return c
+}
+
+// CBOR is the deterministic encoding of the claims: the bytes that are signed.
+func (b *Built) CBOR() ([]byte, error) { return claimsMode.Marshal(&b.claims) }
 
 // Build makes the claims of a vaccination: a pure function of the record, the
 // issuer's name, the certificate id and the times, so that the same bytes can
 // be made again to check a certificate against its record.
-func Build(v Vaccination, issuer, uvci string, issued, expires time.Time) (Claims, error) {
+func Build(v Vaccination, issuer, uvci string, issued, expires time.Time) (*Built, error) {
 	codes, ok := CodesFor(v.ProductID, issued)
 	if !ok {
-		return Claims{}, fmt.Errorf("%w: %s", ErrNoCodes, v.ProductID)
+		return nil, fmt.Errorf("%w: %s", ErrNoCodes, v.ProductID)
 	}
 	dn, sd, err := Doses(codes, v)
 	if err != nil {
-		return Claims{}, err
+		return nil, err
 	}
 	name, err := nameOf(v)
 	if err != nil {
-		return Claims{}, err
+		return nil, err
 	}
-	day := v.Day.Format(time.DateOnly)
-	switch {
-	case v.Day.IsZero() || v.Day.After(clock.Day(issued)):
-		return Claims{}, fmt.Errorf("%w: vaccinated after the day of issue", ErrDates)
-	case !birthForm.MatchString(v.Birth):
-		return Claims{}, fmt.Errorf("%w: form of the birth date", ErrDates)
-	case v.Birth > day:
-		return Claims{}, fmt.Errorf("%w: vaccinated before birth", ErrDates)
-	case !expires.After(issued):
-		return Claims{}, fmt.Errorf("%w: expires before it begins", ErrDates)
+	if err := checkDates(v, issued, expires); err != nil {
+		return nil, err
 	}
 	if err := CheckUVCI(uvci); err != nil {
-		return Claims{}, err
+		return nil, err
 	}
-	return Claims{
+	return &Built{Claims{
 		Issuer:    Country,
 		IssuedAt:  issued.Unix(),
 		ExpiresAt: expires.Unix(),
@@ -145,11 +140,32 @@ func Build(v Vaccination, issuer, uvci string, issued, expires time.Time) (Claim
 			Birth:   v.Birth,
 			V: []Entry{{
 				Disease: codes.Disease, Prophylaxis: codes.Prophylaxis, Product: codes.Product, Holder: codes.Holder,
-				Dose: dn, Doses: sd, Date: day, Country: Country, Issuer: issuer, ID: uvci,
+				Dose: dn, Doses: sd, Date: v.Day.Format(time.DateOnly), Country: Country, Issuer: issuer, ID: uvci,
 			}},
 		}},
-	}, nil
+	}}, nil
 }
+
+func checkDates(v Vaccination, issued, expires time.Time) error {
+	day := v.Day.Format(time.DateOnly)
+	switch {
+	case v.Day.IsZero() || v.Day.After(clock.Day(issued)):
+		return fmt.Errorf("%w: vaccinated after the day of issue", ErrDates)
+	case v.Day.Before(firstVaccination):
+		return fmt.Errorf("%w: vaccinated before the vaccines were there", ErrDates)
+	case !birthForm.MatchString(v.Birth):
+		return fmt.Errorf("%w: form of the birth date", ErrDates)
+	case v.Birth > day:
+		return fmt.Errorf("%w: vaccinated before birth", ErrDates)
+	case !expires.After(issued):
+		return fmt.Errorf("%w: expires before it begins", ErrDates)
+	}
+	return nil
+}
+
+// firstVaccination is the day of the first vaccination outside trials in the
+// EU's partner countries; a certificate of an earlier one cannot be.
+var firstVaccination = time.Date(2020, 12, 8, 0, 0, 0, 0, time.UTC)
 
 // nameOf writes the holder's name. The passport's form, where the record has
 // one, decides the transliteration; what is printed stays the name itself.
@@ -182,6 +198,3 @@ var claimsMode = func() cbor.UserBufferEncMode {
 	}
 	return m
 }()
-
-// CBOR is the deterministic encoding of the claims: what is signed.
-func (c *Claims) CBOR() ([]byte, error) { return claimsMode.Marshal(c) }

@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 )
 
 // ErrBase45 is wrapped by every error of base45 decoding.
-var ErrBase45 = errors.New("certificate: not base45")
+var ErrBase45 = errors.New("dcc: not base45")
 
 // alphabet45 is the alphabet of RFC 9285, which is also the alphanumeric
 // alphabet of QR codes in the same order.

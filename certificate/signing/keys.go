@@ -1,4 +1,4 @@
-package certificate
+package signing
 
 import (
 	"bytes"
@@ -10,21 +10,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"impfportal/certificate/dcc"
 )
 
 // ErrKeys means that no certificate can be signed with what is configured.
-var ErrKeys = errors.New("certificate: signing keys")
+var ErrKeys = errors.New("signing: keys")
 
-// Muster is the word that everything outside production carries.
-const Muster = "MUSTER"
-
-// KeyConfig says where the keys lie: certificates as <name>.crt (PEM; an
+// Config says where the keys lie: certificates as <name>.crt (PEM; an
 // authority is told from a signer by the certificate itself) and private keys
 // as <name>.key, readable by the owner only. In a local run what is missing is
 // made at the first start and sealed under the master secret. In production
 // nothing is ever made: the operator puts the files there, keys as PEM (PKCS
 // #8 or SEC 1) or sealed.
-type KeyConfig struct {
+type Config struct {
 	Local  bool
 	Dir    string
 	Master []byte // 32 bytes, from which the files' own key is derived
@@ -37,13 +36,13 @@ type KeyConfig struct {
 // private key, the signer. It is immutable.
 type Keys struct {
 	cscas, dscs []*x509.Certificate
-	signer      *Signer
+	signer      *dcc.Signer
 }
 
-// OpenKeys loads the keys, in a local run after making the missing ones. A
+// Open loads the keys, in a local run after making the missing ones. A
 // DSC whose time to sign is over is replaced there; the old one stays in the
 // trust list. Every error is ErrKeys and says what is wrong.
-func OpenKeys(cfg KeyConfig) (*Keys, error) {
+func Open(cfg Config) (*Keys, error) {
 	if len(cfg.Master) < 32 {
 		return nil, fmt.Errorf("%w: master secret shorter than 32 bytes", ErrKeys)
 	}
@@ -56,7 +55,7 @@ func OpenKeys(cfg KeyConfig) (*Keys, error) {
 	}
 	k := &Keys{cscas: f.cscas, dscs: f.dscs}
 	for _, c := range slices.Concat(k.cscas, k.dscs) {
-		if strings.Contains(strings.ToUpper(c.Subject.String()), Muster) {
+		if strings.Contains(strings.ToUpper(c.Subject.String()), dcc.Muster) {
 			return nil, fmt.Errorf("%w: %q is a demo certificate", ErrKeys, c.Subject.CommonName)
 		}
 	}
@@ -64,7 +63,7 @@ func OpenKeys(cfg KeyConfig) (*Keys, error) {
 		return nil, err
 	}
 	if k.signer, err = f.signer(func(c *x509.Certificate) bool {
-		return mayVaccinate(c) == nil && !cfg.Now.Before(c.NotBefore) && cfg.Now.Before(c.NotAfter)
+		return dcc.MayVaccinate(c) == nil && !cfg.Now.Before(c.NotBefore) && cfg.Now.Before(c.NotAfter)
 	}); err != nil {
 		return nil, err
 	}
@@ -81,7 +80,7 @@ func (k *Keys) check() error {
 	}
 	for _, dsc := range k.dscs {
 		if !slices.ContainsFunc(k.cscas, func(ca *x509.Certificate) bool { return dsc.CheckSignatureFrom(ca) == nil }) {
-			return fmt.Errorf("%w: DSC %x is not signed by the CSCA", ErrKeys, KID(dsc))
+			return fmt.Errorf("%w: DSC %x is not signed by the CSCA", ErrKeys, dcc.KID(dsc))
 		}
 	}
 	return nil
@@ -89,11 +88,11 @@ func (k *Keys) check() error {
 
 // Signer returns the signer, or ErrKeys where this process has none or its
 // DSC is not valid at that time.
-func (k *Keys) Signer(now time.Time) (*Signer, error) {
+func (k *Keys) Signer(now time.Time) (*dcc.Signer, error) {
 	if k.signer == nil {
 		return nil, fmt.Errorf("%w: this process has no private key", ErrKeys)
 	}
-	if c := k.signer.cert; now.Before(c.NotBefore) || !now.Before(c.NotAfter) {
+	if c := k.signer.Certificate(); now.Before(c.NotBefore) || !now.Before(c.NotAfter) {
 		return nil, fmt.Errorf("%w: the DSC is valid until %s", ErrKeys, c.NotAfter.Format(time.DateOnly))
 	}
 	return k.signer, nil
@@ -102,7 +101,7 @@ func (k *Keys) Signer(now time.Time) (*Signer, error) {
 // DSC finds the certificate of a key id, nil when it is not of this portal.
 func (k *Keys) DSC(kid []byte) *x509.Certificate {
 	for _, c := range k.dscs {
-		if id := KID(c); bytes.Equal(id[:], kid) {
+		if id := dcc.KID(c); bytes.Equal(id[:], kid) {
 			return c
 		}
 	}

@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"bytes"
@@ -113,7 +113,7 @@ func checkVector(t *testing.T, v vector, checked map[string]int) {
 	if d.Alg == -7 {
 		expect("signature", e.Verify, d.Verify(dsc))
 		if len(d.Claims.HCert.DCC.V) > 0 {
-			expect("usage", e.KeyUsage, mayVaccinate(dsc))
+			expect("usage", e.KeyUsage, MayVaccinate(dsc))
 		}
 	}
 	if e.Expiration != nil {

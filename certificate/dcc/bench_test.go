@@ -1,4 +1,4 @@
-package certificate
+package dcc
 
 import (
 	"crypto/ecdsa"
@@ -53,7 +53,7 @@ func BenchmarkHC1(b *testing.B) {
 	s, _ := testSigner(b, issuedAt)
 	c := sampleClaims(b)
 	ratio(b, bareSign(b, s), func() {
-		if _, err := s.HC1(&c); err != nil {
+		if _, err := s.HC1(c); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -64,7 +64,7 @@ func BenchmarkHC1WithQR(b *testing.B) {
 	s, _ := testSigner(b, issuedAt)
 	c := sampleClaims(b)
 	ratio(b, bareSign(b, s), func() {
-		text, err := s.HC1(&c)
+		text, err := s.HC1(c)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func BenchmarkHC1WithQR(b *testing.B) {
 func BenchmarkVerify(b *testing.B) {
 	s, _ := testSigner(b, issuedAt)
 	c := sampleClaims(b)
-	text, err := s.HC1(&c)
+	text, err := s.HC1(c)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package certificate
+package signing
 
 import (
 	"crypto"
@@ -12,58 +12,23 @@ import (
 	"math/big"
 	"slices"
 	"time"
-)
 
-// The extended key usages that say what a DSC may sign (EU certificate
-// governance). A DSC with none of the three may sign everything.
-var (
-	oidTest        = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 1847, 2021, 1, 1}
-	oidVaccination = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 1847, 2021, 1, 2}
-	oidRecovery    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 1847, 2021, 1, 3}
+	"impfportal/certificate/dcc"
 )
-
-// dscUsage returns what a usage allows, also in the spelling with a zero in
-// it that early DSCs and the public test data have.
-func dscUsage(oid asn1.ObjectIdentifier) asn1.ObjectIdentifier {
-	if len(oid) == len(oidVaccination)+1 && oid[6] == 0 {
-		return slices.Delete(slices.Clone(oid), 6, 7)
-	}
-	return oid
-}
 
 // Lives. A certificate for people is technically valid for a year (as the
 // German ones were), so a DSC of two years signs during its first year; the
 // CSCA outlives every DSC it signs in its first two years.
 const (
-	validity = 365 * 24 * time.Hour
-	dscLife  = 2 * validity
-	cscaLife = 4 * validity
+	Validity = 365 * 24 * time.Hour
+	dscLife  = 2 * Validity
+	cscaLife = 4 * Validity
 	backdate = 24 * time.Hour // clocks of verifiers may be slow
 )
 
-// mayVaccinate reports whether a DSC may sign vaccination certificates, as
-// ErrKeyUsage when it may not.
-func mayVaccinate(dsc *x509.Certificate) error {
-	if dsc.KeyUsage != 0 && dsc.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		return ErrKeyUsage
-	}
-	limited := false
-	for _, oid := range dsc.UnknownExtKeyUsage {
-		usage := dscUsage(oid)
-		if usage.Equal(oidVaccination) {
-			return nil
-		}
-		limited = limited || usage.Equal(oidTest) || usage.Equal(oidRecovery)
-	}
-	if limited {
-		return ErrKeyUsage
-	}
-	return nil
-}
-
 // subject names a certificate authority or signer of this portal.
 func subject(organisation, name string) pkix.Name {
-	return pkix.Name{Country: []string{Country}, Organization: []string{organisation}, CommonName: name}
+	return pkix.Name{Country: []string{dcc.Country}, Organization: []string{organisation}, CommonName: name}
 }
 
 // newCSCA makes the key and self-signed certificate of a country signing
@@ -88,7 +53,7 @@ func newDSC(organisation string, ca *x509.Certificate, caKey crypto.Signer, now 
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(dscLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		UnknownExtKeyUsage:    []asn1.ObjectIdentifier{oidVaccination},
+		UnknownExtKeyUsage:    []asn1.ObjectIdentifier{dcc.OIDVaccination},
 		BasicConstraintsValid: true,
 	}
 	return newCertificate(t, ca, caKey)
@@ -109,7 +74,7 @@ func newCertificate(t, parent *x509.Certificate, parentKey crypto.Signer) (*ecds
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), parentKey)
 	if err != nil {
-		return nil, nil, fmt.Errorf("certificate: make %s: %w", t.Subject.CommonName, err)
+		return nil, nil, fmt.Errorf("signing: make %s: %w", t.Subject.CommonName, err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	return key, cert, err
@@ -118,11 +83,11 @@ func newCertificate(t, parent *x509.Certificate, parentKey crypto.Signer) (*ecds
 // signsAt reports whether a DSC may sign at this moment a certificate that is
 // valid for a whole year.
 func signsAt(dsc *x509.Certificate, now time.Time) bool {
-	return mayVaccinate(dsc) == nil && !now.Before(dsc.NotBefore) && !now.Add(validity).After(dsc.NotAfter)
+	return dcc.MayVaccinate(dsc) == nil && !now.Before(dsc.NotBefore) && !now.Add(Validity).After(dsc.NotAfter)
 }
 
-// expiry is the end of a certificate issued now: a year, and never after the
+// Expiry is the end of a certificate issued now: a year, and never after the
 // DSC that signs it.
-func expiry(dsc *x509.Certificate, now time.Time) time.Time {
-	return slices.MinFunc([]time.Time{now.Add(validity), dsc.NotAfter}, time.Time.Compare).Truncate(time.Second)
+func Expiry(dsc *x509.Certificate, now time.Time) time.Time {
+	return slices.MinFunc([]time.Time{now.Add(Validity), dsc.NotAfter}, time.Time.Compare).Truncate(time.Second)
 }
