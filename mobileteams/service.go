@@ -306,7 +306,7 @@ func (s *Service) Give(ctx context.Context, now time.Time, in Dose) (recordID st
 		}
 		recordID, err = s.vaccination.RecordTx(ctx, tx, vaccination.RecordDose{
 			Key: in.Key, Now: now, Channel: vaccination.Mobile, Patient: in.Patient, ProductID: v.ProductID,
-			DoseNumber: in.DoseNumber, Prior: in.Prior, Recovered: in.Recovered, Place: v.Facility.ID, StockPlace: inventory.TeamPlace(v.TeamID),
+			DoseNumber: in.DoseNumber, Prior: in.Prior, Recovered: in.Recovered, Place: v.Facility.ID, Region: vaccination.Region(v.Facility.Postcode), StockPlace: inventory.TeamPlace(v.TeamID),
 			LotID: in.LotID, Consent: in.Consent, Forms: in.Forms, Override: in.Override, Actor: in.Actor, Role: in.Role,
 		})
 		if err != nil {

@@ -228,11 +228,29 @@ func (RecordedJSON) HTTPStatus() int { return http.StatusCreated }
 type apiDoseIn struct {
 	ID     string `json:"-" path:"id"`
 	Centre string `json:"centre,omitempty"`
+	PassportJSON
 	DoseJSON
 }
 
+// PassportJSON is the spelling of the passport, for people whose registration is known.
+type PassportJSON struct {
+	Passport *struct {
+		Family string `json:"family_name,omitempty"`
+		Given  string `json:"given_name,omitempty"`
+	} `json:"passport,omitempty" doc:"the name as the passport spells it, where it differs; without it the registration's counts"`
+}
+
+func (p PassportJSON) read() *Passport {
+	if p.Passport == nil {
+		return nil
+	}
+	return &Passport{Family: p.Passport.Family, Given: p.Passport.Given}
+}
+
 func (s *Service) apiDose(c *web.Ctx, in apiDoseIn) (RecordedJSON, error) {
-	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) { dose.AppointmentID, dose.Channel = in.ID, ByAppointment })
+	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) {
+		dose.AppointmentID, dose.Channel, dose.Passport = in.ID, ByAppointment, in.read()
+	})
 }
 
 // apiGive is postRecord for JSON.

@@ -97,16 +97,19 @@ func (s *Service) renderCalled(c *web.Ctx, ce centre.Centre, f *web.Form, extra 
 }
 
 func (s *Service) postCalledDose(c *web.Ctx) error {
-	return s.postRecord(c, s.renderCalled, func(in *RecordDose) { in.CallID, in.Channel = c.Params("call"), WalkIn })
+	return s.postRecord(c, s.renderCalled, func(in *RecordDose, p *Passport) {
+		in.CallID, in.Channel, in.Passport = c.Params("call"), WalkIn, p
+	})
 }
 
 type calledDoseIn struct {
 	Centre  string `json:"centre,omitempty"`
 	Product string `json:"-" path:"product"`
 	Call    string `json:"-" path:"call"`
+	PassportJSON
 	DoseJSON
 }
 
 func (s *Service) apiCalledDose(c *web.Ctx, in calledDoseIn) (RecordedJSON, error) {
-	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) { dose.CallID, dose.Channel = in.Call, WalkIn })
+	return s.apiGive(c, in.Centre, in.DoseJSON, func(dose *RecordDose) { dose.CallID, dose.Channel, dose.Passport = in.Call, WalkIn, in.read() })
 }

@@ -161,6 +161,9 @@ func (s *Service) registeredDose(ctx context.Context, q pg.Querier, p citizen.Pe
 	if p.Prior != nil && p.Prior.Kind == citizen.PriorDose {
 		d.prior = &PriorDose{ProductID: p.Prior.ProductID, Day: p.Prior.Date}
 	}
+	if p.Prior != nil && p.Prior.Kind == citizen.PriorRecovery {
+		d.recovered = &PriorDose{Day: p.Prior.Date, Recovered: true}
+	}
 	d.check = p.State == citizen.StateCheck
 	d.index = s.index(d.patient)
 	return d, nil

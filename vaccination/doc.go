@@ -13,6 +13,18 @@
 // recorded; consent is a tick with the date ('Stand') of the forms that were
 // signed on paper.
 //
+// # Who made it, and on what
+//
+// A record names its issuer (Aussteller), who there made it, by which path, and its
+// basis: a dose given (verabreicht), or one given elsewhere and seen in a document
+// (nachgetragen: Impfausweis or Impfbescheinigung). Sites of the portal make records of
+// doses that they give, with stock, appointment and forms ([Service.Record]). Practices
+// and pharmacies make both kinds and have none of the three here
+// ([Service.RecordIssued]); numbers beyond the series (3/3, 2/1) stand as they state
+// them. What was seen in a document refuses nobody a dose. [Service.History] is what is
+// known of the time before a dose; what somebody has stated about it when they
+// registered or came stays sealed in the record.
+//
 // # Perhaps registered twice
 //
 // The card of an appointment that is under reserve (unter Vorbehalt, see

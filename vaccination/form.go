@@ -3,10 +3,12 @@ package vaccination
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/internal/web"
 )
@@ -21,6 +23,21 @@ func PatientForm(f *web.Form, day time.Time, lang string) Patient {
 		Contact: Contact{Email: f.Get("email"), Phone: f.Get("phone"), Lang: lang},
 	}
 	f.Errors = append(f.Errors, p.Clean(day)...)
+	return p
+}
+
+// passportForm reads the spelling of the passport from a card that shows it, and notes
+// in f what is wrong with it; nil when the form has no such fields.
+func passportForm(f *web.Form) *Passport {
+	if !slices.Contains(f.Names(), "passport_family") || !slices.Contains(f.Names(), "passport_given") {
+		return nil
+	}
+	p := &Passport{Family: f.Get("passport_family"), Given: f.Get("passport_given")}
+	for field, name := range map[string]string{"passport_family": p.Family, "passport_given": p.Given} {
+		if _, key, args := citizen.CleanName(name); key != "" {
+			f.Fail(field, key, args...)
+		}
+	}
 	return p
 }
 

@@ -221,7 +221,9 @@ func keyOf(f *web.Form) string {
 }
 
 func (s *Service) postDose(c *web.Ctx) error {
-	return s.postRecord(c, s.renderPerson, func(in *RecordDose) { in.AppointmentID, in.Channel = c.Params("id"), ByAppointment })
+	return s.postRecord(c, s.renderPerson, func(in *RecordDose, p *Passport) {
+		in.AppointmentID, in.Channel, in.Passport = c.Params("id"), ByAppointment, p
+	})
 }
 
 // given is what every dose has that is given at a centre.
@@ -234,14 +236,14 @@ func (in DoseForm) given(c *web.Ctx, ce centre.Centre) RecordDose {
 
 // postRecord records the dose of a form, to which whose adds for whom it is, and shows
 // the form again when that is not possible.
-func (s *Service) postRecord(c *web.Ctx, again func(*web.Ctx, centre.Centre, *web.Form, []Warning) error, whose func(*RecordDose)) error {
+func (s *Service) postRecord(c *web.Ctx, again func(*web.Ctx, centre.Centre, *web.Form, []Warning) error, whose func(*RecordDose, *Passport)) error {
 	return s.page(c, func(ce centre.Centre) error {
 		f := c.Form()
-		in := ReadDoseForm(f)
+		in, passport := ReadDoseForm(f), passportForm(f)
 		var extra []Warning
 		if f.OK() {
 			dose := in.given(c, ce)
-			whose(&dose)
+			whose(&dose, passport)
 			recordID, err := s.Record(c.Std(), dose)
 			if err == nil {
 				return c.See("/site/records/" + recordID)

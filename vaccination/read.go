@@ -38,9 +38,9 @@ func (s *Service) At(ctx context.Context, q pg.Querier, place string, day time.T
 // constant of this package, never input.
 func (s *Service) records(ctx context.Context, q pg.Querier, where string, args ...any) ([]Record, error) {
 	rows, err := q.Query(ctx, `
-		SELECT r.id, r.key_id, r.sealed, k.wrapped, r.programme_id, r.product_id, r.lot_id, r.lot_number, r.dose_number,
+		SELECT r.id, r.key_id, r.sealed, k.wrapped, r.programme_id, r.product_id, coalesce(r.lot_id::text, ''), r.lot_number, r.dose_number,
 		       r.doses_total, r.day, r.given_at, r.channel, r.place, coalesce(r.appointment_id::text, ''),
-		       coalesce(r.login_person_id::text, '')
+		       coalesce(r.login_person_id::text, ''), r.recorded_at, r.basis, r.issuer_ref, r.issuer_kind, r.operator, r.path, r.region
 		  FROM vaccination.record r LEFT JOIN vault.key k ON k.id = r.key_id
 		 WHERE `+where+` ORDER BY r.given_at, r.id`, args...)
 	if err != nil {
@@ -53,7 +53,8 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 			private      sealed
 		)
 		err := row.Scan(&r.ID, &r.KeyID, &box, &wrapped, &r.ProgrammeID, &r.ProductID, &r.LotID, &r.LotNumber, &r.DoseNumber,
-			&r.DosesTotal, &r.Day, &r.GivenAt, &r.Channel, &r.Place, &r.AppointmentID, &r.LoginPersonID)
+			&r.DosesTotal, &r.Day, &r.GivenAt, &r.Channel, &r.Place, &r.AppointmentID, &r.LoginPersonID,
+			&r.RecordedAt, &r.Basis, &r.IssuerRef, &r.IssuerKind, &r.Operator, &r.Path, &r.Region)
 		if err != nil {
 			return r, err
 		}
@@ -67,7 +68,7 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 		if err := key.UnsealJSON(sealContext, box, &private); err != nil {
 			return r, fmt.Errorf("record %s: %w", r.ID, err)
 		}
-		r.Patient = private.Patient
+		r.Patient, r.Document = private.Patient, private.Document
 		return r, nil
 	})
 }

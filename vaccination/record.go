@@ -15,6 +15,7 @@ const (
 	ByAppointment Channel = "appointment" // booked, at a centre
 	WalkIn        Channel = "walkin"      // came to a centre without an appointment
 	Mobile        Channel = "mobile"      // given by a mobile team in a facility
+	ByIssuer      Channel = "issuer"      // recorded by a practice or pharmacy (RecordIssued)
 )
 
 // PartialDate is a birth date of which the month or the day may be unknown (0).
@@ -47,15 +48,25 @@ type Record struct {
 	KeyID         string // vault key of this record alone
 	ProgrammeID   string
 	ProductID     string
-	LotID         string
+	LotID         string // "" for ByIssuer, who have no stock here
 	LotNumber     string
-	DoseNumber    int // 1..DosesTotal
-	DosesTotal    int // of the series as it was when the dose was given
+	DoseNumber    int // 1..9; more than DosesTotal for a booster after a series of one
+	DosesTotal    int // of the series as it was when the dose was given, or as the issuer states it
 	Day           time.Time
-	GivenAt       time.Time
+	GivenAt       time.Time // noon of Day where nobody knows the hour (doses of practices and pharmacies recorded later)
+	RecordedAt    time.Time // when it was written down
 	Channel       Channel
-	Place         string // centre id, or facility id when Channel is Mobile
+	Place         string // centre id, facility id when Channel is Mobile, IssuerRef when it is ByIssuer
 	AppointmentID string // "" without an appointment
+
+	Basis      Basis
+	IssuerRef  string    // who made the record: "centre:<id>", "facility-team:<id>", "issuer:<id>"
+	IssuerKind string    // IssuerCentre, IssuerMobile, IssuerPractice, IssuerPharmacy
+	Operator   string    // who there, opaque: the staff account's id for the portal's own sites
+	Path       string    // PathSite, PathWeb, PathMTLS, PathCard
+	Region     string    // Region of the place; "" unknown
+	Document   *Document // Seen only
+
 	LoginPersonID string // citizen's person id that may see the certificate; "" for people who never registered
 	Patient       Patient
 }

@@ -122,6 +122,7 @@ func (p *Patient) Clean(day time.Time) (out []web.FieldError) {
 
 const (
 	maxReason = 300 // characters
+	maxKey    = 100 // bytes of a request's key
 	maxDoses  = 9   // of a series
 	maxAge    = 125 // years
 )

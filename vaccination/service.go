@@ -2,7 +2,6 @@ package vaccination
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,7 +57,12 @@ type RecordDose struct {
 	Prior         *PriorDose // what is stated about the dose before this one
 	Recovered     bool       // a proven recovery counts: one dose completes the series
 
+	// Passport is the spelling of the passport as the site has seen it (Schreibweise im
+	// Pass), in place of the registration's; nil leaves that as it is.
+	Passport *Passport
+
 	Place      string          // centre id, or facility id for Mobile
+	Region     string          // Region of the facility; a centre's own is known
 	StockPlace inventory.Place // where the dose is taken from
 	LotID      string
 
@@ -70,11 +74,8 @@ type RecordDose struct {
 	Role     string
 }
 
-// PriorDose is an earlier dose given elsewhere, as the vaccination pass says.
-type PriorDose struct {
-	ProductID string
-	Day       time.Time // UTC midnight
-}
+// Passport is a name as the passport spells it; both empty: as the name itself.
+type Passport struct{ Family, Given string }
 
 // Override names the warnings for which somebody takes responsibility, and why.
 type Override struct {
@@ -85,7 +86,9 @@ type Override struct {
 // sealed is the part of a record that only its own key opens.
 type sealed struct {
 	Patient
-	OverrideReason string `json:"override_reason,omitempty"`
+	OverrideReason string      `json:"override_reason,omitempty"`
+	Stated         []PriorDose `json:"stated,omitempty"` // what was stated about the time before this dose
+	Document       *Document   `json:"document,omitempty"`
 }
 
 const sealContext = "vaccination.record"
@@ -113,8 +116,8 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 	}
 	// Doses of one person come one after the other from here on, so that two
 	// stations cannot both find that nothing was given.
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(d.index))); err != nil { //nolint:gosec // any 64 bits will do
-		return "", fmt.Errorf("lock the person: %w", err)
+	if err := lockPerson(ctx, tx, d.index); err != nil {
+		return "", err
 	}
 	if in.CallID != "" { // the number of the dose changes in the moment that one is noted
 		if d, err = s.dose(ctx, tx, in); err != nil {
@@ -152,11 +155,13 @@ func (s *Service) RecordTx(ctx context.Context, tx pgx.Tx, in RecordDose) (recor
 // the person's details into their stored form.
 func (in *RecordDose) check() error {
 	switch {
-	case in.Key == "" || len(in.Key) > 100, !id.Valid(in.LotID), in.Place == "", in.StockPlace == "", in.Now.IsZero(), in.Actor == "":
+	case in.Key == "" || len(in.Key) > maxKey, !id.Valid(in.LotID), in.Place == "", in.StockPlace == "", in.Now.IsZero(), in.Actor == "":
 		return ErrInvalid
 	case !in.Consent:
 		return ErrNoConsent
 	case in.Override != nil && utf8.RuneCountInString(in.Override.Reason) > maxReason:
+		return ErrInvalid
+	case in.Passport != nil && !in.Passport.clean():
 		return ErrInvalid
 	case in.AppointmentID != "":
 		if !id.Valid(in.AppointmentID) || in.Channel != ByAppointment {
@@ -188,6 +193,7 @@ type dose struct {
 	loginPersonID string
 	appointmentID string
 	prior         *PriorDose
+	recovered     *PriorDose // a proven recovery that counts as a dose
 	day           time.Time
 	closed        bool                   // the appointment is no longer open for a dose
 	check         bool                   // the registration may be a second one of the same person
@@ -195,6 +201,14 @@ type dose struct {
 }
 
 func (s *Service) dose(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, error) {
+	d, err := s.doseOf(ctx, tx, in)
+	if in.Passport != nil {
+		d.patient.PassportFamily, d.patient.PassportGiven = in.Passport.Family, in.Passport.Given
+	}
+	return d, err
+}
+
+func (s *Service) doseOf(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, error) {
 	if in.AppointmentID != "" {
 		d, _, err := s.bookedDose(ctx, tx, in.Place, in.AppointmentID, in.Now)
 		return d, err
@@ -215,6 +229,9 @@ func (s *Service) dose(ctx context.Context, tx pgx.Tx, in RecordDose) (dose, err
 		return dose{}, fmt.Errorf("series of %s: %w", p.ID, err)
 	}
 	d.total = total(series.Doses, d.number, in.Recovered)
+	if in.Recovered {
+		d.recovered = &PriorDose{Recovered: true}
+	}
 	d.minDays, d.maxDays = series.MinDays, series.MaxDays
 	return d, nil
 }
@@ -260,7 +277,7 @@ func (o *Override) accepts(code string) bool {
 // a dose is recorded the person is locked.
 func warnings(ctx context.Context, q pg.Querier, d dose, o *Override) (ws []Warning, prior *PriorDose, err error) {
 	rows, err := q.Query(ctx, `
-		SELECT id, product_id, dose_number, day FROM vaccination.record
+		SELECT id, product_id, dose_number, day, basis = 'given' FROM vaccination.record
 		 WHERE person_index = $1 AND programme_id = $2 ORDER BY day, dose_number`, d.index, d.programmeID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("earlier doses: %w", err)
@@ -269,13 +286,14 @@ func warnings(ctx context.Context, q pg.Querier, d dose, o *Override) (ws []Warn
 		recordID, productID string
 		number              int
 		day                 time.Time
+		given               bool
 		same                string // record of the same dose number
 	)
 	prior = d.prior
-	_, err = pgx.ForEachRow(rows, []any{&recordID, &productID, &number, &day}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&recordID, &productID, &number, &day, &given}, func() error {
 		switch {
 		case o.accepts(Namesake): // somebody else's doses say nothing
-		case number == d.number:
+		case number == d.number && given: // what was only seen in a document refuses nothing
 			same = recordID
 		case number < d.number && (prior == nil || !day.Before(prior.Day)):
 			prior = &PriorDose{ProductID: productID, Day: day}
@@ -337,7 +355,7 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, in RecordDose, d dose, 
 	if err != nil {
 		return "", false, err
 	}
-	private := sealed{Patient: d.patient}
+	private := sealed{Patient: d.patient, Stated: d.stated()}
 	codes := make([]string, 0, len(accepted))
 	for _, w := range accepted {
 		codes = append(codes, w.Code)
@@ -348,15 +366,19 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, in RecordDose, d dose, 
 		return "", false, fmt.Errorf("seal record: %w", err)
 	}
 	recordID = id.New()
+	issuerRef, issuerKind := in.issuer()
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO vaccination.record (id, request_key, key_id, sealed, person_index, programme_id, product_id,
 		       lot_id, lot_number, dose_number, doses_total, day, given_at, channel, place, stock_place,
-		       appointment_id, series_id, login_person_id, forms_stand, overrides, recorded_by)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+		       appointment_id, series_id, login_person_id, forms_stand, overrides, recorded_by,
+		       issuer_ref, issuer_kind, operator, region, recorded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
+		        coalesce(nullif($26, ''), (SELECT left(postcode, 2) FROM centre.centre WHERE id = $15), ''), $13)
 		ON CONFLICT (request_key) DO NOTHING`,
 		recordID, in.Key, key.ID, box, d.index, d.programmeID, d.productID,
 		lot.ID, lot.Number, d.number, d.total, d.day, in.Now, string(in.Channel), in.Place, string(in.StockPlace),
-		null(d.appointmentID), null(d.seriesID), null(d.loginPersonID), in.Forms, codes, in.Actor)
+		null(d.appointmentID), null(d.seriesID), null(d.loginPersonID), in.Forms, codes, in.Actor,
+		issuerRef, issuerKind, strings.TrimPrefix(in.Actor, "staff:"), in.Region)
 	switch {
 	case pg.Violates(err, "record_appointment"), pg.Violates(err, "record_person_dose"):
 		return "", false, ErrAlreadyGiven // the lock on the person makes this a mere last line

@@ -120,13 +120,21 @@ func (b *bundle) book(family, centreID string, starts ...time.Time) booked {
 	if err != nil {
 		b.t.Fatalf("register: %v", err)
 	}
-	out := booked{person: r.Person, reference: reference(b.t, b.people)}
+	out := b.appoint(r.Person.ID, centreID, starts...)
+	out.person = r.Person
+	return out
+}
+
+// appoint confirms appointments at the given times for somebody registered.
+func (b *bundle) appoint(personID, centreID string, starts ...time.Time) booked {
+	b.t.Helper()
+	out := booked{reference: reference(b.t, b.people)}
 	series := id.New()
 	b.tx(func(tx pgx.Tx) error {
 		_, err := tx.Exec(b.ctx, `
 			INSERT INTO booking.series (id, person_id, programme_id, product_id, centre_id, channel, reference, booked_by, role, state, hold_until, created_at, confirmed_at)
 			VALUES ($1, $2, 'covid-19', 'comirnaty', $3, 'web', $4, 'test', 'citizen', 'confirmed', $5, $5, $5)`,
-			series, r.Person.ID, centreID, out.reference, b.now)
+			series, personID, centreID, out.reference, b.now)
 		for i, at := range starts {
 			if err != nil {
 				return err
@@ -136,7 +144,7 @@ func (b *bundle) book(family, centreID string, starts ...time.Time) booked {
 			_, err = tx.Exec(b.ctx, `
 				INSERT INTO booking.appointment (id, series_id, person_id, programme_id, centre_id, product_id, slot_id, channel, leg, first_day, dose_number, day, start_at, state, changed_at)
 				VALUES ($1, $2, $3, 'covid-19', $4, 'comirnaty', 1, 'web', 1, $6, $5, $7, $8, 'confirmed', $9)`,
-				aid, series, r.Person.ID, centreID, i+1, clock.Day(starts[0]), clock.Day(at), at, b.now)
+				aid, series, personID, centreID, i+1, clock.Day(starts[0]), clock.Day(at), at, b.now)
 		}
 		return err
 	})
