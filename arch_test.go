@@ -87,7 +87,7 @@ func TestForeignAPIsStayInOnePlace(t *testing.T) {
 	t.Parallel()
 	only := map[string]string{
 		"github.com/twilio/twilio-go":   "notify",
-		"codeberg.org/go-pdf/fpdf":      "internal/pdf",
+		"golang.org/x/image/font":       "internal/pdf",
 		"github.com/hibiken/asynq":      "internal/jobs",
 		"github.com/go-co-op/gocron/v2": "internal/jobs",
 		"github.com/pressly/goose/v3":   "internal/pg",

@@ -48,6 +48,7 @@ fi
 if [[ $purpose == test ]]; then
   need chromium chromium chromium-browser google-chrome
   need poppler-utils pdftotext
+  need qpdf qpdf
   need zbar-tools zbarimg
   # The race detector needs a C compiler.
   need "gcc libc6-dev" gcc clang

@@ -11,19 +11,38 @@ type Block interface {
 type Paragraph struct {
 	Text  string
 	Bold  bool
-	Small bool // 8.5 pt instead of 11 pt, for what nobody has to act on
+	Small bool   // 8.5 pt instead of 11 pt, for what nobody has to act on
+	Align string // "L" (default), "C", "R"
+	Slot  Slot
 }
 
-// Heading is a heading of the second level (the title is the first).
-type Heading struct{ Text string }
+// Slot makes a place of a form: Form.Fill writes the text that is called Name
+// there instead of the one that the block has. Room is kept for Lines lines (0
+// = one); what needs more is set smaller.
+type Slot struct {
+	Name  string
+	Lines int
+}
 
-// Pair is a label and its value.
-type Pair struct{ Key, Value string }
+// Heading is a heading of the second level; Top makes it the document's title,
+// where the specification does not set one.
+type Heading struct {
+	Text string
+	Top  bool
+}
+
+// Pair is a label and its value. Other is the label once more in the language
+// Pairs.OtherLang.
+type Pair struct {
+	Key, Other, Value string
+	Slot              Slot
+}
 
 // Pairs is a table of labels and values.
 type Pairs struct {
-	Rows     []Pair
-	KeyWidth float64 // mm; 0 = two fifths of the width
+	Rows      []Pair
+	KeyWidth  float64 // mm; 0 = two fifths of the width
+	OtherLang string
 }
 
 // Table is a table with a head line. Widths are shares of the width (any
@@ -44,22 +63,19 @@ type Note struct{ Title, Text string }
 // in large fixed-width letters that tell 0 from O and 1 from l.
 type Code struct{ Label, Text string }
 
-// QR is a QR code of exactly Size millimetres (quiet zone of four modules
-// included), drawn as vectors.
+// QR is a QR code in a box of exactly Size millimetres, drawn as vectors. The
+// quiet zone of four modules is part of the box.
 type QR struct {
-	Text    string
-	Level   qr.Level
-	Size    float64
+	Text  string
+	Level qr.Level
+	Size  float64
+	// Side is the side of the code itself, in the middle of the box; 0 = as
+	// large as the box allows. The quiet zone is the caller's care then.
+	Side    float64
 	Align   string // "L" (default), "C", "R"
 	Caption string
-}
-
-// Picture is a PNG of exactly Width x Height millimetres.
-type Picture struct {
-	PNG           []byte
-	Width, Height float64
-	Align         string // "L" (default), "C", "R"
-	Caption       string
+	Alt     string // what is heard instead; "" = that there is a code, and the caption
+	Slot    Slot
 }
 
 // Columns sets two lists of blocks beside each other: two languages, or text
@@ -74,7 +90,14 @@ type Columns struct {
 // follows: X and Y from the page's top left corner.
 type At struct {
 	X, Y, Width float64
+	Size        float64 // of running text, in points; 0 = as around. Everything else follows
 	Blocks      []Block
+}
+
+// In says that blocks are in another language than the document.
+type In struct {
+	Lang   string // "de", "en"
+	Blocks []Block
 }
 
 // Gap is empty space.

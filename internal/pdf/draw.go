@@ -1,51 +1,61 @@
 package pdf
 
-import (
-	"bytes"
-	"fmt"
+// bodySize is the size of running text in points, where nothing else is said.
+const bodySize = 11.0
 
-	"codeberg.org/go-pdf/fpdf"
+func (w *writer) small() float64 { return w.body * 8.5 / bodySize }
 
-	"impfportal/internal/qr"
-)
-
-const bodySize, smallSize = 11.0, 8.5
+// scale is what distances between lines are multiplied with.
+func (w *writer) scale() float64 { return w.body / bodySize }
 
 func (p Paragraph) draw(w *writer, x, width float64) {
-	size, style := bodySize, ""
+	size, f := w.body, regular
 	if p.Small {
-		size = smallSize
+		size = w.small()
 	}
 	if p.Bold {
-		style = "B"
+		f = bold
 	}
-	w.font("", style, size)
-	lines := w.wrap(p.Text, width)
-	for i, l := range lines {
-		need := lineHeight(size)
-		switch { // no lonely first or last line
-		case i == 0 && len(lines) == 3:
-			need *= 3
-		case i == 0 && len(lines) > 1, i == len(lines)-2:
-			need *= 2
+	w.font(f, size)
+	w.in("P", func() {
+		if p.Slot.Name != "" {
+			w.ensure(lineHeight(size) * p.Slot.lines())
+			w.slot(p.Slot, x, width, p.Align)
+			return
 		}
-		w.ensure(need)
-		w.font("", style, size)
-		w.line(x, width, l, "L")
-	}
+		lines := w.wrap(p.Text, width)
+		for i, l := range lines {
+			need := lineHeight(size)
+			switch { // no lonely first or last line
+			case i == 0 && len(lines) == 3:
+				need *= 3
+			case i == 0 && len(lines) > 1, i == len(lines)-2:
+				need *= 2
+			}
+			w.ensure(need)
+			w.line(x, width, l, p.Align)
+		}
+	})
 	w.y += lineHeight(size) * 0.55
 }
 
 func (h Heading) draw(w *writer, x, width float64) {
-	w.font("", "B", 13)
-	lines := w.wrap(h.Text, width)
-	w.ensure(lineHeight(13)*float64(len(lines)) + 3*lineHeight(bodySize))
-	w.font("", "B", 13)
-	w.y += 1.5
-	for _, l := range lines {
-		w.line(x, width, l, "L")
+	size := w.body * 13 / bodySize
+	role := "H2"
+	if h.Top || !w.hasTitle { // the first heading of a document is its title
+		role = "H1"
+		w.hasTitle = w.hasTitle || !w.dry
 	}
-	w.y += 1.5
+	w.font(bold, size)
+	lines := w.wrap(h.Text, width)
+	w.ensure(lineHeight(size)*float64(len(lines)) + 3*lineHeight(w.body))
+	w.y += 1.5 * w.scale()
+	w.in(role, func() {
+		for _, l := range lines {
+			w.line(x, width, l, "L")
+		}
+	})
+	w.y += 1.5 * w.scale()
 }
 
 func (p Pairs) draw(w *writer, x, width float64) {
@@ -53,27 +63,63 @@ func (p Pairs) draw(w *writer, x, width float64) {
 	if key == 0 {
 		key = width * 0.4
 	}
-	for _, row := range p.Rows {
-		w.font("", "", bodySize)
-		keys := w.wrap(row.Key, key-3)
-		w.font("", "B", bodySize)
-		values := w.wrap(row.Value, width-key)
-		h := lineHeight(bodySize) * float64(max(len(keys), len(values)))
-		w.ensure(h + 1.8)
-		top := w.y
-		w.font("", "", bodySize)
-		for _, l := range keys {
-			w.line(x, key, l, "L")
+	w.in("Table", func() {
+		for _, row := range p.Rows {
+			p.row(w, row, x, key, width)
 		}
-		w.y = top
-		w.font("", "B", bodySize)
-		for _, l := range values {
-			w.line(x+key, width-key, l, "L")
-		}
-		w.y = top + h + 1.8
-		w.rule(x, width, w.y-0.9)
+	})
+	w.y += 2 * w.scale()
+}
+
+func (p Pairs) row(w *writer, row Pair, x, key, width float64) {
+	size, small, gap := w.body, w.small(), 1.8*w.scale()
+	w.font(regular, small)
+	var others []string
+	if row.Other != "" {
+		others = w.wrap(row.Other, key-3)
 	}
-	w.y += 2
+	w.font(regular, size)
+	keys := w.wrap(row.Key, key-3)
+	w.font(bold, size)
+	values := w.wrap(row.Value, width-key)
+	h := lineHeight(size) * float64(len(values))
+	if row.Slot.Name != "" {
+		values, h = nil, lineHeight(size)*row.Slot.lines()
+	}
+	h = max(h, lineHeight(size)*float64(len(keys))+lineHeight(small)*float64(len(others)))
+	w.ensure(h + gap)
+	top := w.y
+	w.in("TR", func() {
+		w.inside(&elem{role: "TH", scope: "Row"}, func() {
+			w.font(regular, size)
+			for _, l := range keys {
+				w.line(x, key, l, "L")
+			}
+			if len(others) == 0 {
+				return
+			}
+			w.inside(&elem{role: "Span", lang: language(p.OtherLang)}, func() {
+				w.font(regular, small)
+				w.grey = 70
+				for _, l := range others {
+					w.line(x, key, l, "L")
+				}
+				w.grey = 0
+			})
+		})
+		w.y = top
+		w.font(bold, size)
+		w.in("TD", func() {
+			for _, l := range values {
+				w.line(x+key, width-key, l, "L")
+			}
+			if row.Slot.Name != "" {
+				w.slot(row.Slot, x+key, width-key, "L")
+			}
+		})
+	})
+	w.y = top + h + gap
+	w.rule(x, width, w.y-gap/2)
 }
 
 func (t Table) draw(w *writer, x, width float64) {
@@ -96,185 +142,140 @@ func (t Table) draw(w *writer, x, width float64) {
 	for i := range widths {
 		widths[i] *= width / sum
 	}
+	size := w.body * 9.5 / bodySize
 	head := func() {
 		if len(t.Head) > 0 {
-			w.tableRow(t.Head, widths, x, "B", 9.5)
-			w.rule(x, width, w.y-0.7)
+			w.font(bold, size)
+			w.tableRow(t.Head, widths, x, elem{role: "TH", scope: "Column"})
+			w.rule(x, width, w.y-0.7*w.scale())
 		}
 	}
-	head()
-	for _, r := range t.Rows {
-		h := w.measure(func() { w.tableRow(r, widths, x, "", 9.5) })
-		page := w.f.PageNo()
-		w.ensure(h)
-		if w.f.PageNo() != page {
-			head()
+	w.in("Table", func() {
+		head()
+		for _, r := range t.Rows {
+			w.font(regular, size)
+			h := w.measure(func() { w.tableRow(r, widths, x, elem{role: "TD"}) })
+			page := w.page
+			w.ensure(h)
+			if w.page != page {
+				w.aside(artRepeated, head)
+			}
+			w.font(regular, size)
+			w.tableRow(r, widths, x, elem{role: "TD"})
+			w.rule(x, width, w.y-0.7*w.scale())
 		}
-		w.tableRow(r, widths, x, "", 9.5)
-		w.rule(x, width, w.y-0.7)
-	}
-	w.y += 2.5
+	})
+	w.y += 2.5 * w.scale()
 }
 
-func (w *writer) tableRow(cells []string, widths []float64, x float64, style string, size float64) {
-	w.font("", style, size)
+// tableRow writes as many cells as there are widths.
+func (w *writer) tableRow(cells []string, widths []float64, x float64, cell elem) {
 	top, bottom := w.y, w.y
-	for i, c := range cells {
-		w.y = top
-		for _, l := range w.wrap(c, widths[i]-2) {
-			w.line(x, widths[i]-2, l, "L")
+	row := func() {
+		for i, width := range widths {
+			w.y = top
+			text := func() {
+				if i < len(cells) {
+					for _, l := range w.wrap(cells[i], width-2) {
+						w.line(x, width-2, l, "L")
+					}
+				}
+			}
+			if w.art != "" {
+				text()
+			} else {
+				w.inside(&elem{role: cell.role, scope: cell.scope}, text)
+			}
+			bottom = max(bottom, w.y)
+			x += width
 		}
-		bottom = max(bottom, w.y)
-		x += widths[i]
 	}
-	w.y = bottom + 1.5
+	if w.art != "" {
+		row()
+	} else {
+		w.in("TR", row)
+	}
+	w.y = bottom + 1.5*w.scale()
 }
 
 func (l List) draw(w *writer, x, width float64) {
-	for _, item := range l.Items {
-		w.font("", "", bodySize)
-		for i, text := range w.wrap(item, width-5) {
-			w.ensure(lineHeight(bodySize))
-			w.font("", "", bodySize)
-			if i == 0 {
-				w.line(x+0.5, 5, "–", "L")
-				w.y -= lineHeight(bodySize)
-			}
-			w.line(x+5, width-5, text, "L")
+	w.font(regular, w.body)
+	h := lineHeight(w.body)
+	w.in("L", func() {
+		for _, item := range l.Items {
+			w.in("LI", func() {
+				w.ensure(h)
+				w.in("Lbl", func() { w.line(x+0.5, 5, "– ", "L") })
+				w.y -= h
+				w.in("LBody", func() {
+					for _, text := range w.wrap(item, width-5) {
+						w.ensure(h)
+						w.line(x+5, width-5, text, "L")
+					}
+				})
+			})
+			w.y += 0.8 * w.scale()
 		}
-		w.y += 0.8
-	}
-	w.y += 2
+	})
+	w.y += 2 * w.scale()
 }
 
 func (n Note) draw(w *writer, x, width float64) {
+	k := w.scale()
+	part := func(f faceID, text string) {
+		if text == "" {
+			return
+		}
+		w.font(f, w.body)
+		w.in("P", func() {
+			for _, l := range w.wrap(text, width-9*k) {
+				w.line(x+6*k, width-9*k, l, "L")
+			}
+		})
+	}
 	text := func() {
-		w.y += 2.5
-		if n.Title != "" {
-			w.font("", "B", bodySize)
-			for _, l := range w.wrap(n.Title, width-9) {
-				w.line(x+6, width-9, l, "L")
-			}
-		}
-		if n.Text != "" {
-			w.font("", "", bodySize)
-			for _, l := range w.wrap(n.Text, width-9) {
-				w.line(x+6, width-9, l, "L")
-			}
-		}
-		w.y += 2.5
+		w.y += 2.5 * k
+		part(bold, n.Title)
+		part(regular, n.Text)
+		w.y += 2.5 * k
 	}
 	h := w.measure(text)
 	w.ensure(h)
-	if !w.dry {
-		w.f.SetFillColor(243, 243, 243)
-		w.f.Rect(x, w.y, width, h, "F")
-		w.f.SetFillColor(0, 0, 0)
-		w.f.Rect(x, w.y, 1.5, h, "F")
-	}
-	text()
-	w.y += 3
+	w.box(x, w.y, width, h, 243)
+	w.box(x, w.y, 1.5*k, h, 0)
+	w.in("Div", text)
+	w.y += 3 * k
 }
 
 func (c Code) draw(w *writer, x, width float64) {
+	k := w.scale()
 	text := func() {
-		w.y += 2
+		w.y += 2 * k
 		if c.Label != "" {
-			w.font("", "", 9)
-			w.line(x+4, width-8, c.Label, "L")
-			w.y += 0.5
+			w.font(regular, 9*k)
+			w.in("P", func() { w.line(x+4*k, width-8*k, clip(w, c.Label, width-8*k), "L") })
+			w.y += 0.5 * k
 		}
-		size := 19.0
-		for w.font("mono", "B", size); size > 13 && w.textWidth(c.Text) > width-8; size-- {
-			w.font("mono", "B", size-1)
+		size := 19 * k
+		for w.font(monoBold, size); size > 13*k && w.textWidth(printable(c.Text)) > width-8*k; w.font(monoBold, size) {
+			size--
 		}
-		for _, l := range w.wrap(c.Text, width-8) {
-			w.line(x+4, width-8, l, "L")
-		}
-		w.y += 1.5
+		w.in("P", func() {
+			for _, l := range w.wrap(c.Text, width-8*k) {
+				w.line(x+4*k, width-8*k, l, "L")
+			}
+		})
+		w.y += 1.5 * k
 	}
 	h := w.measure(text)
 	w.ensure(h)
 	if !w.dry {
-		w.f.SetLineWidth(0.35)
-		w.f.Rect(x, w.y, width, h, "D")
+		w.page.artifact(artLayout)
+		w.page.stroke(0.35, 0)
+		w.page.outline(x, w.y, width, h)
 	}
-	text()
-	w.y += 3
-}
-
-// place reserves a box for a picture and tells where its left edge is.
-func (w *writer) place(x, width, boxWidth, boxHeight float64, align string) float64 {
-	w.ensure(boxHeight)
-	switch align {
-	case "C":
-		return x + (width-boxWidth)/2
-	case "R":
-		return x + width - boxWidth
-	default:
-		return x
-	}
-}
-
-func (w *writer) caption(x, width float64, text, align string) {
-	if text == "" {
-		return
-	}
-	if align == "" {
-		align = "L"
-	}
-	w.font("", "", smallSize)
-	for _, l := range w.wrap(text, width) {
-		w.line(x, width, l, align)
-	}
-}
-
-func (q QR) draw(w *writer, x, width float64) {
-	left := w.place(x, width, q.Size, q.Size+lineHeight(smallSize), q.Align)
-	code, err := qr.Encode(q.Text, q.Level)
-	if err != nil {
-		w.f.SetError(fmt.Errorf("pdf: %w", err))
-		return
-	}
-	if !w.dry {
-		w.modules(code, left, w.y, q.Size)
-	}
-	w.y += q.Size
-	w.caption(x, width, q.Caption, q.Align)
-	w.y += 2
-}
-
-// modules draws the dark modules of a row as few rectangles as possible: a run
-// of them is one, or a fine white line would show between them.
-func (w *writer) modules(code *qr.Code, x, y, size float64) {
-	unit := size / float64(code.Size()+2*qr.QuietZone)
-	x, y = x+qr.QuietZone*unit, y+qr.QuietZone*unit
-	w.f.SetFillColor(0, 0, 0)
-	for row := range code.Size() {
-		for col := 0; col < code.Size(); col++ {
-			from := col
-			for col < code.Size() && code.Black(col, row) {
-				col++
-			}
-			if col > from {
-				w.f.Rect(x+float64(from)*unit, y+float64(row)*unit, float64(col-from)*unit, unit*1.01, "F")
-			}
-		}
-	}
-}
-
-func (p Picture) draw(w *writer, x, width float64) {
-	left := w.place(x, width, p.Width, p.Height+lineHeight(smallSize), p.Align)
-	if !w.dry {
-		w.images++
-		name := fmt.Sprintf("image%d", w.images)
-		opt := fpdf.ImageOptions{ImageType: "PNG"}
-		w.f.RegisterImageOptionsReader(name, opt, bytes.NewReader(p.PNG))
-		w.f.ImageOptions(name, left, w.y, p.Width, p.Height, false, opt, 0, "")
-	}
-	w.y += p.Height
-	w.caption(x, width, p.Caption, p.Align)
-	w.y += 2
+	w.in("Div", text)
+	w.y += 3 * k
 }
 
 func (c Columns) draw(w *writer, x, width float64) {
@@ -288,11 +289,7 @@ func (c Columns) draw(w *writer, x, width float64) {
 	lw := (width - gap) * share
 	rw := width - gap - lw
 	all := func(blocks []Block, x, width float64) func() {
-		return func() {
-			for _, b := range blocks {
-				b.draw(w, x, width)
-			}
-		}
+		return func() { w.blocks(blocks, x, width) }
 	}
 	left, right := all(c.Left, x, lw), all(c.Right, x+lw+gap, rw)
 	h := max(w.measure(left), w.measure(right))
@@ -311,18 +308,29 @@ func (c Columns) draw(w *writer, x, width float64) {
 	w.y = top + h
 }
 
+func (w *writer) blocks(blocks []Block, x, width float64) {
+	for _, b := range blocks {
+		b.draw(w, x, width)
+	}
+}
+
 func (a At) draw(w *writer, _, _ float64) {
 	if w.dry {
 		return
 	}
-	y := w.y
+	y, body := w.y, w.body
 	w.y = a.Y
-	w.keep++
-	for _, b := range a.Blocks {
-		b.draw(w, a.X, a.Width)
+	if a.Size > 0 {
+		w.body = a.Size
 	}
+	w.keep++
+	w.blocks(a.Blocks, a.X, a.Width)
 	w.keep--
-	w.y = y
+	w.y, w.body = y, body
+}
+
+func (l In) draw(w *writer, x, width float64) {
+	w.inside(&elem{role: "Div", lang: language(l.Lang)}, func() { w.blocks(l.Blocks, x, width) })
 }
 
 func (g Gap) draw(w *writer, _, _ float64) { w.y += g.Height }

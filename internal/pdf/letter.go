@@ -24,8 +24,6 @@ const (
 	foldUpper    = 105.0
 	foldLower    = 210.0
 	holeMark     = 148.5
-	pageWidth    = 210.0
-	pageHeight   = 297.0
 	addressLines = 6
 )
 
@@ -50,13 +48,10 @@ type LetterSpec struct {
 
 // Letter writes a letter.
 func Letter(s LetterSpec) ([]byte, error) {
-	w, err := newWriter(s.Lang, s.Subject, strings.Join(s.Sender[:min(1, len(s.Sender))], ""), s.Created)
-	if err != nil {
-		return nil, err
-	}
+	w := newWriter(s.Lang, s.Subject, strings.Join(s.Sender[:min(1, len(s.Sender))], ""))
 	w.left, w.right, w.top, w.bottom = marginLeft, marginRight, 30, 277
 	if len(s.Footer) > 0 {
-		w.bottom = 297 - 16 - 4*float64(len(s.Footer))
+		w.bottom = pageHeight - 16 - 4*float64(len(s.Footer))
 	}
 	w.addPage()
 	letterhead(w, s.Sender)
@@ -65,69 +60,78 @@ func Letter(s LetterSpec) ([]byte, error) {
 	}
 	infoBlock(w, s)
 	w.y = subjectTop
-	w.font("", "B", 11)
-	for _, line := range w.wrap(s.Subject, w.width()) {
-		w.line(w.left, w.width(), line, "L")
-	}
+	w.font(bold, 11)
+	w.hasTitle = s.Subject != ""
+	w.in("H1", func() {
+		for _, line := range w.wrap(s.Subject, w.width()) {
+			w.line(w.left, w.width(), line, "L")
+		}
+	})
 	w.y += 2 * lineHeight(11)
-	for _, b := range s.Blocks {
-		b.draw(w, w.left, w.width())
-	}
+	w.blocks(s.Blocks, w.left, w.width())
 	w.eachPage(func(page, pages int) {
 		w.marks(page)
-		w.footer(s.Footer)
+		w.footer(s.Footer, page)
 		if page > 1 {
-			w.y = 15
-			w.font("", "", 9)
-			w.grey(90)
-			w.line(w.left, w.width(), clip(w, s.Subject, w.width()-35), "L")
-			w.y -= lineHeight(9)
-			w.line(w.left, w.width(), s.Date, "R")
-			w.grey(0)
-			w.rule(w.left, w.width(), w.y+1.5)
+			w.aside(artHeader, func() { pageHeader(w, s) })
 		}
 		if pages > 1 {
 			w.pageNumber(page, pages)
 		}
 	})
-	return w.bytes()
+	return w.file(s.Created)
+}
+
+// pageHeader says on later pages which letter they belong to.
+func pageHeader(w *writer, s LetterSpec) {
+	w.y = 15
+	w.font(regular, 9)
+	w.grey = 90
+	w.line(w.left, w.width(), clip(w, s.Subject, w.width()-35), "L")
+	w.y -= lineHeight(9)
+	w.line(w.left, w.width(), oneLine(s.Date), "R")
+	w.grey = 0
+	w.rule(w.left, w.width(), w.y+1.5)
 }
 
 func letterhead(w *writer, sender []string) {
 	w.y = 18
-	for i, l := range sender {
-		if i == 0 {
-			w.font("", "B", 14)
-		} else {
-			w.font("", "", 9)
+	w.in("P", func() {
+		for i, l := range sender {
+			w.font(regular, 9)
+			if i == 0 {
+				w.font(bold, 14)
+			}
+			w.line(w.left, w.width(), oneLine(l)+" ", "L")
 		}
-		w.line(w.left, w.width(), l, "L")
-	}
+	})
 }
 
 // addressWindow fills the window: what stands there must lie inside 85 x 45 mm
-// with an inset, or the post cannot read it.
+// with an inset, or the post cannot read it. The return line is for the post
+// alone; it says what the letterhead has said.
 func addressWindow(w *writer, s LetterSpec) error {
 	x, width := windowLeft+windowInset, windowWidth-2*windowInset
-	w.font("", "", 7)
-	ret := strings.Join(s.Sender, " · ")
-	for size := 7.0; w.textWidth(ret) > width && size > 5; size -= 0.25 {
-		w.font("", "", size)
+	ret, size := oneLine(strings.Join(s.Sender, " · ")), 7.0
+	for w.font(regular, size); w.textWidth(ret) > width && size > 5; w.font(regular, size) {
+		size -= 0.25
 	}
 	w.y = windowTop + 1
-	w.line(x, width, clip(w, ret, width), "L")
-	w.rule(x, width, windowTop+5)
+	w.aside(artRepeated, func() {
+		w.line(x, width, clip(w, ret, width), "L")
+		w.rule(x, width, windowTop+5)
+	})
 	if s.Remark != "" {
-		w.font("", "B", 9)
+		w.font(bold, 9)
 		w.y = windowTop + remarkHeight - lineHeight(9) - 1
-		w.line(x, width, clip(w, s.Remark, width), "L")
+		w.in("P", func() { w.line(x, width, clip(w, s.Remark, width), "L") })
 	}
 	var lines []string
 	for size := 11.0; ; size -= 0.5 {
 		if size < 8 {
 			return fmt.Errorf("%w: %d lines", ErrAddress, len(lines))
 		}
-		w.font("", "", size)
+		w.font(regular, size)
 		lines = lines[:0]
 		for _, l := range s.Recipient {
 			if strings.TrimSpace(l) != "" {
@@ -139,40 +143,45 @@ func addressWindow(w *writer, s LetterSpec) error {
 		}
 	}
 	w.y = windowTop + remarkHeight
-	for _, l := range lines {
-		top := w.y
-		w.line(x, width, l, "L")
-		w.y = top + (windowHeight-remarkHeight)/addressLines
-	}
+	w.in("P", func() {
+		for _, l := range lines {
+			top := w.y
+			w.line(x, width, strings.TrimRight(l, " ")+" ", "L")
+			w.y = top + (windowHeight-remarkHeight)/addressLines
+		}
+	})
 	return nil
 }
 
 func infoBlock(w *writer, s LetterSpec) {
 	w.y = infoTop
-	label := map[bool]string{true: "Date", false: "Datum"}[strings.HasPrefix(s.Lang, "en")]
 	rows := append([]Pair(nil), s.Info...)
 	if s.Date != "" {
-		rows = append(rows, Pair{label, s.Date})
+		rows = append(rows, Pair{Key: w.words("Datum", "Date"), Value: s.Date})
 	}
 	for _, p := range rows {
-		w.font("", "", 8)
-		w.grey(90)
-		w.line(infoLeft, infoWidth, p.Key, "L")
-		w.grey(0)
-		w.font("", "", 10)
-		for _, l := range w.wrap(p.Value, infoWidth) {
-			w.line(infoLeft, infoWidth, l, "L")
-		}
+		w.in("P", func() {
+			w.font(regular, 8)
+			w.grey = 90
+			w.line(infoLeft, infoWidth, clip(w, p.Key, infoWidth)+" ", "L")
+			w.grey = 0
+			w.font(regular, 10)
+			for _, l := range w.wrap(p.Value, infoWidth) {
+				w.line(infoLeft, infoWidth, l, "L")
+			}
+		})
 		w.y += 0.8
 	}
 }
 
 // marks draws fold and hole marks; page two needs the hole mark as well.
 func (w *writer) marks(page int) {
-	w.f.SetLineWidth(0.2)
+	p := w.page
+	p.artifact(artPage)
+	p.stroke(0.2, 0)
 	if page == 1 {
-		w.f.Line(4, foldUpper, 8, foldUpper)
-		w.f.Line(4, foldLower, 8, foldLower)
+		p.line(4, foldUpper, 8, foldUpper)
+		p.line(4, foldLower, 8, foldLower)
 	}
-	w.f.Line(4, holeMark, 10, holeMark)
+	p.line(4, holeMark, 10, holeMark)
 }

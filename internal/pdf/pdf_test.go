@@ -338,3 +338,50 @@ func TestQROnThePage(t *testing.T) {
 		t.Error("the code is not where and as large as it was asked for")
 	}
 }
+
+// Every kind of document passes the checklist.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	many := sheet()
+	for range 60 {
+		many.Blocks = append(many.Blocks, pdf.Paragraph{Text: strings.Repeat("Ein Satz, der das Blatt verlängert. ", 9)}, pdf.Rule{})
+	}
+	rows := make([][]string, 90)
+	for i := range rows {
+		rows[i] = []string{"Zeile", "mit zwei Zellen"}
+	}
+	many.Blocks = append(many.Blocks, pdf.Table{Head: []string{"A", "B", "C"}, Rows: rows})
+	many.Footer = append(many.Footer, "Auf jeder Seite")
+	untitled := pdf.SheetSpec{Lang: "en", Blocks: []pdf.Block{pdf.Heading{Text: "First"}, pdf.Heading{Text: "Second"}, pdf.Paragraph{}, pdf.List{}, pdf.Pairs{}}}
+	foreign := sheet()
+	foreign.Blocks = []pdf.Block{
+		pdf.In{Lang: "en", Blocks: pdf.Texts("Please bring an identity document.")},
+		pdf.Pairs{OtherLang: "en", Rows: []pdf.Pair{{Key: "Nachname", Other: "Surname", Value: "Müller"}}},
+		pdf.At{X: 20, Y: 200, Width: 80, Size: 8, Blocks: []pdf.Block{pdf.Note{Title: "Klein", Text: "gedruckt"}}},
+	}
+	long := letter()
+	for range 40 {
+		long.Blocks = append(long.Blocks, pdf.Paragraph{Text: strings.Repeat("Ein Satz, der den Brief verlängert. ", 6)})
+	}
+	for name, make := range map[string]func() ([]byte, error){
+		"letter":   func() ([]byte, error) { return pdf.Letter(letter()) },
+		"long":     func() ([]byte, error) { return pdf.Letter(long) },
+		"sheet":    func() ([]byte, error) { return pdf.Sheet(sheet()) },
+		"many":     func() ([]byte, error) { return pdf.Sheet(many) },
+		"untitled": func() ([]byte, error) { return pdf.Sheet(untitled) },
+		"foreign":  func() ([]byte, error) { return pdf.Sheet(foreign) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, err := make()
+			if err != nil {
+				t.Fatal(err)
+			}
+			lang := "de-DE"
+			if name == "untitled" {
+				lang = "en-GB"
+			}
+			checkAccessible(t, save(t, b), lang)
+		})
+	}
+}

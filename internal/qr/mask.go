@@ -42,6 +42,28 @@ func shr(r row, n uint) row {
 	return row{r.a>>(n&63) | r.b<<((64-n)&63), r.b>>(n&63) | r.c<<((64-n)&63), r.c >> (n & 63)}
 }
 
+// from is the row beginning at module n.
+func (r row) from(n int) row {
+	for ; n >= 64; n -= 64 {
+		r = row{r.b, r.c, 0}
+	}
+	if n == 0 {
+		return r
+	}
+	return shr(r, uint(n))
+}
+
+// first is the number of light modules before the first dark one.
+func (r row) first() int {
+	switch {
+	case r.a != 0:
+		return bits.TrailingZeros64(r.a)
+	case r.b != 0:
+		return 64 + bits.TrailingZeros64(r.b)
+	}
+	return 128 + bits.TrailingZeros64(r.c)
+}
+
 // shl1 looks one module to the left.
 func shl1(r row) row { return row{r.a << 1, r.b<<1 | r.a>>63, r.c<<1 | r.b>>63} }
 

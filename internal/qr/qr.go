@@ -53,6 +53,33 @@ func (c *Code) Black(x, y int) bool {
 	return x >= 0 && y >= 0 && x < c.size && y < c.size && c.rows[y].has(x)
 }
 
+// Rect is a block of dark modules.
+type Rect struct{ X, Y, W, H uint8 }
+
+// Rects appends the dark modules as few blocks that do not overlap: runs along
+// the rows, and equal runs of neighbouring rows together.
+func (c *Code) Rects(dst []Rect) []Rect {
+	var above [177]int // by column: 1 + the index of the last block that began there
+	for y, r := range c.rows {
+		for x := 0; ; {
+			free := r.from(x)
+			if free == (row{}) {
+				break
+			}
+			x += free.first()
+			n := not(r.from(x)).first()
+			if i := above[x] - 1; i >= 0 && int(dst[i].W) == n && int(dst[i].Y+dst[i].H) == y {
+				dst[i].H++
+			} else {
+				dst = append(dst, Rect{uint8(x), uint8(y), uint8(n), 1})
+				above[x] = len(dst)
+			}
+			x += n
+		}
+	}
+	return dst
+}
+
 // PNG is the code as a picture with scale pixels a module, quiet zone included.
 func (c *Code) PNG(scale int) []byte {
 	p := rsc.Code{Size: c.size, Stride: (c.size + 7) / 8, Scale: max(1, scale)}
