@@ -18,7 +18,9 @@
 //
 // A movement is one event of one lot (Charge); its entries sum to zero, in
 // vials and in doses, which the database checks. Movements and entries are
-// append-only: a mistake is mended by a counter-movement (Stornobuchung), once.
+// append-only: a mistake is mended by a counter-movement (Stornobuchung), once. So is the
+// dose of a treatment record that named the wrong lot or place (regive.go): it comes back
+// there and is given here.
 // Of the places that hold stock the balance is kept by the same statement that
 // writes the entries, and can never be negative. A job compares the balances
 // with the sum of the entries every night and raises an alarm when they differ.

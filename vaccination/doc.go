@@ -25,6 +25,15 @@
 // known of the time before a dose; what somebody has stated about it when they
 // registered or came stays sealed in the record.
 //
+// # Correcting a record
+//
+// What a record says can be corrected ([Service.Correct]): name, spelling of the passport,
+// birth date, day, number of the dose, lot, centre. The former content stays beside it,
+// sealed under its key, with who corrected it, when and why, and goes with it (section
+// 630f BGB, subsection 1, wants it to stay recognisable); the database changes no record
+// without. A dose of a wrong lot or centre moves in the stock ledger. Who corrects says
+// which version they have seen: of two corrections one wins. [Corrected] tells others.
+//
 // # Perhaps registered twice
 //
 // The card of an appointment that is under reserve (unter Vorbehalt, see

@@ -40,7 +40,8 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 	rows, err := q.Query(ctx, `
 		SELECT r.id, r.key_id, r.sealed, k.wrapped, r.programme_id, r.product_id, coalesce(r.lot_id::text, ''), r.lot_number, r.dose_number,
 		       r.doses_total, r.day, r.given_at, r.channel, r.place, coalesce(r.appointment_id::text, ''),
-		       coalesce(r.login_person_id::text, ''), r.recorded_at, r.basis, r.issuer_ref, r.issuer_kind, r.operator, r.path, r.region
+		       coalesce(r.login_person_id::text, ''), r.recorded_at, r.basis, r.issuer_ref, r.issuer_kind, r.operator, r.path, r.region,
+		       r.version, coalesce(r.corrected_at, 'epoch'), coalesce(r.stock_place, ''), 'namesake' = ANY (r.overrides)
 		  FROM vaccination.record r LEFT JOIN vault.key k ON k.id = r.key_id
 		 WHERE `+where+` ORDER BY r.given_at, r.id`, args...)
 	if err != nil {
@@ -50,11 +51,11 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 		var (
 			r            Record
 			box, wrapped []byte
-			private      sealed
 		)
 		err := row.Scan(&r.ID, &r.KeyID, &box, &wrapped, &r.ProgrammeID, &r.ProductID, &r.LotID, &r.LotNumber, &r.DoseNumber,
 			&r.DosesTotal, &r.Day, &r.GivenAt, &r.Channel, &r.Place, &r.AppointmentID, &r.LoginPersonID,
-			&r.RecordedAt, &r.Basis, &r.IssuerRef, &r.IssuerKind, &r.Operator, &r.Path, &r.Region)
+			&r.RecordedAt, &r.Basis, &r.IssuerRef, &r.IssuerKind, &r.Operator, &r.Path, &r.Region,
+			&r.Version, &r.CorrectedAt, &r.stockPlace, &r.namesake)
 		if err != nil {
 			return r, err
 		}
@@ -65,10 +66,13 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 		if err != nil {
 			return r, err
 		}
-		if err := key.UnsealJSON(sealContext, box, &private); err != nil {
+		if err := key.UnsealJSON(sealContext, box, &r.sealed); err != nil {
 			return r, fmt.Errorf("record %s: %w", r.ID, err)
 		}
-		r.Patient, r.Document = private.Patient, private.Document
+		r.Patient, r.Document = r.sealed.Patient, r.sealed.Document
+		if !r.Corrected() {
+			r.CorrectedAt = time.Time{}
+		}
 		return r, nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"impfportal/citizen"
 	"impfportal/internal/jobs"
+	"impfportal/inventory"
 )
 
 // Channel says how a person came to the dose.
@@ -69,9 +70,19 @@ type Record struct {
 
 	LoginPersonID string // citizen's person id that may see the certificate; "" for people who never registered
 	Patient       Patient
+
+	Version     int       // 1, and one more with each correction
+	CorrectedAt time.Time // of the last one; zero: never
+
+	stockPlace inventory.Place // "" for ByIssuer
+	namesake   bool            // recorded beside the same dose of somebody of the same name and birth date
+	sealed     sealed
 }
 
-// RecordedPayload is the payload of Recorded.
+// Corrected reports whether the record said something else before.
+func (r Record) Corrected() bool { return r.Version > 1 }
+
+// RecordedPayload is the payload of Recorded and Corrected.
 type RecordedPayload struct {
 	RecordID string `json:"record_id"`
 }

@@ -22,7 +22,10 @@ func (s *Service) RetentionRules() []retention.Rule {
 
 // RetentionExempt states which tables hold nothing personal.
 func RetentionExempt() []retention.Exempt {
-	return []retention.Exempt{{Table: "vaccination.forms", Why: "versions of the forms; nothing personal"}}
+	return []retention.Exempt{
+		{Table: "vaccination.revision", Why: "former contents of a record: sealed under its key, and they go with it by foreign key"},
+		{Table: "vaccination.forms", Why: "versions of the forms; nothing personal"},
+	}
 }
 
 // purge deletes records, and with them their keys.
