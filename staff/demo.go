@@ -3,10 +3,12 @@ package staff
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/pquerna/otp/hotp"
 
 	"impfportal/internal/pg"
+	"impfportal/internal/web"
 )
 
 // DemoPassword opens every demo account of a local run, together with the
@@ -52,6 +54,9 @@ func (s *Service) demoLogins(ctx context.Context) ([]DemoLogin, error) {
 	}
 	var out []DemoLogin
 	for _, a := range accounts {
+		if slices.Contains(a.Roles, string(web.RoleIssuer)) {
+			continue // logs in with a key
+		}
 		code, err := s.demoCode(ctx, a.ID)
 		if err != nil {
 			return nil, err

@@ -58,7 +58,8 @@ var homes = []struct {
 	{web.RoleAuditor, "/admin/audit"},
 }
 
-func home(u web.User) string {
+// Home is where an account begins its day.
+func Home(u web.User) string {
 	for _, h := range homes {
 		if slices.Contains(u.Roles, h.role) {
 			return h.path
@@ -69,7 +70,7 @@ func home(u web.User) string {
 
 func (s *Service) loginPage(c *web.Ctx) error {
 	if c.User.Has(web.StaffRoles...) {
-		return c.See(home(*c.User))
+		return c.See(Home(*c.User))
 	}
 	return c.PageForm("staff/login", web.NewForm("to", c.Query("to")), loginView{Demo: s.demo})
 }
@@ -91,7 +92,7 @@ func (s *Service) login(c *web.Ctx) error {
 	if _, err := c.Login(c.Std(), u, sessionTTL); err != nil {
 		return err
 	}
-	return c.See(web.OwnPath(f.Get("to"), home(u)))
+	return c.See(web.OwnPath(f.Get("to"), Home(u)))
 }
 
 func (s *Service) logout(c *web.Ctx) error {

@@ -16,8 +16,6 @@ import (
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 	"github.com/redis/go-redis/v9"
 
@@ -100,11 +98,14 @@ var loginPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{2,39}$`)
 
 // NewAccount is what a new account needs.
 type NewAccount struct {
-	Login, Name, Password string
+	Login, Name, Password string // an issuer's account has no password
 	Roles                 []string
 	Scope                 string
 	TOTPSecret            string // base32; "" makes one
 }
+
+// keyOnly: who works for an issuer logs in with a key and has no password.
+func (n NewAccount) keyOnly() bool { return slices.Contains(n.Roles, string(web.RoleIssuer)) }
 
 // Check returns what is wrong with it, or nil.
 func (n NewAccount) Check() *web.Problem {
@@ -118,7 +119,11 @@ func (n NewAccount) Check() *web.Problem {
 	if n.Name == "" || len([]rune(n.Name)) > 100 {
 		add("name", "staff.error.name")
 	}
-	if len([]rune(n.Password)) < minPassword || len(n.Password) > 200 {
+	if n.keyOnly() {
+		if n.Password != "" || len(n.Roles) != 1 {
+			add("roles", "staff.error.key_only")
+		}
+	} else if len([]rune(n.Password)) < minPassword || len(n.Password) > 200 {
 		add("password", "staff.error.password", "Min", minPassword)
 	}
 	if len(n.Roles) == 0 {
@@ -128,7 +133,7 @@ func (n NewAccount) Check() *web.Problem {
 		if !slices.Contains(web.StaffRoles, web.Role(r)) {
 			add("roles", "staff.error.roles")
 		}
-		if (r == string(web.RoleTeam) || r == string(web.RoleSite)) && n.Scope == "" {
+		if (r == string(web.RoleTeam) || r == string(web.RoleSite) || r == string(web.RoleIssuer)) && n.Scope == "" {
 			add("scope", "staff.error.scope")
 		}
 	}
@@ -144,15 +149,38 @@ func (s *Service) Create(ctx context.Context, n NewAccount, actor string) (accou
 	if p := n.Check(); p != nil {
 		return "", "", p
 	}
-	hash, err := s.hash(ctx, n.Password)
-	if err != nil {
-		return "", "", err
+	hash := ""
+	if !n.keyOnly() {
+		if hash, err = s.hash(ctx, n.Password); err != nil {
+			return "", "", err
+		}
 	}
 	return s.add(ctx, n, hash, actor)
 }
 
+// CreateKeyOnly stores, in tx, an account of role issuer: it has no password and
+// no one-time codes, and its first key comes by a code of passkey.
+func (s *Service) CreateKeyOnly(ctx context.Context, tx pgx.Tx, n NewAccount, actor string) (accountID string, err error) {
+	if p := n.Check(); p != nil {
+		return "", p
+	}
+	if !n.keyOnly() {
+		return "", web.Invalid(web.FieldError{Field: "roles", Key: "staff.error.key_only"})
+	}
+	accountID, _, err = s.addIn(ctx, tx, n, "", actor)
+	return accountID, err
+}
+
 // add stores an account whose password has been hashed.
 func (s *Service) add(ctx context.Context, n NewAccount, hash, actor string) (accountID, secret string, err error) {
+	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		accountID, secret, err = s.addIn(ctx, tx, n, hash, actor)
+		return err
+	})
+	return accountID, secret, err
+}
+
+func (s *Service) addIn(ctx context.Context, tx pgx.Tx, n NewAccount, hash, actor string) (accountID, secret string, err error) {
 	secret = n.TOTPSecret
 	if secret == "" {
 		key, err := totp.Generate(totp.GenerateOpts{Issuer: "Impfportal", AccountName: n.Login, SecretSize: 20})
@@ -163,25 +191,23 @@ func (s *Service) add(ctx context.Context, n NewAccount, hash, actor string) (ac
 	}
 	now := s.now()
 	accountID = id.New()
-	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		k, err := s.vault.NewKey(ctx, tx)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			INSERT INTO staff.account (id, login, name, password_hash, totp_sealed, key_id, roles, scope, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			accountID, n.Login, n.Name, hash, k.Seal(sealedTOTP, []byte(secret)), k.ID, n.Roles, n.Scope, now)
-		if pg.Violates(err, "account_login") {
-			return ErrLoginTaken
-		}
-		if err != nil {
-			return err
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: actor, Role: "admin", Action: "staff.create", Subject: "staff:" + accountID,
-			After: map[string]any{"login": n.Login, "roles": n.Roles, "scope": n.Scope},
-		})
+	k, err := s.vault.NewKey(ctx, tx)
+	if err != nil {
+		return "", "", err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO staff.account (id, login, name, password_hash, totp_sealed, key_id, roles, scope, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		accountID, n.Login, n.Name, hash, k.Seal(sealedTOTP, []byte(secret)), k.ID, n.Roles, n.Scope, now)
+	if pg.Violates(err, "account_login") {
+		return "", "", ErrLoginTaken
+	}
+	if err != nil {
+		return "", "", err
+	}
+	err = audit.Write(ctx, tx, now, audit.Entry{
+		Actor: actor, Role: "admin", Action: "staff.create", Subject: "staff:" + accountID,
+		After: map[string]any{"login": n.Login, "roles": n.Roles, "scope": n.Scope},
 	})
 	return accountID, secret, err
 }
@@ -221,93 +247,34 @@ func (s *Service) allow(ctx context.Context, key string, n int) error {
 	return nil
 }
 
-// Login checks password and one-time code. Every refusal is ErrLogin, but for
-// ErrTooMany. network is where the caller is, for the limits.
-//
-// Wrong passwords count per login and network together, so nobody can lock a
-// colleague out from elsewhere. Codes count per login wherever they come from,
-// but only after the right password.
-func (s *Service) Login(ctx context.Context, login, password, code, network string) (web.User, error) {
-	login = strings.ToLower(strings.TrimSpace(login))
-	pair, codes := s.limitKey("pair", login, network), s.limitKey("code", login)
-	if err := s.allow(ctx, s.limitKey("net", network), triesPerNet); err != nil {
-		return web.User{}, err
-	}
-	if err := s.allow(ctx, pair, triesPerPair); err != nil {
-		return web.User{}, err
-	}
-	var (
-		u      = web.User{Kind: "staff"}
-		hash   string
-		sealed []byte
-		keyID  string
-		roles  []string
-	)
-	err := s.pool.QueryRow(ctx, `
-		SELECT id::text, name, password_hash, totp_sealed, key_id::text, roles, scope
-		FROM staff.account WHERE login = $1 AND disabled_at IS NULL`, login).
-		Scan(&u.ID, &u.Name, &hash, &sealed, &keyID, &roles, &u.Scope)
-	known := err == nil
-	if !known && !pg.NoRows(err) {
-		return web.User{}, err
-	}
-	if !known {
-		hash = s.decoy
-	}
-	if err := s.acquire(ctx); err != nil {
-		return web.User{}, err
-	}
-	match, err := argon2id.ComparePasswordAndHash(password, hash)
-	<-s.slots
-	if err != nil {
-		return web.User{}, fmt.Errorf("compare password: %w", err)
-	}
-	if !known || !match {
-		return web.User{}, ErrLogin
-	}
-	if err := s.allow(ctx, codes, codesPerLogin); err != nil {
-		return web.User{}, err
-	}
-	if err := s.useCode(ctx, u.ID, keyID, sealed, code); err != nil {
-		return web.User{}, err
+// SessionTTL is how long a session of staff lasts: a long shift.
+const SessionTTL = sessionTTL
+
+// User returns the account as the user of a session; ErrNotFound when there is
+// none that may log in.
+func User(ctx context.Context, q pg.Querier, accountID string) (web.User, error) {
+	u := web.User{Kind: "staff"}
+	var roles []string
+	err := q.QueryRow(ctx, `SELECT id::text, name, roles, scope FROM staff.account WHERE id = $1 AND disabled_at IS NULL`, accountID).
+		Scan(&u.ID, &u.Name, &roles, &u.Scope)
+	if pg.NoRows(err) {
+		return web.User{}, ErrNotFound
 	}
 	for _, r := range roles {
 		u.Roles = append(u.Roles, web.Role(r))
 	}
-	// Who proved who they are begins anew.
-	_ = s.limit.Reset(ctx, pair)
-	_ = s.limit.Reset(ctx, codes)
-	return u, nil
+	return u, err
 }
 
-// useCode checks a one-time code and marks its time step as used.
-func (s *Service) useCode(ctx context.Context, accountID, keyID string, sealed []byte, code string) error {
-	k, err := s.vault.Open(ctx, s.pool, keyID)
-	if err != nil {
-		return err
+// Find returns the id of the account with that login; ErrNotFound when there is
+// none that may log in.
+func Find(ctx context.Context, q pg.Querier, login string) (accountID string, err error) {
+	err = q.QueryRow(ctx, `SELECT id::text FROM staff.account WHERE login = $1 AND disabled_at IS NULL`, strings.ToLower(strings.TrimSpace(login))).Scan(&accountID)
+	if pg.NoRows(err) {
+		err = ErrNotFound
 	}
-	secret, err := k.Unseal(sealedTOTP, sealed)
-	if err != nil {
-		return err
-	}
-	step := s.now().Unix() / totpPeriod
-	for n := step - totpSkew; n <= step+totpSkew; n++ {
-		ok, err := hotp.ValidateCustom(strings.ReplaceAll(code, " ", ""), uint64(n), string(secret), hotpOpts) //nolint:gosec // time is positive
-		if err != nil || !ok {
-			continue
-		}
-		tag, err := s.pool.Exec(ctx, `UPDATE staff.account SET totp_last = $2 WHERE id = $1 AND totp_last < $2`, accountID, n)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 1 {
-			return nil
-		}
-	}
-	return ErrLogin
+	return accountID, err
 }
-
-var hotpOpts = hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}
 
 // List returns all accounts by login.
 func List(ctx context.Context, q pg.Querier) ([]Account, error) {
@@ -385,7 +352,7 @@ func (s *Service) Renew(ctx context.Context, accountID, password, actor string) 
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var login, keyID string
 		// The id in its one form: [Since] finds the renewal by it.
-		err := tx.QueryRow(ctx, `SELECT id::text, login, key_id::text FROM staff.account WHERE id = $1 FOR UPDATE`, accountID).Scan(&accountID, &login, &keyID)
+		err := tx.QueryRow(ctx, `SELECT id::text, login, key_id::text FROM staff.account WHERE id = $1 AND password_hash <> '' FOR UPDATE`, accountID).Scan(&accountID, &login, &keyID)
 		if pg.NoRows(err) {
 			return ErrNotFound
 		}

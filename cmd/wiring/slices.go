@@ -29,6 +29,8 @@ import (
 	"impfportal/programme"
 	"impfportal/retention"
 	"impfportal/staff"
+	"impfportal/staff/dualcontrol"
+	"impfportal/staff/passkey"
 	"impfportal/vaccination"
 	"impfportal/waitingroom"
 	"impfportal/waitingroom/defence"
@@ -55,6 +57,8 @@ type Slices struct {
 	Centre      *centre.Service
 	Notify      *notify.Service
 	Staff       *staff.Service
+	Keys        *passkey.Service
+	Dual        *dualcontrol.Service
 	Citizen     *citizen.Service
 	Inventory   *inventory.Service
 	Rooms       *waitingroom.Service
@@ -97,6 +101,12 @@ func Build(env *Env) (_ *Slices, err error) {
 		},
 	})
 	s.Staff = staff.New(pool, v, env.Redis, now, s.scopes, local)
+	if s.Keys, err = passkey.New(passkey.Config{
+		Pool: pool, Redis: env.Redis, Vault: v, Now: now, Log: log, Origin: strings.TrimSuffix(base, "/"), Local: local, Password: s.Staff.Login,
+	}); err != nil {
+		return nil, err
+	}
+	s.Dual = dualcontrol.New(dualcontrol.Config{Pool: pool, Keys: s.Keys, Now: now, Log: log})
 	draws, err := drawConfig(env)
 	if err != nil {
 		return nil, err
@@ -213,6 +223,8 @@ func (s *Slices) buildRetention() {
 	add(programme.RetentionRules(), programme.RetentionExempt())
 	add(centre.RetentionRules(), centre.RetentionExempt())
 	add(s.Notify.RetentionRules(), notify.RetentionExempt())
+	add(passkey.RetentionRules(), passkey.RetentionExempt())
+	add(nil, dualcontrol.RetentionExempt())
 	add(s.Citizen.RetentionRules(), s.Citizen.RetentionExempt())
 	add(inventory.RetentionRules(), inventory.RetentionExempt())
 	add(s.Rooms.RetentionRules(), waitingroom.RetentionExempt())
@@ -227,7 +239,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -346,7 +358,7 @@ func (s *Slices) Seed(ctx context.Context) error {
 	now := s.env.Now()
 	err := pg.InTx(ctx, s.env.Pool, func(tx pgx.Tx) error {
 		for _, seed := range []func(context.Context, pgx.Tx, time.Time) error{
-			programme.SeedDemo, centre.SeedDemo, s.Inventory.SeedDemo, booking.SeedDemo, s.Teams.SeedDemo,
+			programme.SeedDemo, centre.SeedDemo, s.Inventory.SeedDemo, booking.SeedDemo, s.Teams.SeedDemo, s.Keys.SeedDemo,
 		} {
 			if err := seed(ctx, tx, now); err != nil {
 				return err

@@ -122,6 +122,15 @@ func tokenHash(token string) []byte {
 	return h[:]
 }
 
+// SessionHash names the session of this request, as its row does; nil = there is
+// none. It is for what belongs to one session and ends with it.
+func (c *Ctx) SessionHash() []byte {
+	if c.User == nil {
+		return nil
+	}
+	return tokenHash(c.token())
+}
+
 // token returns the bearer token or the session cookie.
 func (c *Ctx) token() string {
 	if t, ok := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer "); ok {
