@@ -90,6 +90,7 @@ type Columns struct {
 // follows: X and Y from the page's top left corner.
 type At struct {
 	X, Y, Width float64
+	Height      float64 // blocks that need more are an error (ErrRoom); 0 = as much as they want
 	Size        float64 // of running text, in points; 0 = as around. Everything else follows
 	Blocks      []Block
 }

@@ -1,5 +1,13 @@
 package pdf
 
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrRoom says that blocks do not fit the place that was made for them.
+var ErrRoom = errors.New("blocks do not fit")
+
 // bodySize is the size of running text in points, where nothing else is said.
 const bodySize = 11.0
 
@@ -326,6 +334,9 @@ func (a At) draw(w *writer, _, _ float64) {
 	w.keep++
 	w.blocks(a.Blocks, a.X, a.Width)
 	w.keep--
+	if a.Height > 0 && w.y > a.Y+a.Height {
+		w.fail(fmt.Errorf("%w: %.1f mm of %.1f", ErrRoom, w.y-a.Y, a.Height))
+	}
 	w.y, w.body = y, body
 }
 

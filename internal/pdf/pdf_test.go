@@ -7,7 +7,6 @@ import (
 	"flag"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"impfportal/internal/pdf"
+	"impfportal/internal/pdf/pdftest"
 	"impfportal/internal/qr"
 )
 
@@ -66,17 +66,6 @@ func sheet() pdf.SheetSpec {
 	}
 }
 
-func run(t *testing.T, name string, args ...string) []byte {
-	t.Helper()
-	var out, errs bytes.Buffer
-	c := exec.Command(name, args...)
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Run(); err != nil {
-		t.Fatalf("%s (Debian: poppler-utils): %v: %s", name, err, errs.String())
-	}
-	return out.Bytes()
-}
-
 func save(t *testing.T, b []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "x.pdf")
@@ -91,7 +80,7 @@ func save(t *testing.T, b []byte) string {
 
 func golden(t *testing.T, name string, pdfFile string) {
 	t.Helper()
-	got := run(t, "pdftotext", "-layout", pdfFile, "-")
+	got := pdftest.Run(t, "pdftotext", "-layout", pdfFile, "-")
 	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -123,7 +112,7 @@ func words(t *testing.T, pdfFile string) [][]word {
 			Words []word `xml:"word"`
 		} `xml:"body>doc>page"`
 	}
-	raw := run(t, "pdftotext", "-bbox", pdfFile, "-")
+	raw := pdftest.Run(t, "pdftotext", "-bbox", pdfFile, "-")
 	d := xml.NewDecoder(bytes.NewReader(raw))
 	d.Strict, d.Entity = false, xml.HTMLEntity
 	if err := d.Decode(&doc); err != nil {
@@ -147,7 +136,7 @@ func TestLetter(t *testing.T) {
 	}
 	file := save(t, b)
 	golden(t, "letter.txt", file)
-	info := string(run(t, "pdfinfo", file))
+	info := string(pdftest.Run(t, "pdfinfo", file))
 	for _, want := range []string{"Title:", "Ihre Termine für die Impfung", "A4", "Pages:           1"} {
 		if !strings.Contains(info, want) {
 			t.Errorf("pdfinfo lacks %q:\n%s", want, info)
@@ -223,7 +212,7 @@ func TestLetterOfSeveralPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := save(t, b)
-	text := string(run(t, "pdftotext", "-layout", file, "-"))
+	text := string(pdftest.Run(t, "pdftotext", "-layout", file, "-"))
 	pages := words(t, file)
 	if len(pages) < 3 || !strings.Contains(text, "Seite 2 von ") {
 		t.Fatalf("%d pages, or no page numbers", len(pages))
@@ -287,7 +276,7 @@ func TestForeignLetters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(run(t, "pdftotext", "-layout", save(t, b), "-"))
+	text := string(pdftest.Run(t, "pdftotext", "-layout", save(t, b), "-"))
 	for _, want := range []string{"äöüÄÖÜß ř ě ł ć ń ź š ž ó ŕ Ř Ě Ł", "Nguyen Thi Ánh", "Müller", "emoji ? ende", "Ελλάδα Москва", "abc"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("lacks %q:\n%s", want, text)
@@ -309,7 +298,7 @@ func TestQROnThePage(t *testing.T) {
 	file := save(t, b)
 	const dpi = 254 // ten pixels a millimetre
 	root := strings.TrimSuffix(file, ".pdf")
-	run(t, "pdftoppm", "-r", "254", "-png", "-singlefile", file, root)
+	pdftest.Run(t, "pdftoppm", "-r", "254", "-png", "-singlefile", file, root)
 	raw, err := os.ReadFile(root + ".png")
 	if err != nil {
 		t.Fatal(err)
@@ -381,7 +370,8 @@ func TestAccessible(t *testing.T) {
 			if name == "untitled" {
 				lang = "en-GB"
 			}
-			checkAccessible(t, save(t, b), lang)
+			save(t, b)
+			pdftest.Accessible(t, b, lang)
 		})
 	}
 }

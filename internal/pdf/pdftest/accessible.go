@@ -1,23 +1,25 @@
-package pdf_test
+// Package pdftest reads documents with programs that are not ours.
+package pdftest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// The checklist of PDF/UA-1 (ISO 14289-1), as far as a program can decide it.
-// The objects are read by qpdf, not by code of ours.
-
 type object = map[string]any
 
 // reader has the objects of a file as qpdf tells them.
 type reader struct {
-	t       *testing.T
+	t       testing.TB
 	objects map[string]struct {
 		Value  any
 		Stream *struct {
@@ -27,10 +29,22 @@ type reader struct {
 	}
 }
 
-func openPDF(t *testing.T, file string) *reader {
+// Run runs a program and returns what it prints.
+func Run(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
-	run(t, "qpdf", "--check", file)
-	raw := run(t, "qpdf", "--json=2", "--json-stream-data=inline", "--decode-level=generalized", file)
+	var out, errs bytes.Buffer
+	c := exec.Command(name, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		t.Fatalf("%s (Debian: poppler-utils, qpdf): %v: %s", name, err, errs.String())
+	}
+	return out.Bytes()
+}
+
+func openPDF(t testing.TB, file string) *reader {
+	t.Helper()
+	Run(t, "qpdf", "--check", file)
+	raw := Run(t, "qpdf", "--json=2", "--json-stream-data=inline", "--decode-level=generalized", file)
 	var doc struct{ QPDF []json.RawMessage }
 	r := &reader{t: t}
 	if err := json.Unmarshal(raw, &doc); err != nil {
@@ -92,9 +106,17 @@ type mark struct {
 	id   int
 }
 
-// checkAccessible walks the whole file.
-func checkAccessible(t *testing.T, file, lang string) {
+// Accessible goes through the checklist of PDF/UA-1 (ISO 14289-1), as far as a
+// program can decide it: language, title, fonts that say what their glyphs mean,
+// every operator in marked content, every mark in the structure tree and back,
+// figures with words, tables with heads. The objects are read by qpdf (Debian:
+// qpdf), not by code of ours. lang is the language the document must declare.
+func Accessible(t testing.TB, document []byte, lang string) {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "document.pdf")
+	if err := os.WriteFile(file, document, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r := openPDF(t, file)
 	root := r.dict(r.dict(r.objects["trailer"].Value)["/Root"])
 	if text(root["/Lang"]) != lang {
