@@ -207,6 +207,7 @@ type Card struct {
 	CheckIdentity bool
 	Prior         *PriorDose // the dose before this one, where there is one
 	PriorName     string     // of its product
+	Corrected     *time.Time // when the record of the dose was last corrected
 	Warnings      []Warning
 	Lots          []inventory.Lot // the one to use first
 	Forms         []time.Time     // versions that may be signed, newest first
@@ -241,6 +242,9 @@ func (s *Service) card(ctx context.Context, q pg.Querier, centreID string, d dos
 		var given *AlreadyGivenError
 		if err := whyClosed(ctx, q, d); errors.As(err, &given) {
 			c.RecordID = given.RecordID
+			if err := q.QueryRow(ctx, `SELECT corrected_at FROM vaccination.record WHERE id = $1`, c.RecordID).Scan(&c.Corrected); err != nil {
+				return Card{}, fmt.Errorf("record of card: %w", err)
+			}
 		} else if !errors.Is(err, ErrAppointment) {
 			return Card{}, err
 		}

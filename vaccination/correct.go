@@ -31,7 +31,9 @@ var (
 	ErrReason    = errors.New("vaccination: a correction needs a reason")
 	ErrLot       = errors.New("vaccination: no such lot")
 	ErrDay       = errors.New("vaccination: no day on which the dose can have been given")
-	ErrSite      = errors.New("vaccination: the place of this record cannot be corrected")
+	// errRightLotEmpty is ErrLotEmpty of a correction.
+	errRightLotEmpty = fmt.Errorf("the right lot: %w", ErrLotEmpty)
+	ErrSite          = errors.New("vaccination: the place of this record cannot be corrected")
 )
 
 // Content is what a correction can change of a record.
@@ -333,7 +335,7 @@ func (s *Service) moveDose(ctx context.Context, tx pgx.Tx, to Record, in Correct
 	case errors.Is(err, inventory.ErrLotExpired):
 		return ErrLotExpired
 	case errors.Is(err, inventory.ErrLotEmpty), errors.Is(err, inventory.ErrNotEnough):
-		return ErrLotEmpty
+		return errRightLotEmpty
 	case errors.Is(err, inventory.ErrLotBlocked):
 		return ErrLotBlocked
 	case errors.Is(err, inventory.ErrAlreadyCorrected): // somebody takes the dose back in the stock at this moment

@@ -129,6 +129,9 @@ func Problem(err error) error {
 		warn  *WarningsError
 		given *AlreadyGivenError
 	)
+	if p := correctionProblem(err); p != nil {
+		return p
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -44,7 +44,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: "GET", Path: "/site/walk-in", Roles: site, Handle: s.showWalkIn},
 		{Method: "POST", Path: "/site/walk-in", Roles: site, Handle: s.postWalkIn},
 		{Method: "GET", Path: "/site/records/:id", Roles: site, Handle: s.showRecord},
-	}, slices.Concat(s.api(), s.lotRoutes(), s.spareRoutes())...)
+	}, slices.Concat(s.api(), s.lotRoutes(), s.spareRoutes(), s.correctRoutes())...)
 }
 
 const centreCookie = "site_centre"
