@@ -39,6 +39,8 @@ require (
 	rsc.io/qr v0.2.0
 )
 
+require golang.org/x/mod v0.42.0 // indirect
+
 require (
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/go-webauthn/webauthn v0.18.0
