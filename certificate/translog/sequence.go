@@ -54,7 +54,7 @@ func (l *Log) Sequence(ctx context.Context) (n int, err error) {
 
 // alarmed writes an alarm for the errors that are one.
 func (l *Log) alarmed(ctx context.Context, err error) error {
-	kind := ""
+	var kind string
 	switch {
 	case errors.Is(err, ErrWitness):
 		kind = AlarmWitness

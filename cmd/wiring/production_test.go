@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
 	"impfportal/internal/config"
 	"impfportal/internal/web"
 )
@@ -57,12 +59,20 @@ func issuerFolder(t *testing.T, withKey bool) string {
 	}
 	dscDER, err := x509.CreateCertificate(rand.Reader, dsc, ca, dscKey.Public(), caKey)
 	must(err)
+	logPublic, logKey, err := ed25519.GenerateKey(rand.Reader)
+	must(err)
+	logDER, err := x509.MarshalPKIXPublicKey(logPublic)
+	must(err)
+	write("log.pub", "PUBLIC KEY", logDER)
 	write("csca.crt", "CERTIFICATE", caDER)
 	write("dsc.crt", "CERTIFICATE", dscDER)
 	if withKey {
 		key, err := x509.MarshalPKCS8PrivateKey(dscKey)
 		must(err)
 		write("dsc.key", "PRIVATE KEY", key)
+		key, err = x509.MarshalPKCS8PrivateKey(logKey)
+		must(err)
+		write("log.key", "PRIVATE KEY", key)
 	}
 	return dir
 }
@@ -85,7 +95,7 @@ func TestProductionMakesNoIssuingKeys(t *testing.T) {
 	} {
 		e := *env
 		e.Cfg.CertificateKeyDir, e.Signs = c.dir, c.signs
-		if _, err := Build(&e); errors.Is(err, signing.ErrKeys) != c.refuse || (err != nil) != c.refuse {
+		if _, err := Build(&e); (errors.Is(err, signing.ErrKeys) || errors.Is(err, translog.ErrKey)) != c.refuse || (err != nil) != c.refuse {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

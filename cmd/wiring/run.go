@@ -64,7 +64,7 @@ func RunPortal(ctx context.Context, cfg config.Config, log *slog.Logger, out io.
 	g.Go(func() error { return serveMetrics(ctx, env) })
 	s.background(ctx, g)
 	if cfg.Local() {
-		g.Go(func() error { return s.Worker().Run(ctx) })
+		s.work(ctx, g)
 		g.Go(func() error { return watchServers(ctx, env) })
 		g.Go(func() error { return s.Seed(ctx) })
 		if err := env.Servers.Announce(address); err != nil {
@@ -102,7 +102,7 @@ func RunWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (err er
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serveMetrics(ctx, env) })
-	g.Go(func() error { return s.Worker().Run(ctx) })
+	s.work(ctx, g)
 	log.Info("worker runs")
 	return g.Wait()
 }

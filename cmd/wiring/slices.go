@@ -18,6 +18,7 @@ import (
 	"impfportal/certificate"
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/hotline"
 	"impfportal/internal/jobs"
@@ -65,6 +66,7 @@ type Slices struct {
 	Booking     *booking.Service
 	Vaccination *vaccination.Service
 	Certificate *certificate.Service
+	Log         *translog.Log
 	Teams       *mobileteams.Service
 	Hotline     *hotline.Service
 	Retention   *retention.Service
@@ -144,6 +146,9 @@ func Build(env *Env) (_ *Slices, err error) {
 		Limiter: redis_rate.NewLimiter(env.Redis),
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
+	if err := s.buildLog(); err != nil {
+		return nil, err
+	}
 	if err := s.buildCertificate(base); err != nil {
 		return nil, err
 	}
@@ -183,6 +188,28 @@ func (s *Slices) left(ctx context.Context, group string) (n int64, ok bool, err 
 // lateCard is the card of a slice that is built after the page it stands on.
 func lateCard(get func() web.Card) web.Card {
 	return web.Card{Late: get}
+}
+
+// buildLog opens the transparency log. Its name must stay the same as long as
+// its key: a portal that moves to another address begins another log.
+func (s *Slices) buildLog() error {
+	cfg := s.env.Cfg
+	host := "localhost"
+	if !cfg.Local() {
+		host = strings.TrimSuffix(strings.TrimPrefix(cfg.PublicURL, "https://"), "/")
+	}
+	sign := cfg.Local() || s.env.Signs
+	key, err := translog.OpenKey(translog.KeyConfig{Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Origin: host + "/certificates/log", Sign: sign})
+	if err != nil {
+		return err
+	}
+	if sign && cfg.CertificateLogWitness == "" {
+		return errors.New("CERTIFICATE_LOG_WITNESS is missing: the file outside the database to which every state of the transparency log is appended")
+	}
+	s.Log = translog.New(translog.Config{
+		Pool: s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Key: key, Witness: cfg.CertificateLogWitness, Log: s.env.Log,
+	})
+	return nil
 }
 
 func (s *Slices) buildCertificate(base string) error {
@@ -231,6 +258,7 @@ func (s *Slices) buildRetention() {
 	add(booking.RetentionRules(), booking.RetentionExempt())
 	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
+	add(nil, translog.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
 	s.Retention = retention.New(s.env.Pool, s.env.Now, rules)
@@ -239,7 +267,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Hotline.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Hotline.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -248,6 +276,12 @@ func (s *Slices) registerJobs() {
 // Worker returns the worker over all tasks.
 func (s *Slices) Worker() *jobs.Worker {
 	return jobs.NewWorker(s.env.Pool, s.env.Redis, s.mux, s.periodic, s.env.Now, s.env.Log, s.env.Cfg.Workers)
+}
+
+// work starts what the worker does: its tasks, and the sequencer of the log.
+func (s *Slices) work(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return s.Worker().Run(ctx) })
+	g.Go(func() error { return s.Log.Run(ctx) })
 }
 
 // Routes is the one list of all addresses, in the order of the navigation.
@@ -268,6 +302,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Programme.Routes())
 	add(s.Notify.Routes())
 	add(s.Retention.Routes())
+	add(s.Log.Routes())
 	add(audit.Routes(s.env.Pool, s.actorName))
 	add(s.Staff.Routes())
 	return r
@@ -277,7 +312,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, mobileteams.Assets, hotline.Assets,
 	}
 }
 

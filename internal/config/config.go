@@ -59,6 +59,10 @@ type Config struct {
 	CertificateKeyDir string `env:"CERTIFICATE_KEY_DIR"`
 	// CertificateIssuer is the name in the certificates; production only.
 	CertificateIssuer string `env:"CERTIFICATE_ISSUER"`
+	// CertificateLogWitness is the file to which every state of the transparency
+	// log is appended; the worker needs it. In production it belongs on a disk that
+	// the database's administrators do not reach.
+	CertificateLogWitness string `env:"CERTIFICATE_LOG_WITNESS"`
 
 	SMTPHost     string `env:"SMTP_HOST"`
 	SMTPPort     int    `env:"SMTP_PORT"`
@@ -186,6 +190,9 @@ func (c *Config) LocalSecrets() error {
 	}
 	if c.CertificateKeyDir == "" {
 		c.CertificateKeyDir = dir
+	}
+	if c.CertificateLogWitness == "" {
+		c.CertificateLogWitness = filepath.Join(c.DataDir, "log-witness.txt")
 	}
 	for _, s := range []struct {
 		name, text, file string
