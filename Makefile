@@ -57,11 +57,11 @@ drill:
 	@go build -o bin/ ./cmd/portal ./cmd/worker ./cmd/drill
 	@exec setpriv --pdeathsig TERM bin/drill run
 
-## build: the programs for real use, with the browser assets inside, in ./bin
+## build: the programs for real use, with the browser assets inside, in ./bin; HSM=1 for keys behind PKCS #11 (needs a C compiler)
 .PHONY: build
 build:
 	@scripts/setup.sh run
-	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/portal ./cmd/worker ./cmd/drill
+	@CGO_ENABLED=$(if $(HSM),1,0) go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/portal ./cmd/worker ./cmd/drill
 
 ## clean: remove what was built; ./data stays
 .PHONY: clean

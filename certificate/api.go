@@ -13,7 +13,7 @@ import (
 // missing while it is being made.
 type certificateJSON struct {
 	ID           string `json:"id,omitempty" doc:"empty while the worker has not begun"`
-	State        string `json:"state" doc:"making, ready, or refused when a person has to settle something"`
+	State        string `json:"state" doc:"making, ready, revoked, or refused when a person has to settle something"`
 	Problem      string `json:"problem,omitempty" doc:"why it was refused: name, dose or dates"`
 	Test         bool   `json:"test" doc:"true outside production: not a certificate"`
 	Product      string `json:"product,omitempty"`
@@ -23,6 +23,8 @@ type certificateJSON struct {
 	UVCI         string `json:"uvci,omitempty" doc:"unique certificate id"`
 	IssuedAt     string `json:"issued_at,omitempty" doc:"RFC 3339"`
 	ExpiresAt    string `json:"expires_at,omitempty" doc:"RFC 3339"`
+	Reason       string `json:"reason,omitempty" doc:"why it was revoked: corrected, record-void, fraud, compromise, lot or holder"`
+	RevokedAt    string `json:"revoked_at,omitempty" doc:"RFC 3339"`
 	HC1          string `json:"hc1,omitempty" doc:"the text of the QR code; only of a single certificate"`
 }
 
@@ -31,6 +33,9 @@ func (s *Service) asJSON(c Certificate) certificateJSON {
 	switch {
 	case c.State == StateRefused:
 		out.State = "refused"
+	case c.State == StateRevoked:
+		out.State, out.Reason, out.RevokedAt = "revoked", string(c.Reason), c.RevokedAt.UTC().Format(time.RFC3339)
+		out.UVCI = c.Entry().ID
 	case c.Ready():
 		e := c.Entry()
 		out.State, out.Product, out.Dose, out.Doses = "ready", c.Codes().ProductName, e.Dose, e.Doses

@@ -8,8 +8,8 @@
 //
 //	vaccination.Recorded
 //	        |
-//	        v          store claims          sign once            verify, compare
-//	    (making) ----------------> intent ------------> signed ------------------> released
+//	        v          store claims      lint, sign once     sequencer      verify, compare
+//	    (making) ------------> intent ------------> signed ------> logged ------> released
 //	        |
 //	        +--> refused: no rule for the name, the dose number or a date; a person
 //	             must settle it, then the next try goes on to intent
@@ -21,8 +21,22 @@
 // Before release the stored text is decoded, its signature verified with the
 // DSC, and its payload compared byte for byte with what the record gives.
 //
-// dcc.Claims and text are personal: they are sealed under the key of the treatment
-// record and end with it. In the clear stand ids, times and the random UVCI.
+// Nothing is signed without a leaf in the transparency log (package translog),
+// written in the same transaction, and nothing is handed out before the log
+// has given the leaf its place.
+//
+// # Corrections
+//
+// When the record says something else than before ([vaccination.Corrected]),
+// what was only begun is begun anew; what was signed is revoked (package
+// revocation) and the next version is made. A record that was voided takes its
+// certificate with it. One certificate of a record stands at a time.
+//
+// # What is stored
+//
+// Claims and text are personal: they are sealed under the key of the treatment
+// record and end with it. In the clear stand ids, times, the random UVCI, and by
+// what a stop or a revocation selects: issuer, operator, path, basis, lot.
 //
 // Outside production authority, signer and issuer are called MUSTER, and page,
 // papers and the certificate itself say so.

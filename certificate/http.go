@@ -43,7 +43,7 @@ type view struct {
 
 func viewOf(c Certificate) view {
 	v := view{Certificate: c}
-	if !c.Ready() {
+	if c.HC1 == "" {
 		return v
 	}
 	codes := c.Codes()
@@ -118,6 +118,7 @@ type Figures struct {
 	Today, Released int // released since midnight in Berlin, and in all
 	Open, Late      int // begun and not released; of these for longer than a minute
 	Refused         int
+	Revoked         int
 	Muster          bool
 }
 
@@ -125,11 +126,11 @@ type Figures struct {
 func (s *Service) Count(ctx context.Context, q pg.Querier, now time.Time) (f Figures, err error) {
 	err = q.QueryRow(ctx, `
 		SELECT count(*) FILTER (WHERE released_at >= $1), count(*) FILTER (WHERE state = 'released'),
-		       count(*) FILTER (WHERE state IN ('intent', 'signed')),
-		       count(*) FILTER (WHERE state IN ('intent', 'signed') AND created_at < $2),
-		       count(*) FILTER (WHERE state = 'refused')
+		       count(*) FILTER (WHERE state IN ('intent', 'signed', 'logged') AND revoked_at IS NULL),
+		       count(*) FILTER (WHERE state IN ('intent', 'signed', 'logged') AND revoked_at IS NULL AND created_at < $2),
+		       count(*) FILTER (WHERE state = 'refused'), count(*) FILTER (WHERE revoked_at IS NOT NULL)
 		  FROM certificate.certificate`, clock.At(clock.Day(now), 0, 0), now.Add(-stale)).
-		Scan(&f.Today, &f.Released, &f.Open, &f.Late, &f.Refused)
+		Scan(&f.Today, &f.Released, &f.Open, &f.Late, &f.Refused, &f.Revoked)
 	f.Muster = !s.Production
 	return f, err
 }
@@ -160,6 +161,8 @@ func (s *Service) own(c *web.Ctx, certificateID string) (Certificate, error) {
 		return x, web.NotFound()
 	case err != nil:
 		return x, err
+	case x.State == StateRevoked:
+		return x, web.Fail(http.StatusGone, "certificate.error.revoked")
 	case !x.Ready():
 		return x, web.Fail(http.StatusConflict, "certificate.error.not_ready")
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/jobs"
+	"impfportal/internal/pg"
 	"impfportal/vaccination"
 )
 
@@ -16,14 +19,33 @@ import (
 // repair looks after it; the task's own retries come first.
 const stale = time.Minute
 
-// Jobs registers the handler of vaccination.Recorded and returns the repair.
+// releaseBatch bounds the certificates of one task of release.
+const releaseBatch = 50
+
+// logged asks for the release of certificates whose leaves are in the log.
+type logged struct {
+	CertificateIDs []string `json:"certificate_ids"`
+}
+
+var taskLogged = jobs.Define[logged]("certificate.logged")
+
+// Jobs registers the handlers of what happens to records and of the log, and
+// returns the repair.
 func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
-	jobs.Handle(m, vaccination.Recorded, func(ctx context.Context, p vaccination.RecordedPayload) error {
-		err := s.Make(ctx, p.RecordID)
+	once := func(err error) error {
 		if errors.Is(err, ErrDiffers) {
 			return jobs.Permanent(err) // trying again changes nothing; somebody must look
 		}
 		return err
+	}
+	jobs.Handle(m, vaccination.Recorded, func(ctx context.Context, p vaccination.RecordedPayload) error {
+		return once(s.Make(ctx, p.RecordID))
+	})
+	jobs.Handle(m, vaccination.Corrected, func(ctx context.Context, p vaccination.RecordedPayload) error {
+		return once(s.Make(ctx, p.RecordID))
+	})
+	jobs.Handle(m, taskLogged, func(ctx context.Context, p logged) error {
+		return once(s.finish(ctx, p.CertificateIDs))
 	})
 	return []jobs.Periodic{{Name: "certificate.repair", Every: stale, Run: func(ctx context.Context, now time.Time) error {
 		_, err := s.Repair(ctx, now)
@@ -31,18 +53,72 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 	}}}
 }
 
-// Repair finishes certificates that were begun and left, and returns how many.
-func (s *Service) Repair(ctx context.Context, now time.Time) (done int, err error) {
-	rows, err := s.Pool.Query(ctx, `
-		SELECT record_id::text FROM certificate.certificate
-		 WHERE state IN ('intent', 'signed') AND created_at < $1 ORDER BY created_at LIMIT 500`, now.Add(-stale))
+// Sequenced is the log's call for the leaves that have got their place: it
+// moves their certificates on, and calls for the release.
+func (s *Service) Sequenced(ctx context.Context, tx pgx.Tx, refs []string) error {
+	var ids []string
+	for _, ref := range refs {
+		if id, ok := strings.CutPrefix(ref, refPrefix); ok {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		UPDATE certificate.certificate SET state = 'logged', logged_at = $2 WHERE id = ANY ($1::uuid[]) AND state = 'signed' RETURNING id::text`, ids, s.Now())
 	if err != nil {
-		return 0, fmt.Errorf("certificates left behind: %w", err)
+		return fmt.Errorf("certificates in the log: %w", err)
+	}
+	if ids, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return fmt.Errorf("certificates in the log: %w", err)
+	}
+	slices.Sort(ids)
+	for batch := range slices.Chunk(ids, releaseBatch) {
+		if err := taskLogged.Enqueue(ctx, tx, logged{batch}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish releases certificates. One that cannot be released keeps no other
+// from it.
+func (s *Service) finish(ctx context.Context, certificateIDs []string) error {
+	records, err := recordsOf(ctx, s.Pool, `id = ANY ($1::uuid[])`, certificateIDs)
+	if err != nil {
+		return err
+	}
+	_, err = s.makeAll(ctx, records)
+	return err
+}
+
+// Repair finishes certificates that were begun and left, and returns how many
+// it looked after.
+func (s *Service) Repair(ctx context.Context, now time.Time) (done int, err error) {
+	records, err := recordsOf(ctx, s.Pool, `state IN ('intent', 'logged') AND revoked_at IS NULL AND created_at < $1`, now.Add(-stale))
+	if err != nil {
+		return 0, err
+	}
+	return s.makeAll(ctx, records)
+}
+
+// recordsOf returns the records of certificates, oldest first, no more than
+// one round of the repair takes. where is a constant of this package, never
+// input.
+func recordsOf(ctx context.Context, q pg.Querier, where string, args ...any) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT record_id::text FROM certificate.certificate WHERE `+where+` ORDER BY created_at LIMIT 500`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("certificates that are not finished: %w", err)
 	}
 	records, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return 0, fmt.Errorf("certificates left behind: %w", err)
+		return nil, fmt.Errorf("certificates that are not finished: %w", err)
 	}
+	return records, nil
+}
+
+func (s *Service) makeAll(ctx context.Context, records []string) (done int, err error) {
 	var failed []error
 	for _, r := range records {
 		if err := s.Make(ctx, r); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/internal/pg"
 )
 
@@ -26,6 +27,10 @@ type Certificate struct {
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	KID       []byte
+	Version   int
+	RevokedAt time.Time         // StateRevoked only
+	Reason    revocation.Reason // why
+	Replaced  bool              // by a newer version
 }
 
 // Ready reports whether it can be shown and downloaded.
@@ -78,9 +83,10 @@ func (s *Service) Get(ctx context.Context, q pg.Querier, certificateID, personID
 // of this package, never input.
 func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...any) ([]Certificate, error) {
 	rows, err := q.Query(ctx, `
-		SELECT c.id::text, c.record_id::text, c.key_id::text, k.wrapped, c.state, c.problem, c.hc1, c.issued_at, c.expires_at, c.kid, c.created_at
-		  FROM certificate.certificate c JOIN vault.key k ON k.id = c.key_id
-		 WHERE `+where+` ORDER BY c.created_at DESC`, args...)
+		SELECT c.id::text, c.record_id::text, c.key_id::text, k.wrapped, c.state, c.problem, c.hc1, c.issued_at, c.expires_at, c.kid, c.created_at,
+		       c.version, c.revoked_at, coalesce(r.reason, ''), coalesce(r.replaced, false)
+		  FROM certificate.certificate c JOIN vault.key k ON k.id = c.key_id LEFT JOIN certificate.revocation r ON r.certificate_id = c.id
+		 WHERE (c.revoked_at IS NULL OR c.released_at IS NOT NULL) AND `+where+` ORDER BY c.created_at DESC, c.version DESC`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
 	}
@@ -89,12 +95,17 @@ func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...
 			keyID           string
 			wrapped, sealed []byte
 			issued, expires *time.Time
+			revoked         *time.Time
 		)
-		if err := row.Scan(&c.ID, &c.RecordID, &keyID, &wrapped, &c.State, &c.Problem, &sealed, &issued, &expires, &c.KID, &c.Day); err != nil {
+		if err := row.Scan(&c.ID, &c.RecordID, &keyID, &wrapped, &c.State, &c.Problem, &sealed, &issued, &expires, &c.KID, &c.Day,
+			&c.Version, &revoked, &c.Reason, &c.Replaced); err != nil {
 			return c, err
 		}
 		if !c.Ready() {
 			return c, nil
+		}
+		if revoked != nil {
+			c.State, c.RevokedAt = StateRevoked, *revoked
 		}
 		c.IssuedAt, c.ExpiresAt = *issued, *expires
 		key, err := s.Vault.Unwrap(keyID, wrapped)

@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
@@ -21,6 +23,10 @@ import (
 // ErrGone is what a Source returns for a record that does not exist (any more).
 var ErrGone = errors.New("certificate: no such vaccination record")
 
+// ErrVoid is what a Source returns for a record that was voided: it says
+// something that did not happen.
+var ErrVoid = errors.New("certificate: the vaccination record is void")
+
 // ErrNotFound says that there is no such certificate, or that it is somebody
 // else's.
 var ErrNotFound = errors.New("certificate: no such certificate")
@@ -28,7 +34,7 @@ var ErrNotFound = errors.New("certificate: no such certificate")
 // Source reads vaccination records. FromRecords makes it of the treatment
 // record; tests have their own.
 type Source struct {
-	// Record returns one record, or ErrGone.
+	// Record returns one record, ErrGone or ErrVoid.
 	Record func(ctx context.Context, q pg.Querier, recordID string) (Vaccination, error)
 	// OfPerson returns the records that belong to a login, oldest first.
 	OfPerson func(ctx context.Context, q pg.Querier, personID string) ([]Vaccination, error)
@@ -42,6 +48,10 @@ type Config struct {
 	Now    clock.Clock
 	Log    *slog.Logger
 	Source Source
+	// Transparency is the log that every certificate stands in before its owner
+	// has it.
+	Transparency Log
+	Revocations  *revocation.Service
 	// Issuer is the name in the certificate ("is", at most 80 characters).
 	Issuer string
 	// Production is true where certificates are meant for people. Otherwise
@@ -55,6 +65,12 @@ type Config struct {
 	Recipient func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error)
 	// PublicURL stands in messages, "https://..."; may be empty.
 	PublicURL string
+}
+
+// Log is the transparency log; *translog.Log.
+type Log interface {
+	Append(ctx context.Context, tx pgx.Tx, ref string, leaf translog.Leaf) error
+	Pseudonym(domain, id string) string
 }
 
 // Service makes certificates and hands them out.

@@ -16,7 +16,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
@@ -53,6 +55,8 @@ type bench struct {
 	t       testing.TB
 	mu      sync.Mutex
 	records map[string]Vaccination
+	void    map[string]bool
+	log     *translog.Log
 	now     time.Time
 	told    []notify.Message // committed or not
 }
@@ -64,10 +68,20 @@ func setup(t testing.TB) *bench {
 
 func setupOn(t testing.TB, pool *pgxpool.Pool) *bench {
 	t.Helper()
-	b := &bench{t: t, records: map[string]Vaccination{}, now: issuedAt}
+	b := &bench{t: t, records: map[string]Vaccination{}, void: map[string]bool{}, now: issuedAt}
+	dir := t.TempDir()
+	logKey, err := translog.OpenKey(translog.KeyConfig{Local: true, Dir: dir, Origin: "portal.test/certificates/log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.log = translog.New(translog.Config{
+		Pool: pool, Vault: vault.ForTest(), Now: b.clock, Key: logKey, Witness: filepath.Join(dir, "witness"),
+		OnSequenced: func(ctx context.Context, tx pgx.Tx, refs []string) error { return b.Sequenced(ctx, tx, refs) },
+	})
 	s, err := New(Config{
 		Pool: pool, Vault: vault.ForTest(), Keys: openKeys(t, keyConfig(t)), Now: b.clock, Issuer: "MUSTER Impfportal Sachsen",
 		PublicURL: "https://portal.test", Log: slog.New(slog.DiscardHandler), Source: Source{Record: b.record, OfPerson: b.ofPerson}, Send: b.send,
+		Transparency: b.log, Revocations: revocation.New(b.log),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +96,11 @@ func (b *bench) record(_ context.Context, _ pg.Querier, recordID string) (Vaccin
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v, ok := b.records[recordID]
-	if !ok {
+	switch {
+	case !ok:
 		return v, ErrGone
+	case b.void[recordID]:
+		return v, ErrVoid
 	}
 	return v, nil
 }
@@ -114,6 +131,7 @@ func (b *bench) vaccinate(change func(*Vaccination)) Vaccination {
 	b.t.Helper()
 	v := Vaccination{Vaccination: sample}
 	v.RecordID, v.PersonID, v.Email, v.Lang = id.New(), id.New(), "erika@example.org", "de"
+	v.Origin = Origin{IssuerRef: "centre:leipzig", IssuerKind: "centre", Region: "04", Path: "site", Basis: "given", Operator: "anna", LotNumber: "EM0477"}
 	err := pg.InTx(b.t.Context(), b.Pool, func(tx pgx.Tx) error {
 		key, err := b.Vault.NewKey(b.t.Context(), tx)
 		v.KeyID = key.ID
@@ -135,11 +153,29 @@ func (b *bench) put(v Vaccination) {
 	b.records[v.RecordID] = v
 }
 
+// make does what task, sequencer and release do together.
 func (b *bench) make(v Vaccination) {
 	b.t.Helper()
-	if err := b.Make(b.t.Context(), v.RecordID); err != nil {
+	if err := b.whole(v); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func (b *bench) whole(v Vaccination) error {
+	if err := b.Make(b.t.Context(), v.RecordID); err != nil {
+		return err
+	}
+	if err := b.sequence(b.t.Context(), v); err != nil {
+		return err
+	}
+	return b.Make(b.t.Context(), v.RecordID)
+}
+
+// sequence gives every leaf its place. Who finds another sequencer at work
+// has to come again.
+func (b *bench) sequence(ctx context.Context, _ Vaccination) error {
+	_, err := b.log.Sequence(ctx)
+	return err
 }
 
 func (b *bench) list(v Vaccination) []Certificate {
@@ -239,7 +275,7 @@ func TestMakeNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.make(gone)
-	b.put(Vaccination{RecordID: gone.RecordID, KeyID: gone.KeyID, Vaccination: dcc.Vaccination{
+	b.put(Vaccination{RecordID: gone.RecordID, KeyID: gone.KeyID, Origin: gone.Origin, Vaccination: dcc.Vaccination{
 		ProductID: "comirnaty", FamilyName: "Иванова", DoseNumber: 1, DosesTotal: 2, Day: gone.Day,
 	}})
 	b.make(gone)
@@ -277,7 +313,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %+v", problem, list)
 		}
 		// The record is corrected, the next try makes the certificate.
-		good := Vaccination{Vaccination: sample}
+		good := Vaccination{Vaccination: sample, Origin: v.Origin}
 		good.RecordID, good.KeyID, good.PersonID = v.RecordID, v.KeyID, v.PersonID
 		b.put(good)
 		b.make(v)
@@ -293,7 +329,7 @@ func TestRefused(t *testing.T) {
 func TestKilledBetweenSteps(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	steps := []func(context.Context, Vaccination) error{b.intend, b.sign, b.release}
+	steps := []func(context.Context, Vaccination) error{b.intend, b.sign, b.sequence, b.release}
 	for done := range len(steps) + 1 {
 		v := b.vaccinate(nil)
 		for _, step := range steps[:done] {
@@ -307,8 +343,13 @@ func TestKilledBetweenSteps(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 6 {
 			wg.Go(func() {
-				if err := b.Make(t.Context(), v.RecordID); err != nil {
-					t.Errorf("after %d steps: %v", done, err)
+				for range 100 { // one sequencer at a time: who is not it comes again
+					if err := b.whole(v); err != nil {
+						t.Errorf("after %d steps: %v", done, err)
+					}
+					if b.list(v)[0].Ready() {
+						return
+					}
 				}
 			})
 		}
@@ -335,7 +376,7 @@ func TestKilledConnections(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				for b.Make(t.Context(), v.RecordID) != nil { // as the task is re-driven
+				for b.whole(v) != nil || !b.ready(v) { // as the tasks are re-driven
 				}
 			})
 		}
@@ -360,6 +401,12 @@ func TestKilledConnections(t *testing.T) {
 	}
 }
 
+func (b *bench) ready(v Vaccination) bool {
+	var ready bool
+	err := b.Pool.QueryRow(b.t.Context(), `SELECT state = 'released' FROM certificate.certificate WHERE record_id = $1`, v.RecordID).Scan(&ready)
+	return err == nil && ready
+}
+
 func (b *bench) retry(fn func() error) {
 	b.t.Helper()
 	var err error
@@ -371,48 +418,62 @@ func (b *bench) retry(fn func() error) {
 	b.t.Fatal(err)
 }
 
-// Stored claims that do not say what the record says are never signed, and a
-// stored text that does not is never released.
+// A stored text that was changed in the database is never released; what was
+// signed and revoked cannot be changed back.
 func TestNeverReleasesWhatDiffers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	v := b.vaccinate(nil)
-	if err := b.intend(t.Context(), v); err != nil {
-		t.Fatal(err)
+	for _, step := range []func(context.Context, Vaccination) error{b.intend, b.sign, b.sequence} {
+		if err := step(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
 	}
-	changed := v
-	changed.GivenName = "Gabi"
-	b.put(changed)
-	if err := b.Make(t.Context(), v.RecordID); !errors.Is(err, ErrDiffers) {
-		t.Errorf("signed something else: %v", err)
-	}
-	b.put(v)
-	if err := b.sign(t.Context(), v); err != nil {
-		t.Fatal(err)
-	}
-	b.put(changed)
-	if err := b.Make(t.Context(), v.RecordID); !errors.Is(err, ErrDiffers) {
-		t.Errorf("released something else: %v", err)
-	}
-	// A text of another certificate under this row.
-	other := b.vaccinate(nil)
-	b.make(other)
 	for what, sql := range map[string]string{
 		"another text":   `UPDATE certificate.certificate SET hc1 = '\x00' WHERE record_id = $1`,
 		"other claims":   `UPDATE certificate.certificate SET claims = '\x00' WHERE record_id = $1`,
-		"a way back":     `UPDATE certificate.certificate SET state = 'intent', kid = NULL, digest = NULL, hc1 = NULL, signed_at = NULL WHERE record_id = $1`,
+		"another issuer": `UPDATE certificate.certificate SET issuer_ref = 'centre:dresden' WHERE record_id = $1`,
+		"a way back":     `UPDATE certificate.certificate SET state = 'signed', logged_at = NULL WHERE record_id = $1`,
 		"another record": `UPDATE certificate.certificate SET record_id = gen_random_uuid() WHERE record_id = $1`,
 	} {
 		if _, err := b.Pool.Exec(t.Context(), sql, v.RecordID); !pg.Violates(err, "certificate_keep_signature") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if list := b.list(v); list[0].State != StateSigned {
+	// Somebody who may switch triggers off puts another genuine certificate
+	// under the row: sealed with the right key, signed by the right signer.
+	other := b.vaccinate(nil)
+	b.make(other)
+	text := b.exactlyOne(other).HC1
+	err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+		key, err := b.Vault.Open(t.Context(), tx, v.KeyID)
+		if err != nil {
+			return err
+		}
+		for _, sql := range []string{
+			`ALTER TABLE certificate.certificate DISABLE TRIGGER certificate_keep_signature`,
+			`UPDATE certificate.certificate SET hc1 = $2 WHERE record_id = $1`,
+			`ALTER TABLE certificate.certificate ENABLE TRIGGER certificate_keep_signature`,
+		} {
+			args := []any{}
+			if strings.Contains(sql, "$1") {
+				args = append(args, v.RecordID, key.Seal(sealHC1, []byte(text)))
+			}
+			if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Make(t.Context(), v.RecordID); !errors.Is(err, ErrDiffers) {
+		t.Errorf("released another's certificate: %v", err)
+	}
+	if list := b.list(v); list[0].State != StateLogged {
 		t.Errorf("state %s", list[0].State)
 	}
-	b.put(v)
-	b.make(v)
-	b.exactlyOne(v)
 }
 
 func TestRepair(t *testing.T) {
@@ -420,7 +481,7 @@ func TestRepair(t *testing.T) {
 	b := setup(t)
 	left := []Vaccination{b.vaccinate(nil), b.vaccinate(nil)}
 	for i, v := range left {
-		for _, step := range []func(context.Context, Vaccination) error{b.intend, b.sign}[:i+1] {
+		for _, step := range []func(context.Context, Vaccination) error{b.intend, b.sign, b.sequence}[:1+2*i] {
 			if err := step(t.Context(), v); err != nil {
 				t.Fatal(err)
 			}
@@ -432,6 +493,7 @@ func TestRepair(t *testing.T) {
 	if n, err := b.Repair(t.Context(), b.clock().Add(2*stale)); n != 2 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
+	b.make(left[0]) // its leaf has to be logged first
 	for _, v := range left {
 		b.exactlyOne(v)
 	}

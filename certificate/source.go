@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"impfportal/certificate/dcc"
 	"impfportal/internal/pg"
@@ -17,6 +18,37 @@ type Vaccination struct {
 	PersonID string // login that may fetch the certificate; "" = walk-in, care home
 	dcc.Vaccination
 	Email, Phone, Lang string // contact that stays with the record; may be empty
+	Origin
+}
+
+// Origin is who made a record and how: what a stop, a revocation and a
+// statement go by. Nothing in it names the person.
+type Origin struct {
+	IssuerRef  string // "centre:<id>", "facility-team:<id>", "issuer:<id>"
+	IssuerKind string // centre, mobile, practice, pharmacy
+	Region     string // postal region of the issuer; "" unknown
+	Path       string // site, web, mtls, card
+	Basis      string // given, seen
+	Operator   string // opaque
+	LotNumber  string
+}
+
+// Cohorts are the groups of issuers that have a document signer of their own,
+// so that one of them can be distrusted without the rest. The first is for
+// whoever is in no other.
+var Cohorts = []string{"", "sites", "practices", "pharmacies"}
+
+// CohortOf is the group to which a kind of issuer belongs.
+func CohortOf(issuerKind string) string {
+	switch issuerKind {
+	case vaccination.IssuerCentre, vaccination.IssuerMobile:
+		return "sites"
+	case vaccination.IssuerPractice:
+		return "practices"
+	case vaccination.IssuerPharmacy:
+		return "pharmacies"
+	}
+	return ""
 }
 
 // FromRecords reads the treatment record (Behandlungsdokumentation).
@@ -27,7 +59,18 @@ func FromRecords(s *vaccination.Service) Source {
 			if errors.Is(err, vaccination.ErrNotFound) || errors.Is(err, vault.ErrDestroyed) {
 				return Vaccination{}, ErrGone
 			}
-			return ofRecord(r), err
+			if err != nil {
+				return Vaccination{}, err
+			}
+			v := ofRecord(r)
+			if !v.Stated {
+				history, err := s.History(ctx, q, recordID)
+				if err != nil {
+					return v, fmt.Errorf("history: %w", err)
+				}
+				v.after(history)
+			}
+			return v, nil
 		},
 		OfPerson: func(ctx context.Context, q pg.Querier, personID string) ([]Vaccination, error) {
 			records, err := s.OfPerson(ctx, q, personID)
@@ -47,9 +90,27 @@ func ofRecord(r vaccination.Record) Vaccination {
 		RecordID: r.ID, KeyID: r.KeyID, PersonID: r.LoginPersonID,
 		Vaccination: dcc.Vaccination{
 			ProductID: r.ProductID, Place: r.Place, Day: r.Day, DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal,
+			Stated:     r.Channel == vaccination.ByIssuer,
 			FamilyName: p.FamilyName, GivenName: p.GivenName, PassportFamily: p.PassportFamily, PassportGiven: p.PassportGiven,
 			Birth: p.Birth.String(),
 		},
 		Email: p.Contact.Email, Phone: p.Contact.Phone, Lang: p.Contact.Lang,
+		Origin: Origin{
+			IssuerRef: r.IssuerRef, IssuerKind: r.IssuerKind, Region: r.Region, Path: r.Path,
+			Basis: string(r.Basis), Operator: r.Operator, LotNumber: r.LotNumber,
+		},
+	}
+}
+
+// after numbers a dose by what came before it. The dose number of the record
+// counts; the history tells with what the series began.
+func (v *Vaccination) after(history []vaccination.PriorDose) {
+	for _, h := range history {
+		switch {
+		case h.Recovered:
+			v.Recovered = v.Recovered || v.FirstProduct == ""
+		case v.FirstProduct == "":
+			v.FirstProduct = h.ProductID
+		}
 	}
 }

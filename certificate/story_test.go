@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
@@ -43,8 +46,20 @@ func TestFromDoseToCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificates, err := certificate.New(certificate.Config{
+	logKey, err := translog.OpenKey(translog.KeyConfig{Local: true, Dir: t.TempDir(), Origin: "portal.test/certificates/log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var certificates *certificate.Service
+	leaves := translog.New(translog.Config{
+		Pool: pool, Vault: v, Now: now, Key: logKey, Witness: filepath.Join(t.TempDir(), "witness"), Log: log,
+		OnSequenced: func(ctx context.Context, tx pgx.Tx, refs []string) error {
+			return certificates.Sequenced(ctx, tx, refs)
+		},
+	})
+	certificates, err = certificate.New(certificate.Config{
 		Pool: pool, Vault: v, Keys: keys, Now: now, Log: log, Source: certificate.FromRecords(sites), Issuer: "MUSTER", Send: messages.Send,
+		Transparency: leaves, Revocations: revocation.New(leaves),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,21 +122,30 @@ func TestFromDoseToCertificate(t *testing.T) {
 	messages.Jobs(mux)
 	deadline := time.Now().Add(2 * time.Minute)
 	open := func() (n int) {
-		err := pool.QueryRow(ctx, `SELECT count(*) FROM jobs.outbox WHERE kind = $1 AND done_at IS NULL`, vaccination.Recorded.Name()).Scan(&n)
+		err := pool.QueryRow(ctx, `SELECT count(*) FROM jobs.outbox WHERE kind IN ($1, 'certificate.logged') AND done_at IS NULL`, vaccination.Recorded.Name()).Scan(&n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	for life := 80 * time.Millisecond; open() > 0; life *= 2 {
+	released := func() (n int) {
+		if err := pool.QueryRow(ctx, `SELECT count(*) FROM certificate.certificate WHERE state = 'released'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for life := 80 * time.Millisecond; open() > 0 || released() < len(records); life *= 2 {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d tasks are not done", open())
+			t.Fatalf("%d tasks are not done, %d certificates released", open(), released())
 		}
 		short, stop := context.WithTimeout(ctx, life)
 		if err := jobs.NewWorker(pool, rdb, mux, nil, now, log, 3).Run(short); err != nil {
 			t.Fatal(err)
 		}
 		stop()
+		if _, err := leaves.Sequence(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	list, err := certificates.OfPerson(ctx, pool, person)

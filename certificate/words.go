@@ -26,10 +26,11 @@ var texts = web.LoadTexts(Assets)
 // say returns a text in a language; args alternate name and value.
 func say(lang, key string, args ...any) string { return texts.Say(lang, "certificate."+key, args...) }
 
-// announce tells the owner that the certificate is ready. The message says
-// neither which vaccine nor for whom. People without a login are not told:
+// announce tells the owner that the certificate is ready, or that a new
+// version takes the place of the one before. The message says neither which
+// vaccine nor for whom. People without a login are not told:
 // they could not fetch it.
-func (s *Service) announce(ctx context.Context, tx pgx.Tx, v Vaccination) error {
+func (s *Service) announce(ctx context.Context, tx pgx.Tx, v Vaccination, version int) error {
 	if s.Send == nil || v.PersonID == "" {
 		return nil
 	}
@@ -46,12 +47,16 @@ func (s *Service) announce(ctx context.Context, tx pgx.Tx, v Vaccination) error 
 	if to.Email == "" && to.Phone == "" && !to.Postal.Complete() {
 		return nil
 	}
-	kind := "ready"
+	name := "ready"
+	if version > 1 {
+		name = "replaced"
+	}
+	kind := name
 	if !s.Production {
-		kind = "ready_muster"
+		kind += "_muster"
 	}
 	err := s.Send(ctx, tx, to, notify.Message{
-		Kind:    "certificate.ready",
+		Kind:    "certificate." + name,
 		Subject: say(to.Lang, "message."+kind+".subject"),
 		Text:    say(to.Lang, "message."+kind+".text", "Link", s.PublicURL+"/certificates"),
 		SMS:     say(to.Lang, "message."+kind+".sms", "Link", s.PublicURL+"/certificates"),

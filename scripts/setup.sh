@@ -50,6 +50,7 @@ if [[ $purpose == test ]]; then
   need poppler-utils pdftotext
   need qpdf qpdf
   need zbar-tools zbarimg
+  need softhsm2 softhsm2-util
   # The race detector needs a C compiler.
   need "gcc libc6-dev" gcc clang
 fi

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -15,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"impfportal/certificate/dcc"
 )
@@ -29,76 +29,14 @@ const sealedMagic = "impfportal sealed key 1\n"
 // one that was made here has a key.
 type keyFolder struct {
 	dir         string
+	token       *token // nil: keys are files only
 	aead        cipher.AEAD
 	cscas, dscs []*x509.Certificate          // oldest first
 	names       map[*x509.Certificate]string // file without its ending
 }
 
-// openLocalKeys loads a local run's keys and makes what is missing or too old
-// for now, one process at a time.
-func openLocalKeys(cfg Config) (_ *Keys, err error) {
-	if !strings.HasPrefix(cfg.Issuer, dcc.Muster) {
-		return nil, fmt.Errorf("%w: issuer of a local run must begin with %s", ErrKeys, dcc.Muster)
-	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-	}
-	unlock, err := lockFolder(cfg.Dir)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	f, err := openKeyFolder(cfg.Dir, cfg.Master)
-	if err != nil {
-		return nil, err
-	}
-	k := &Keys{cscas: f.cscas, dscs: f.dscs}
-	if k.signer, err = f.signer(func(c *x509.Certificate) bool { return signsAt(c, cfg.Now) }); err != nil {
-		return nil, err
-	}
-	if k.signer == nil {
-		if err := f.rollOver(k, cfg); err != nil {
-			return nil, err
-		}
-	}
-	return k, k.check()
-}
-
-// rollOver makes a new DSC, and a new CSCA where none outlives it.
-func (f *keyFolder) rollOver(k *Keys, cfg Config) error {
-	var ca *x509.Certificate
-	var caKey *ecdsa.PrivateKey
-	var err error
-	for _, c := range k.cscas {
-		if !cfg.Now.Before(c.NotBefore) && !cfg.Now.Add(dscLife).After(c.NotAfter) {
-			ca = c
-		}
-	}
-	if ca != nil {
-		caKey, err = f.key(ca)
-	} else {
-		if caKey, ca, err = newCSCA(cfg.Issuer, cfg.Now); err == nil {
-			k.cscas = append(k.cscas, ca)
-			err = f.store("csca", caKey, ca)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	key, dsc, err := newDSC(cfg.Issuer, ca, caKey, cfg.Now)
-	if err != nil {
-		return err
-	}
-	if err := f.store("dsc", key, dsc); err != nil {
-		return err
-	}
-	k.dscs = append(k.dscs, dsc)
-	k.signer, err = dcc.NewSigner(key, dsc)
-	return err
-}
-
 // openKeyFolder reads all certificates of a folder.
-func openKeyFolder(dir string, master []byte) (*keyFolder, error) {
+func openKeyFolder(dir string, master []byte, t *token) (*keyFolder, error) {
 	secret, err := hkdf.Key(sha256.New, master, nil, "impfportal certificate key files", 32)
 	if err != nil {
 		return nil, err
@@ -107,7 +45,7 @@ func openKeyFolder(dir string, master []byte) (*keyFolder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &keyFolder{dir: dir, names: map[*x509.Certificate]string{}}
+	f := &keyFolder{dir: dir, token: t, names: map[*x509.Certificate]string{}}
 	if f.aead, err = cipher.NewGCM(block); err != nil {
 		return nil, err
 	}
@@ -134,29 +72,17 @@ func openKeyFolder(dir string, master []byte) (*keyFolder, error) {
 		}
 	}
 	for _, cs := range [][]*x509.Certificate{f.cscas, f.dscs} {
-		slices.SortFunc(cs, func(a, b *x509.Certificate) int { return a.NotBefore.Compare(b.NotBefore) })
+		slices.SortFunc(cs, byAge)
 	}
 	return f, nil
 }
 
-// lockFolder keeps two processes that start together from both making keys.
-func lockFolder(dir string) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(dir, "certificate.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("%w: lock: %w", ErrKeys, err)
-	}
-	return func() { _ = file.Close() }, nil
-}
-
-// signer returns the newest signer that is usable and has its key here, nil
-// when there is none. A key file that cannot be read is an error.
-func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*dcc.Signer, error) {
-	for _, c := range slices.Backward(f.dscs) {
-		if !usable(c) {
+// signers returns a signer for each DSC that may sign vaccinations and whose
+// key is here, oldest first. A key that is there and cannot be used is an
+// error.
+func (f *keyFolder) signers() (out []*dcc.Signer, err error) {
+	for _, c := range f.dscs {
+		if dcc.MayVaccinate(c) != nil {
 			continue
 		}
 		key, err := f.key(c)
@@ -170,14 +96,24 @@ func (f *keyFolder) signer(usable func(*x509.Certificate) bool) (*dcc.Signer, er
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrKeys, f.names[c], err)
 		}
-		return s, nil
+		out = append(out, s)
 	}
-	return nil, nil
+	return out, nil
 }
 
-// key opens the private key of a certificate. A file that others can read, or
-// that another master secret has sealed, is an error and never replaced.
-func (f *keyFolder) key(c *x509.Certificate) (*ecdsa.PrivateKey, error) {
+// key opens the private key of a certificate, in the token or as a file;
+// os.ErrNotExist when it is in neither. A file that others can read, or that
+// another master secret has sealed, is an error and never replaced.
+func (f *keyFolder) key(c *x509.Certificate) (crypto.Signer, error) {
+	if f.token != nil {
+		key, err := f.token.key(c.PublicKey)
+		if err != nil {
+			return nil, fmt.Errorf("%w: token: %w", ErrKeys, err)
+		}
+		if key != nil {
+			return key, nil
+		}
+	}
 	name := f.names[c] + ".key"
 	path := filepath.Join(f.dir, name)
 	info, err := os.Stat(path)
@@ -191,7 +127,6 @@ func (f *keyFolder) key(c *x509.Certificate) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 	}
-	var key *ecdsa.PrivateKey
 	if body, ok := strings.CutPrefix(string(text), sealedMagic); ok {
 		n := min(f.aead.NonceSize(), len(body))
 		der, err := f.open(body[:n], body[n:], name)
@@ -200,7 +135,8 @@ func (f *keyFolder) key(c *x509.Certificate) (*ecdsa.PrivateKey, error) {
 		}
 		text = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
-	if key, err = parseKey(text); err != nil {
+	key, err := parseKey(text)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKeys, path, err)
 	}
 	return key, nil
@@ -213,24 +149,30 @@ func (f *keyFolder) open(nonce, sealed, name string) ([]byte, error) {
 	return f.aead.Open(nil, []byte(nonce), []byte(sealed), []byte(name))
 }
 
-// store writes a key, sealed, then its certificate.
-func (f *keyFolder) store(kind string, key *ecdsa.PrivateKey, c *x509.Certificate) error {
+// store writes a key, sealed, unless the token has it; then its certificate.
+func (f *keyFolder) store(kind string, key crypto.Signer, c *x509.Certificate) error {
+	name := fmt.Sprintf("%s-%x", kind, dcc.KID(c))
+	if private, ok := key.(*ecdsa.PrivateKey); ok {
+		if err := f.storeKey(name, private); err != nil {
+			return err
+		}
+	}
+	f.names[c] = name
+	return f.write(name+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+}
+
+func (f *keyFolder) storeKey(name string, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s-%x", kind, dcc.KID(c))
 	nonce := make([]byte, f.aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return err
 	}
 	sealed := append([]byte(sealedMagic), nonce...)
 	sealed = f.aead.Seal(sealed, nonce, der, []byte(name+".key"))
-	if err := f.write(name+".key", sealed); err != nil {
-		return err
-	}
-	f.names[c] = name
-	return f.write(name+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+	return f.write(name+".key", sealed)
 }
 
 // write makes a file that is there completely or not at all.

@@ -2,6 +2,8 @@ package signing
 
 import (
 	"bytes"
+	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -19,58 +21,93 @@ var ErrKeys = errors.New("signing: keys")
 
 // Config says where the keys lie: certificates as <name>.crt (PEM; an
 // authority is told from a signer by the certificate itself) and private keys
-// as <name>.key, readable by the owner only. In a local run what is missing is
-// made at the first start and sealed under the master secret. In production
-// nothing is ever made: the operator puts the files there, keys as PEM (PKCS
-// #8 or SEC 1) or sealed.
+// as <name>.key, readable by the owner only, or in a token behind PKCS #11. In
+// a local run what is missing is made at the first start, sealed under the
+// master secret or inside the token. In production nothing is ever made: the
+// operator puts the files there, keys as PEM (PKCS #8 or SEC 1), sealed, or in
+// the token.
 type Config struct {
-	Local  bool
-	Dir    string
-	Master []byte // 32 bytes, from which the files' own key is derived
-	Issuer string // local: organisation in new certificates; begins with MUSTER
-	Sign   bool   // production: this process signs, so a usable key must be there
-	Now    time.Time
+	Local   bool
+	Dir     string
+	Master  []byte   // 32 bytes, from which the files' own key is derived
+	Issuer  string   // local: organisation in new certificates; begins with MUSTER
+	Cohorts []string // local: those that get a DSC of their own; empty = one DSC for all
+	Token   Token    // zero: keys are files
+	Sign    bool     // production: this process signs, so a usable key must be there
+	Now     time.Time
 }
 
-// Keys holds the trust list of this portal and, where this process has a
-// private key, the signer. It is immutable.
+// Token is a store of keys behind PKCS #11: a hardware security module, or
+// softhsm2 for tries. Keys are found by the public key in their certificate.
+type Token struct {
+	Module string // path of the library; "" = none
+	Label  string
+	PIN    string
+}
+
+// Keys holds the trust list of this portal and the signers of which this
+// process has the private keys. It is safe for concurrent use.
 type Keys struct {
 	cscas, dscs []*x509.Certificate
-	signer      *dcc.Signer
+	signers     []*dcc.Signer // oldest first
+	token       *token
 }
 
-// Open loads the keys, in a local run after making the missing ones. A
-// DSC whose time to sign is over is replaced there; the old one stays in the
-// trust list. Every error is ErrKeys and says what is wrong.
-func Open(cfg Config) (*Keys, error) {
+// Open loads the keys, in a local run after making the missing ones. A DSC
+// whose time to sign is over is replaced there; the old one stays in the trust
+// list. Every error is ErrKeys and says what is wrong.
+func Open(cfg Config) (_ *Keys, err error) {
 	if len(cfg.Master) < 32 {
 		return nil, fmt.Errorf("%w: master secret shorter than 32 bytes", ErrKeys)
 	}
-	if cfg.Local {
-		return openLocalKeys(cfg)
+	k := &Keys{}
+	if cfg.Token.Module != "" {
+		if k.token, err = openToken(cfg.Token); err != nil {
+			return nil, fmt.Errorf("%w: token: %w", ErrKeys, err)
+		}
+		defer func() {
+			if err != nil {
+				k.Close()
+			}
+		}()
 	}
-	f, err := openKeyFolder(cfg.Dir, cfg.Master)
+	if cfg.Local {
+		return k, k.openLocal(cfg)
+	}
+	f, err := openKeyFolder(cfg.Dir, cfg.Master, k.token)
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{cscas: f.cscas, dscs: f.dscs}
+	if err := k.load(f); err != nil {
+		return nil, err
+	}
 	for _, c := range slices.Concat(k.cscas, k.dscs) {
 		if strings.Contains(strings.ToUpper(c.Subject.String()), dcc.Muster) {
 			return nil, fmt.Errorf("%w: %q is a demo certificate", ErrKeys, c.Subject.CommonName)
 		}
 	}
-	if err := k.check(); err != nil {
-		return nil, err
-	}
-	if k.signer, err = f.signer(func(c *x509.Certificate) bool {
-		return dcc.MayVaccinate(c) == nil && !cfg.Now.Before(c.NotBefore) && cfg.Now.Before(c.NotAfter)
-	}); err != nil {
-		return nil, err
-	}
-	if cfg.Sign && k.signer == nil {
+	usable := func(s *dcc.Signer) bool { return validAt(s.Certificate(), cfg.Now) }
+	if cfg.Sign && !slices.ContainsFunc(k.signers, usable) {
 		return nil, fmt.Errorf("%w: %s holds no private key of a DSC that is valid now and may sign vaccinations", ErrKeys, cfg.Dir)
 	}
 	return k, nil
+}
+
+// Close ends the connection to the token.
+func (k *Keys) Close() {
+	if k.token != nil {
+		k.token.close()
+	}
+}
+
+// load takes over what a folder holds.
+func (k *Keys) load(f *keyFolder) (err error) {
+	k.cscas, k.dscs = f.cscas, f.dscs
+	if err := k.check(); err != nil {
+		return err
+	}
+	k.signers, err = f.signers()
+	return err
 }
 
 // check holds every DSC against the authorities: each must be signed by one.
@@ -86,16 +123,39 @@ func (k *Keys) check() error {
 	return nil
 }
 
-// Signer returns the signer, or ErrKeys where this process has none or its
-// DSC is not valid at that time.
-func (k *Keys) Signer(now time.Time) (*dcc.Signer, error) {
-	if k.signer == nil {
-		return nil, fmt.Errorf("%w: this process has no private key", ErrKeys)
+// Cohort is the group of issuers for whom a DSC signs: its organisational
+// unit. A DSC without one signs for every cohort that has none of its own.
+func Cohort(dsc *x509.Certificate) string {
+	if len(dsc.Subject.OrganizationalUnit) == 0 {
+		return ""
 	}
-	if c := k.signer.Certificate(); now.Before(c.NotBefore) || !now.Before(c.NotAfter) {
-		return nil, fmt.Errorf("%w: the DSC is valid until %s", ErrKeys, c.NotAfter.Format(time.DateOnly))
+	return dsc.Subject.OrganizationalUnit[0]
+}
+
+// Signer returns who signs for a cohort at a moment: the newest DSC that
+// outlives a certificate of full length, so that one DSC rolls over to the
+// next by itself; when there is none, the one that lives longest. ErrKeys
+// where this process has no key that is valid then.
+func (k *Keys) Signer(cohort string, now time.Time) (*dcc.Signer, error) {
+	own := slices.ContainsFunc(k.dscs, func(c *x509.Certificate) bool { return Cohort(c) == cohort })
+	if !own {
+		cohort = ""
 	}
-	return k.signer, nil
+	var usable []*dcc.Signer
+	for _, s := range k.signers {
+		if Cohort(s.Certificate()) == cohort && validAt(s.Certificate(), now) {
+			usable = append(usable, s)
+		}
+	}
+	if len(usable) == 0 {
+		return nil, fmt.Errorf("%w: this process has no private key of a DSC that is valid now (cohort %q)", ErrKeys, cohort)
+	}
+	for _, s := range slices.Backward(usable) {
+		if signsAt(s.Certificate(), now) {
+			return s, nil
+		}
+	}
+	return slices.MaxFunc(usable, func(a, b *dcc.Signer) int { return a.Certificate().NotAfter.Compare(b.Certificate().NotAfter) }), nil
 }
 
 // DSC finds the certificate of a key id, nil when it is not of this portal.
@@ -111,6 +171,11 @@ func (k *Keys) DSC(kid []byte) *x509.Certificate {
 // TrustList returns the certificates a verifier needs: authorities and signers.
 func (k *Keys) TrustList() (cscas, dscs []*x509.Certificate) {
 	return slices.Clone(k.cscas), slices.Clone(k.dscs)
+}
+
+// byAge sorts certificates, oldest first.
+func byAge(a, b *x509.Certificate) int {
+	return cmp.Or(a.NotBefore.Compare(b.NotBefore), bytes.Compare(a.Raw, b.Raw))
 }
 
 func parseCertificates(text []byte) (out []*x509.Certificate, err error) {
@@ -134,7 +199,7 @@ func parseCertificates(text []byte) (out []*x509.Certificate, err error) {
 	return out, nil
 }
 
-func parseKey(text []byte) (*ecdsa.PrivateKey, error) {
+func parseKey(text []byte) (crypto.Signer, error) {
 	b, _ := pem.Decode(text)
 	if b == nil {
 		return nil, errors.New("not PEM")

@@ -37,7 +37,7 @@ func mustOpen(t testing.TB, cfg Config) *Keys {
 
 func mustSigner(t testing.TB, k *Keys, now time.Time) *dcc.Signer {
 	t.Helper()
-	s, err := k.Signer(now)
+	s, err := k.Signer("", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestLocalKeys(t *testing.T) {
 		t.Fatalf("several keys: %x", kids)
 	}
 	k := mustOpen(t, cfg)
-	dsc, ca := k.signer.Certificate(), k.cscas[0]
+	dsc, ca := k.dscs[0], k.cscas[0]
 	switch {
 	case len(k.cscas) != 1 || len(k.dscs) != 1:
 		t.Errorf("%d authorities, %d signers", len(k.cscas), len(k.dscs))
@@ -78,7 +78,7 @@ func TestLocalKeys(t *testing.T) {
 	case dsc.NotAfter.After(ca.NotAfter) || !signsAt(dsc, cfg.Now):
 		t.Error("lives")
 	}
-	folder, err := openKeyFolder(cfg.Dir, cfg.Master)
+	folder, err := openKeyFolder(cfg.Dir, cfg.Master, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestLocalKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := key.Bytes()
+	private, err := key.(*ecdsa.PrivateKey).Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,8 @@ func TestLocalKeysRefused(t *testing.T) {
 	t.Parallel()
 	cfg := localConfig(t)
 	k := mustOpen(t, cfg)
-	name := filepath.Join(cfg.Dir, fmt.Sprintf("dsc-%x.key", dcc.KID(k.signer.Certificate())))
+	first := k.dscs[0]
+	name := filepath.Join(cfg.Dir, fmt.Sprintf("dsc-%x.key", dcc.KID(first)))
 	good, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +177,7 @@ func TestLocalKeysRefused(t *testing.T) {
 	}
 	// A key that is lost cannot sign; a new one takes over and the old
 	// certificates stay verifiable.
-	if k2 := mustOpen(t, cfg); len(k2.dscs) != 2 || k2.signer.Certificate().Equal(k.signer.Certificate()) || k2.DSC(kidOf(k.signer.Certificate())) == nil {
+	if k2 := mustOpen(t, cfg); len(k2.dscs) != 2 || mustSigner(t, k2, cfg.Now).Certificate().Equal(first) || k2.DSC(kidOf(first)) == nil {
 		t.Error("lost key")
 	}
 }
@@ -185,27 +186,47 @@ func pemOf(typ string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der})
 }
 
+func newP256(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func authority(t testing.TB, name string) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key := newP256(t)
+	ca, err := newCSCA(name, key, issuedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, ca
+}
+
+func signerOf(t testing.TB, cohort string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, now time.Time) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key := newP256(t)
+	dsc, err := newDSC("Freistaat", cohort, key.Public(), ca, caKey, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, dsc
+}
+
 func TestConfiguredKeys(t *testing.T) {
 	t.Parallel()
-	caKey, ca, err := newCSCA("Freistaat", issuedAt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, dsc, err := newDSC("Freistaat", ca, caKey, issuedAt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, old, err := newDSC("Freistaat", ca, caKey, issuedAt.AddDate(0, -6, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
+	caKey, ca := authority(t, "Freistaat")
+	key, dsc := signerOf(t, "", ca, caKey, issuedAt)
+	_, old := signerOf(t, "", ca, caKey, issuedAt.AddDate(0, -6, 0))
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sec1, _ := x509.MarshalECPrivateKey(key)
-	strangerKey, stranger, _ := newCSCA("Jemand", issuedAt)
-	foreignKey, foreign, _ := newDSC("Jemand", stranger, strangerKey, issuedAt)
+	strangerKey, stranger := authority(t, "Jemand")
+	foreignKey, foreign := signerOf(t, "", stranger, strangerKey, issuedAt)
 	foreign8, _ := x509.MarshalPKCS8PrivateKey(foreignKey)
 	muster := mustOpen(t, localConfig(t))
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -233,14 +254,14 @@ func TestConfiguredKeys(t *testing.T) {
 	if s := mustSigner(t, k, issuedAt); !s.Certificate().Equal(dsc) || k.DSC(kidOf(old)) == nil {
 		t.Error("wrong signer")
 	}
-	if _, err := k.Signer(dsc.NotAfter); !errors.Is(err, ErrKeys) {
+	if _, err := k.Signer("", dsc.NotAfter); !errors.Is(err, ErrKeys) {
 		t.Errorf("signs after its end: %v", err)
 	}
 	verifier, err := open(func(f files) { f["dsc.key"] = nil }, false, issuedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verifier.Signer(issuedAt); !errors.Is(err, ErrKeys) {
+	if _, err := verifier.Signer("", issuedAt); !errors.Is(err, ErrKeys) {
 		t.Errorf("a process without a key signs: %v", err)
 	}
 	none := func(files) {}

@@ -2,8 +2,6 @@ package signing
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -26,16 +24,11 @@ const (
 	backdate = 24 * time.Hour // clocks of verifiers may be slow
 )
 
-// subject names a certificate authority or signer of this portal.
-func subject(organisation, name string) pkix.Name {
-	return pkix.Name{Country: []string{dcc.Country}, Organization: []string{organisation}, CommonName: name}
-}
-
-// newCSCA makes the key and self-signed certificate of a country signing
-// certificate authority (CSCA).
-func newCSCA(organisation string, now time.Time) (*ecdsa.PrivateKey, *x509.Certificate, error) {
+// newCSCA certifies the key of a country signing certificate authority (CSCA)
+// with itself.
+func newCSCA(organisation string, key crypto.Signer, now time.Time) (*x509.Certificate, error) {
 	t := &x509.Certificate{
-		Subject:               subject(organisation, organisation+" CSCA"),
+		Subject:               pkix.Name{Country: []string{dcc.Country}, Organization: []string{organisation}, CommonName: organisation + " CSCA"},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(cscaLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -43,47 +36,46 @@ func newCSCA(organisation string, now time.Time) (*ecdsa.PrivateKey, *x509.Certi
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 	}
-	return newCertificate(t, nil, nil)
+	return newCertificate(t, key.Public(), t, key)
 }
 
-// newDSC makes the key and certificate of a document signer.
-func newDSC(organisation string, ca *x509.Certificate, caKey crypto.Signer, now time.Time) (*ecdsa.PrivateKey, *x509.Certificate, error) {
-	t := &x509.Certificate{
-		Subject:               subject(organisation, organisation+" DSC"),
+// newDSC certifies the key of a document signer for a cohort.
+func newDSC(organisation, cohort string, public crypto.PublicKey, ca *x509.Certificate, caKey crypto.Signer, now time.Time) (*x509.Certificate, error) {
+	name := pkix.Name{Country: []string{dcc.Country}, Organization: []string{organisation}, CommonName: organisation + " DSC"}
+	if cohort != "" {
+		name.OrganizationalUnit = []string{cohort}
+		name.CommonName += " " + cohort
+	}
+	return newCertificate(&x509.Certificate{
+		Subject:               name,
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(dscLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		UnknownExtKeyUsage:    []asn1.ObjectIdentifier{dcc.OIDVaccination},
 		BasicConstraintsValid: true,
-	}
-	return newCertificate(t, ca, caKey)
+	}, public, ca, caKey)
 }
 
-// newCertificate makes a P-256 key and its certificate; without a parent the
-// certificate signs itself.
-func newCertificate(t, parent *x509.Certificate, parentKey crypto.Signer) (*ecdsa.PrivateKey, *x509.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
+func newCertificate(t *x509.Certificate, public crypto.PublicKey, parent *x509.Certificate, parentKey crypto.Signer) (_ *x509.Certificate, err error) {
 	if t.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if parent == nil {
-		parent, parentKey = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), parentKey)
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, public, parentKey)
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing: make %s: %w", t.Subject.CommonName, err)
+		return nil, fmt.Errorf("signing: make %s: %w", t.Subject.CommonName, err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	return key, cert, err
+	return x509.ParseCertificate(der)
+}
+
+// validAt reports whether a DSC may sign vaccinations at all at this moment.
+func validAt(dsc *x509.Certificate, now time.Time) bool {
+	return dcc.MayVaccinate(dsc) == nil && !now.Before(dsc.NotBefore) && now.Before(dsc.NotAfter)
 }
 
 // signsAt reports whether a DSC may sign at this moment a certificate that is
 // valid for a whole year.
 func signsAt(dsc *x509.Certificate, now time.Time) bool {
-	return dcc.MayVaccinate(dsc) == nil && !now.Before(dsc.NotBefore) && !now.Add(Validity).After(dsc.NotAfter)
+	return validAt(dsc, now) && !now.Add(Validity).After(dsc.NotAfter)
 }
 
 // Expiry is the end of a certificate issued now: a year, and never after the

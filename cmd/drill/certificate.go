@@ -38,7 +38,7 @@ func newCertificateBench(dir string) (*certificateBench, error) {
 		return nil, err
 	}
 	b := &certificateBench{}
-	if b.signer, err = keys.Signer(now); err != nil {
+	if b.signer, err = keys.Signer("", now); err != nil {
 		return nil, err
 	}
 	expires := now.AddDate(1, 0, 0)

@@ -17,6 +17,7 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
@@ -206,8 +207,13 @@ func (s *Slices) buildLog() error {
 	if sign && cfg.CertificateLogWitness == "" {
 		return errors.New("CERTIFICATE_LOG_WITNESS is missing: the file outside the database to which every state of the transparency log is appended")
 	}
+	// Who waits for the log is built after it.
+	sequenced := func(ctx context.Context, tx pgx.Tx, refs []string) error {
+		return s.Certificate.Sequenced(ctx, tx, refs)
+	}
 	s.Log = translog.New(translog.Config{
-		Pool: s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Key: key, Witness: cfg.CertificateLogWitness, Log: s.env.Log,
+		OnSequenced: sequenced,
+		Pool:        s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Key: key, Witness: cfg.CertificateLogWitness, Log: s.env.Log,
 	})
 	return nil
 }
@@ -220,13 +226,14 @@ func (s *Slices) buildCertificate(base string) error {
 	}
 	keys, err := signing.Open(signing.Config{
 		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local() || s.env.Signs, Now: s.env.Now(),
+		Cohorts: certificate.Cohorts, Token: signing.Token{Module: cfg.CertificateModule, Label: cfg.CertificateToken, PIN: cfg.CertificatePIN},
 	})
 	if err != nil {
 		return err
 	}
 	s.Certificate, err = certificate.New(certificate.Config{
 		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
-		Source: certificate.FromRecords(s.Vaccination), Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
+		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: revocation.New(s.Log), Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
 		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
 			p, err := s.Citizen.Person(ctx, q, personID)
 			if errors.Is(err, citizen.ErrNotFound) {
@@ -258,6 +265,7 @@ func (s *Slices) buildRetention() {
 	add(booking.RetentionRules(), booking.RetentionExempt())
 	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
+	add(revocation.RetentionRules(), nil)
 	add(nil, translog.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())

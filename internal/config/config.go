@@ -63,6 +63,12 @@ type Config struct {
 	// log is appended; the worker needs it. In production it belongs on a disk that
 	// the database's administrators do not reach.
 	CertificateLogWitness string `env:"CERTIFICATE_LOG_WITNESS"`
+	// A token behind PKCS #11 that holds the issuing keys instead of files: the
+	// library's path, the token's label, its PIN.
+	CertificateModule  string `env:"CERTIFICATE_PKCS11_MODULE"`
+	CertificateToken   string `env:"CERTIFICATE_PKCS11_TOKEN"`
+	CertificatePIN     string `env:"CERTIFICATE_PKCS11_PIN"`
+	CertificatePINFile string `env:"CERTIFICATE_PKCS11_PIN_FILE"`
 
 	SMTPHost     string `env:"SMTP_HOST"`
 	SMTPPort     int    `env:"SMTP_PORT"`
@@ -136,6 +142,7 @@ func Load() (Config, error) {
 		{"PORTAL_SECRET", c.PortalSecretFile, &c.PortalSecretText},
 		{"SMTP_PASSWORD", c.SMTPPassFile, &c.SMTPPass},
 		{"TWILIO_AUTH_TOKEN", c.TwilioFile, &c.TwilioToken},
+		{"CERTIFICATE_PKCS11_PIN", c.CertificatePINFile, &c.CertificatePIN},
 	} {
 		if err := fromFile(s.name, s.file, s.into); err != nil {
 			bad = append(bad, err)

@@ -1,0 +1,96 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/certificate/translog"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+)
+
+// Reason says why a certificate no longer counts.
+type Reason string
+
+// The reasons.
+const (
+	Corrected  Reason = "corrected"   // its record was corrected; the next version follows
+	RecordVoid Reason = "record-void" // its record was voided
+	Fraud      Reason = "fraud"       // it should never have been made
+	Compromise Reason = "compromise"  // issuer, operator or key can no longer be trusted
+	BadLot     Reason = "lot"         // the lot it names was not given there
+	ByHolder   Reason = "holder"      // its holder asked for it
+)
+
+// ErrNotRevocable says that there is no standing certificate of that id that
+// was signed.
+var ErrNotRevocable = errors.New("revocation: nothing to revoke")
+
+// Revocation takes one certificate back.
+type Revocation struct {
+	CertificateID string
+	Reason        Reason
+	Replaced      bool   // its holder gets a new one
+	Actor, Role   string // as in the audit trail
+	At            time.Time
+}
+
+// Log is where the leaves go; *translog.Log.
+type Log interface {
+	Append(ctx context.Context, tx pgx.Tx, ref string, leaf translog.Leaf) error
+	Pseudonym(domain, id string) string
+}
+
+// Service revokes.
+type Service struct{ log Log }
+
+// New makes the service.
+func New(log Log) *Service { return &Service{log} }
+
+// Revoke takes a certificate back in the caller's transaction: its row, the
+// revocation, the audit entry and the leaf. One that is revoked already, or
+// was never signed, is ErrNotRevocable.
+func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
+	var (
+		uvci, issuerRef, operator string
+		kid, digest, rHash        []byte
+		expires                   time.Time
+	)
+	err := tx.QueryRow(ctx, `
+		UPDATE certificate.certificate SET revoked_at = $2
+		 WHERE id = $1 AND revoked_at IS NULL AND state IN ('signed', 'logged', 'released')
+		RETURNING uvci, issuer_ref, operator, kid, digest, r_hash, expires_at`, r.CertificateID, r.At).
+		Scan(&uvci, &issuerRef, &operator, &kid, &digest, &rHash, &expires)
+	if pg.NoRows(err) {
+		return ErrNotRevocable
+	}
+	if err != nil {
+		return fmt.Errorf("revoke certificate %s: %w", r.CertificateID, err)
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO certificate.revocation (id, certificate_id, uvci, kid, digest, r_hash, expires_at, reason, replaced, revoked_at, revoked_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		id.New(), r.CertificateID, uvci, kid, digest, rHash, expires, r.Reason, r.Replaced, r.At, r.Actor)
+	if err != nil {
+		return fmt.Errorf("revoke certificate %s: %w", r.CertificateID, err)
+	}
+	ref := "certificate:" + r.CertificateID
+	err = audit.Write(ctx, tx, r.At, audit.Entry{
+		Actor: r.Actor, Role: r.Role, Action: "certificate.revoked", Subject: ref,
+		After: map[string]any{"reason": r.Reason, "replaced": r.Replaced},
+	})
+	if err != nil {
+		return err
+	}
+	return s.log.Append(ctx, tx, "revocation:"+r.CertificateID, translog.Leaf{
+		Kind: translog.KindRevocation, Subject: ref, Digest: digest,
+		Issuer: s.log.Pseudonym("issuer", issuerRef), Operator: s.log.Pseudonym("operator", issuerRef+" "+operator),
+		Day: clock.Day(r.At), Detail: map[string]string{"reason": string(r.Reason)},
+	})
+}

@@ -1,0 +1,172 @@
+package certificate
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/certificate/dcc"
+	"impfportal/certificate/signing"
+	"impfportal/certificate/translog"
+	"impfportal/internal/clock"
+	"impfportal/internal/pg"
+)
+
+// sign signs the stored claims once and hands the leaf to the log, in one
+// transaction. The row is locked, so that two workers cannot make two
+// signatures; a worker that dies here has stored nothing.
+func (s *Service) sign(ctx context.Context, v Vaccination) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		r, found, err := lock(ctx, tx, v.RecordID)
+		if err != nil || !found || r.state != string(StateIntent) {
+			return err
+		}
+		key, err := s.Vault.Open(ctx, tx, v.KeyID)
+		if err != nil {
+			return err
+		}
+		claims, err := key.Unseal(sealClaims, r.claims)
+		if err != nil {
+			return err
+		}
+		built, err := s.sameAsRecord(claims, v, r)
+		if err != nil {
+			return err
+		}
+		signer, err := s.Keys.Signer(CohortOf(v.IssuerKind), s.Now())
+		if err != nil {
+			return err
+		}
+		dsc := signer.Certificate()
+		if err := lint(built, v, dsc); err != nil {
+			return err
+		}
+		text, err := signer.HC1(built)
+		if err != nil {
+			return err
+		}
+		d, err := checkText(text, claims, dsc)
+		if err != nil {
+			return err
+		}
+		digest, rHash, kid := d.Digest(), d.RHash(), dcc.KID(dsc)
+		_, err = tx.Exec(ctx, `
+			UPDATE certificate.certificate SET state = 'signed', kid = $2, digest = $3, hc1 = $4, signed_at = $5, r_hash = $6 WHERE id = $1`,
+			r.id, kid[:], digest[:], key.Seal(sealHC1, []byte(text)), s.Now(), rHash[:])
+		if err != nil {
+			return err
+		}
+		kind := translog.KindCertificate
+		if r.version > 1 {
+			kind = translog.KindReissue
+		}
+		return s.Transparency.Append(ctx, tx, refOf(r.id), s.leaf(kind, r.id, v, digest[:], kid[:]))
+	})
+}
+
+// refPrefix begins the log's references to certificates.
+const refPrefix = "certificate:"
+
+func refOf(certificateID string) string { return refPrefix + certificateID }
+
+// leaf is what the log says of a certificate: nothing of the person.
+func (s *Service) leaf(kind, certificateID string, v Vaccination, digest, kid []byte) translog.Leaf {
+	return translog.Leaf{
+		Kind: kind, Subject: refOf(certificateID), Digest: digest,
+		Issuer:   s.Transparency.Pseudonym("issuer", v.IssuerRef),
+		Operator: s.Transparency.Pseudonym("operator", v.IssuerRef+" "+v.Operator),
+		Day:      clock.Day(s.Now()),
+		Detail:   map[string]string{"kid": hex.EncodeToString(kid), "basis": v.Basis, "path": v.Path, "issuer_kind": v.IssuerKind},
+	}
+}
+
+// release reads back what was stored, verifies it as a stranger would, holds
+// it against the record byte for byte, and only then lets its owner have it.
+func (s *Service) release(ctx context.Context, v Vaccination) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		r, found, err := lock(ctx, tx, v.RecordID)
+		if err != nil || !found || r.state != string(StateLogged) {
+			return err
+		}
+		key, err := s.Vault.Open(ctx, tx, v.KeyID)
+		if err != nil {
+			return err
+		}
+		text, err := key.Unseal(sealHC1, r.hc1)
+		if err != nil {
+			return err
+		}
+		claims, err := key.Unseal(sealClaims, r.claims)
+		if err != nil {
+			return err
+		}
+		dsc := s.Keys.DSC(r.kid)
+		if dsc == nil {
+			return fmt.Errorf("%w: no DSC %x", signing.ErrKeys, r.kid)
+		}
+		if _, err := checkText(string(text), claims, dsc); err != nil {
+			return err
+		}
+		if _, err := s.sameAsRecord(claims, v, r); err != nil {
+			return err
+		}
+		now := s.Now()
+		if _, err := tx.Exec(ctx, `UPDATE certificate.certificate SET state = 'released', released_at = $2 WHERE id = $1`, r.id, now); err != nil {
+			return err
+		}
+		if err := audit.Write(ctx, tx, now, audit.Entry{
+			Actor: "system", Role: "worker", Action: "certificate.released", Subject: refOf(r.id),
+			After: map[string]any{"record": v.RecordID, "version": r.version, "kid": fmt.Sprintf("%x", r.kid)},
+		}); err != nil {
+			return err
+		}
+		return s.announce(ctx, tx, v, r.version)
+	})
+}
+
+// lint is the last look before a signature: what the schema, the value sets,
+// the record and the signer's certificate demand. Building the claims has
+// checked most of it already; a fault here is one of the program.
+func lint(b *dcc.Built, v Vaccination, dsc *x509.Certificate) error {
+	if err := b.Lint(); err != nil {
+		return err
+	}
+	c := b.Claims()
+	issued, expires := time.Unix(c.IssuedAt, 0), time.Unix(c.ExpiresAt, 0)
+	if issued.Before(dsc.NotBefore) || expires.After(dsc.NotAfter) {
+		return fmt.Errorf("%w: the DSC does not cover the life of the certificate", signing.ErrKeys)
+	}
+	if err := dcc.MayVaccinate(dsc); err != nil {
+		return err
+	}
+	if e := c.HCert.DCC.V[0]; e.Date != v.Day.Format(time.DateOnly) || c.HCert.DCC.Birth != v.Birth {
+		return errors.New("certificate: dates are not those of the record")
+	}
+	return nil
+}
+
+// checkText verifies a text as its reader will: decodable, signed with this
+// DSC, allowed and valid at the moment of issue, and saying just these claims.
+func checkText(text string, claims []byte, dsc *x509.Certificate) (*dcc.Decoded, error) {
+	d, err := dcc.Decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	if err := d.Verify(dsc); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	if err := d.ValidAt(time.Unix(d.Claims.IssuedAt, 0), dsc); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(d.Payload, claims) {
+		return nil, ErrDiffers
+	}
+	return d, nil
+}
