@@ -1,7 +1,7 @@
 // Command drill measures the promises (bench) and tries to break them (run), on
 // a portal of its own in a scratch folder with real Postgres and Redis of usual
 // durability; verify-draw recomputes a draw that a portal has published,
-// verify-waiting one of the waiting list. The first two are told what to do by
+// verify-log its transparency log, verify-waiting a draw of the waiting list. The first two are told what to do by
 // the environment:
 //
 //	ONLY=a,b   only these: slices for bench, drills for run
@@ -31,6 +31,7 @@ type cli struct {
 
 	Replay        replayCmd        `cmd:"" help:"Feed reported deliveries and vaccinations through ledger, rules and plan, day by day."`
 	VerifyDraw    verifyDrawCmd    `cmd:"" help:"Recompute the draw of a waiting room from its draw.json; exits non-zero when anything does not hold."`
+	VerifyLog     verifyLogCmd     `cmd:"" help:"Recompute the transparency log of a portal from its leaves; exits non-zero when anything does not hold."`
 	VerifyWaiting verifyWaitingCmd `cmd:"" help:"Recompute a day of the waiting list from the file that auditors get; exits non-zero when anything does not hold."`
 }
 
