@@ -3,6 +3,7 @@ package pdf
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrRoom says that blocks do not fit the place that was made for them.
@@ -25,26 +26,39 @@ func (p Paragraph) draw(w *writer, x, width float64) {
 		f = bold
 	}
 	w.font(f, size)
-	w.in("P", func() {
-		if p.Slot.Name != "" {
-			w.ensure(lineHeight(size) * p.Slot.lines())
-			w.slot(p.Slot, x, width, p.Align)
-			return
-		}
-		lines := w.wrap(p.Text, width)
-		for i, l := range lines {
-			need := lineHeight(size)
-			switch { // no lonely first or last line
-			case i == 0 && len(lines) == 3:
-				need *= 3
-			case i == 0 && len(lines) > 1, i == len(lines)-2:
-				need *= 2
-			}
-			w.ensure(need)
-			w.line(x, width, l, p.Align)
-		}
-	})
+	if p.Slot.Name != "" {
+		w.ensure(lineHeight(size) * p.Slot.lines())
+		w.in("P", func() { w.slot(p.Slot, x, width, p.Align) })
+	} else {
+		p.lines(w, w.wrap(p.Text, width), x, width)
+	}
 	w.y += lineHeight(size) * 0.55
+}
+
+// lines writes the lines of a paragraph; an empty one begins a new paragraph.
+func (p Paragraph) lines(w *writer, lines []string, x, width float64) {
+	var e *elem
+	for i, l := range lines {
+		need := lineHeight(w.size)
+		switch { // no lonely first or last line
+		case i == 0 && len(lines) == 3:
+			need *= 3
+		case i == 0 && len(lines) > 1, i == len(lines)-2:
+			need *= 2
+		}
+		w.ensure(need)
+		write := func() { w.line(x, width, l, p.Align) }
+		switch {
+		case strings.TrimSpace(l) == "":
+			w.y += lineHeight(w.size)
+			e = nil
+		case e == nil:
+			e = &elem{role: "P"}
+			w.inside(e, write)
+		default:
+			w.more(e, write)
+		}
+	}
 }
 
 func (h Heading) draw(w *writer, x, width float64) {

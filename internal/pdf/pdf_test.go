@@ -229,6 +229,20 @@ func TestLetterOfSeveralPages(t *testing.T) {
 	}
 }
 
+// An empty line parts paragraphs, for the eye and for the ear.
+func TestEmptyLineBeginsAParagraph(t *testing.T) {
+	t.Parallel()
+	b, err := pdf.Sheet(pdf.SheetSpec{Lang: "de", Title: "x", Blocks: pdf.Texts("Guten Tag,\n\nein Text\nin zwei Zeilen.\n\nGrüße")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pdftest.Accessible(t, b, "de-DE")
+	tree := string(pdftest.Run(t, "pdfinfo", "-struct-text", save(t, b)))
+	if strings.Count(tree, "P (block)") != 3 || !strings.Contains(tree, `"ein Text in zwei Zeilen. "`) {
+		t.Error(tree)
+	}
+}
+
 func TestSheet(t *testing.T) {
 	t.Parallel()
 	b, err := pdf.Sheet(sheet())

@@ -89,8 +89,13 @@ func (w *writer) inside(e *elem, draw func()) {
 		draw()
 		return
 	}
+	w.now.kids = append(w.now.kids, kid{elem: e})
+	w.more(e, draw)
+}
+
+// more adds what draw writes to an element that has been begun.
+func (w *writer) more(e *elem, draw func()) {
 	outer := w.now
-	outer.kids = append(outer.kids, kid{elem: e})
 	w.now = e
 	draw()
 	w.now = outer

@@ -21,6 +21,17 @@ func (r *row) set(i int) {
 	}
 }
 
+func (r *row) clear(i int) {
+	switch bit := uint64(1) << (i & 63); i >> 6 {
+	case 0:
+		r.a &^= bit
+	case 1:
+		r.b &^= bit
+	default:
+		r.c &^= bit
+	}
+}
+
 func (r row) has(i int) bool {
 	switch i >> 6 {
 	case 0:
@@ -79,8 +90,11 @@ func below(n int) (r row) {
 	return r
 }
 
-// work holds the lines of one code while its masks are scored.
-type work struct{ data, dataT, rows, cols []row }
+// work holds the bits and lines of one code while its masks are scored.
+type work struct {
+	bits                    []byte // data and checks
+	data, dataT, rows, cols []row
+}
 
 var workPool = sync.Pool{New: func() any { return new(work) }}
 

@@ -1,17 +1,14 @@
 // Package qr makes QR codes (ISO/IEC 18004) quickly and with the mask that the
-// standard asks for. Layout, bit packing and Reed-Solomon come from
-// rsc.io/qr/coding, whose own encoder always takes mask 0; here the layout of
-// each version and level is computed once and kept as bit rows, all eight masks
-// are scored on whole rows at a time, and the best one is drawn.
+// standard asks for: the layout of each version and level is computed once and
+// kept as bit rows (layout.go), check bytes come from tables (solomon.go), all
+// eight masks are scored on whole rows at a time, and the best one is drawn
+// (mask.go).
 package qr
 
 import (
 	"errors"
+	"math/bits"
 	"strings"
-	"sync"
-
-	rsc "rsc.io/qr"
-	"rsc.io/qr/coding"
 )
 
 // Level is how much of a code may be damaged.
@@ -80,20 +77,6 @@ func (c *Code) Rects(dst []Rect) []Rect {
 	return dst
 }
 
-// PNG is the code as a picture with scale pixels a module, quiet zone included.
-func (c *Code) PNG(scale int) []byte {
-	p := rsc.Code{Size: c.size, Stride: (c.size + 7) / 8, Scale: max(1, scale)}
-	p.Bitmap = make([]byte, p.Stride*c.size)
-	for y, r := range c.rows {
-		for x := range c.size {
-			if r.has(x) {
-				p.Bitmap[y*p.Stride+x/8] |= 1 << (7 - x&7)
-			}
-		}
-	}
-	return p.PNG()
-}
-
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 
 // alphaValue maps a byte to its alphanumeric value, or -1.
@@ -108,22 +91,21 @@ var alphaValue = func() (t [256]int8) {
 // alphanumeric mode where every character allows it, otherwise as bytes.
 func Encode(text string, level Level) (*Code, error) {
 	alpha := isAlpha(text)
-	for v := coding.Version(coding.MinVersion); v <= coding.MaxVersion; v++ {
-		if bitLen(text, alpha, v) > v.DataBytes(coding.Level(level))*8 {
+	for v := 1; v <= maxVersion; v++ {
+		if bitLen(len(text), alpha, v) > 8*dataWords(v, level) {
 			continue
 		}
-		p, err := planFor(v, coding.Level(level))
-		if err != nil {
-			return nil, err
-		}
-		var b coding.Bits
+		w := workPool.Get().(*work)
+		defer workPool.Put(w)
+		b := bitWriter{out: w.bits[:0]}
 		if alpha {
-			writeAlpha(&b, text, v)
+			b.alphanumeric(text, v)
 		} else {
-			coding.String(text).Encode(&b, v)
+			b.bytes(text, v)
 		}
-		b.AddCheckBytes(v, coding.Level(level))
-		return p.draw(b.Bytes()), nil
+		p := planFor(v, level)
+		w.bits = p.appendChecks(b.padded(p.data))
+		return p.draw(w), nil
 	}
 	return nil, ErrTooLong
 }
@@ -137,90 +119,78 @@ func isAlpha(text string) bool {
 	return true
 }
 
-func bitLen(text string, alpha bool, v coding.Version) int {
+// countBits is the width of the number of characters.
+func countBits(alpha bool, version int) int {
+	switch {
+	case !alpha && version < 10:
+		return 8
+	case !alpha:
+		return 16
+	case version < 10:
+		return 9
+	case version < 27:
+		return 11
+	}
+	return 13
+}
+
+func bitLen(n int, alpha bool, version int) int {
 	if alpha {
-		return coding.Alpha(text).Bits(v)
+		return 4 + countBits(alpha, version) + n/2*11 + n%2*6
 	}
-	return coding.String(text).Bits(v)
+	return 4 + countBits(alpha, version) + 8*n
 }
 
-// writeAlpha does what coding.Alpha.Encode does, with a table instead of a
-// search for each character.
-func writeAlpha(b *coding.Bits, text string, v coding.Version) {
-	count := 9
-	if v > 26 {
-		count = 13
-	} else if v > 9 {
-		count = 11
-	}
-	b.Write(2, 4)
-	b.Write(uint(len(text)), count)
-	for len(text) >= 2 {
-		b.Write(uint(alphaValue[text[0]])*45+uint(alphaValue[text[1]]), 11)
-		text = text[2:]
-	}
-	if len(text) == 1 {
-		b.Write(uint(alphaValue[text[0]]), 6)
+// bitWriter collects bits, the highest first.
+type bitWriter struct {
+	out  []byte
+	held uint64
+	n    int
+}
+
+func (b *bitWriter) write(v uint64, n int) {
+	b.held, b.n = b.held<<n|v, b.n+n
+	for ; b.n >= 8; b.n -= 8 {
+		b.out = append(b.out, byte(b.held>>(b.n-8)))
 	}
 }
 
-// plan is the layout of one version and level.
-type plan struct {
-	size, version int
-	place         []place  // where the bits of data and checks go
-	base          [8][]row // everything else, and the mask itself, per mask
-	baseT         [8][]row // the same with x and y exchanged
-}
-
-type place struct{ x, y uint8 }
-
-type planKey struct {
-	v coding.Version
-	l coding.Level
-}
-
-var plans sync.Map // planKey -> *plan
-
-// planFor computes a layout once: that costs a hundred times what using it does.
-func planFor(v coding.Version, l coding.Level) (*plan, error) {
-	if p, ok := plans.Load(planKey{v, l}); ok {
-		return p.(*plan), nil
+func (b *bitWriter) alphanumeric(text string, version int) {
+	b.write(2, 4)
+	b.write(uint64(len(text)), countBits(true, version))
+	for ; len(text) >= 2; text = text[2:] {
+		b.write(uint64(alphaValue[text[0]])*45+uint64(alphaValue[text[1]]), 11)
 	}
-	p := &plan{version: int(v)}
-	for m := range 8 {
-		c, err := coding.NewPlan(v, l, coding.Mask(m))
-		if err != nil {
-			return nil, err
-		}
-		p.size = len(c.Pixel)
-		if m == 0 {
-			p.place = make([]place, (c.DataBytes+c.CheckBytes)*8)
-		}
-		p.base[m], p.baseT[m] = make([]row, p.size), make([]row, p.size)
-		for y, line := range c.Pixel {
-			for x, pix := range line {
-				if pix&coding.Black != 0 {
-					p.base[m][y].set(x)
-					p.baseT[m][x].set(y)
-				}
-				if r := pix.Role(); m == 0 && (r == coding.Data || r == coding.Check) {
-					p.place[pix.Offset()] = place{uint8(x), uint8(y)}
-				}
-			}
-		}
+	if text != "" {
+		b.write(uint64(alphaValue[text[0]]), 6)
 	}
-	got, _ := plans.LoadOrStore(planKey{v, l}, p)
-	return got.(*plan), nil
 }
 
-// draw places the bits, scores every mask and keeps the one with the lowest
-// penalty (the lowest number of equals).
-func (p *plan) draw(bits []byte) *Code {
-	w := workPool.Get().(*work)
-	defer workPool.Put(w)
+func (b *bitWriter) bytes(text string, version int) {
+	b.write(4, 4)
+	b.write(uint64(len(text)), countBits(false, version))
+	for i := range len(text) {
+		b.write(uint64(text[i]), 8)
+	}
+}
+
+// padded ends the bits and fills them up to size bytes.
+func (b *bitWriter) padded(size int) []byte {
+	b.write(0, min(4, 8*(size-len(b.out))-b.n))
+	b.write(0, -b.n&7)
+	for pad := byte(0xec); len(b.out) < size; pad ^= 0xec ^ 0x11 {
+		b.out = append(b.out, pad)
+	}
+	return b.out
+}
+
+// draw places the bits of w, scores every mask and keeps the one with the
+// lowest penalty (the lowest number of equals).
+func (p *plan) draw(w *work) *Code {
 	w.reset(p.size)
-	for i, at := range p.place {
-		if bits[i>>3]>>(7-i&7)&1 != 0 {
+	for i, b := range w.bits {
+		for ; b != 0; b &= b - 1 {
+			at := p.place[8*i+7-bits.TrailingZeros8(b)]
 			w.data[at.y].set(int(at.x))
 			w.dataT[at.x].set(int(at.y))
 		}

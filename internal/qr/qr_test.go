@@ -61,6 +61,16 @@ func TestReadBack(t *testing.T) {
 			}
 		}
 	}
+	for scale := -1; scale < 12; scale++ {
+		c, err := Encode("SCALE", M)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, _, err := image.Decode(bytes.NewReader(c.PNG(scale)))
+		if want := max(1, scale) * 29; err != nil || img.Bounds().Dx() != want || img.Bounds().Dy() != want {
+			t.Errorf("scale %d: %v, %v", scale, img.Bounds(), err)
+		}
+	}
 	if len(masks) < 4 {
 		t.Errorf("only masks %v were ever chosen", masks)
 	}
@@ -159,6 +169,78 @@ func TestMaskIsBest(t *testing.T) {
 		}
 		if best != c.Mask() {
 			t.Errorf("%d characters: mask %d chosen, %d is best", n, c.Mask(), best)
+		}
+	}
+}
+
+// Every version and level is drawn as rsc.io/qr draws it with the same mask.
+func TestEveryVersion(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 8))
+	for level := L; level <= H; level++ {
+		for v := 1; v <= maxVersion; v++ {
+			if got, want := dataWords(v, level), coding.Version(v).DataBytes(coding.Level(level)); got != want {
+				t.Fatalf("version %d, level %d: %d bytes of data, want %d", v, level, got, want)
+			}
+			for _, alpha := range []bool{true, false} {
+				n := dataWords(v, level)
+				for bitLen(n, alpha, v) > 8*dataWords(v, level) {
+					n--
+				}
+				n -= r.IntN(2)
+				text := randomAlpha(r, n)
+				var want coding.Encoding = coding.Alpha(text)
+				if !alpha {
+					text = "a" + text[min(1, len(text)):]
+					want = coding.String(text)
+				}
+				c, err := Encode(text, level)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := coding.NewPlan(coding.Version(c.Version()), coding.Level(level), coding.Mask(c.Mask()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				other, err := p.Encode(want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for y := range c.size {
+					for x := range c.size {
+						if c.Black(x, y) != other.Black(x, y) {
+							t.Fatalf("version %d, level %d: module %d, %d differs", v, level, x, y)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// The blocks of Rects are the dark modules, each once.
+func TestRects(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, n := range []int{5, 100, 560, 1500} {
+		c, err := Encode(randomAlpha(r, n), Q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times := map[[2]int]int{}
+		for _, b := range c.Rects(nil) {
+			for y := range int(b.H) {
+				for x := range int(b.W) {
+					times[[2]int{int(b.X) + x, int(b.Y) + y}]++
+				}
+			}
+		}
+		for y := range c.size {
+			for x := range c.size {
+				if want := map[bool]int{true: 1}[c.Black(x, y)]; times[[2]int{x, y}] != want {
+					t.Fatalf("module %d, %d is drawn %d times, want %d", x, y, times[[2]int{x, y}], want)
+				}
+			}
 		}
 	}
 }
