@@ -56,7 +56,7 @@ func FromRecords(s *vaccination.Service) Source {
 	return Source{
 		Record: func(ctx context.Context, q pg.Querier, recordID string) (Vaccination, error) {
 			r, err := s.Get(ctx, q, recordID)
-			if errors.Is(err, vaccination.ErrNotFound) || errors.Is(err, vault.ErrDestroyed) {
+			if errors.Is(err, vaccination.ErrNotFound) || errors.Is(err, vault.ErrDestroyed) || err == nil && r.Removed() {
 				return Vaccination{}, ErrGone
 			}
 			if err != nil {

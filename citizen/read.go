@@ -116,6 +116,13 @@ func SeriesDone(ctx context.Context, q pg.Querier, personID string, at time.Time
 	return wrap("series done", err)
 }
 
+// SeriesUndone notes that a dose of the series was not given after all: the registration
+// is kept from here on like one that waits for it.
+func SeriesUndone(ctx context.Context, q pg.Querier, personID string, now time.Time) error {
+	_, err := q.Exec(ctx, `UPDATE citizen.person SET vaccinated_at = NULL, keep_from = greatest(keep_from, $2) WHERE id = $1`, personID, now)
+	return wrap("series undone", err)
+}
+
 // Recipient is where a person can be reached.
 func (s *Service) Recipient(p Person) notify.Recipient {
 	r := notify.Recipient{KeyID: p.KeyID, Email: p.Email, Phone: p.Phone, Lang: p.Lang}

@@ -323,7 +323,7 @@ func visits(ctx context.Context, q pg.Querier, where string, args ...any) ([]Vis
 	rows, err := q.Query(ctx, `
 		SELECT v.id, f.id, f.name, f.street, f.postcode, f.city, f.phone, coalesce(v.team_id::text, ''), coalesce(t.name, ''),
 		       v.centre_id, v.product_id, v.starts_at, v.day, v.people, v.state, v.cancel_reason,
-		       (SELECT count(*) FROM mobileteams.dose d WHERE d.visit_id = v.id)
+		       (SELECT count(*) FROM mobileteams.dose d JOIN vaccination.record r ON r.id = d.record_id AND r.voided_at IS NULL WHERE d.visit_id = v.id)
 		  FROM mobileteams.visit v
 		  JOIN mobileteams.facility f ON f.id = v.facility_id
 		  LEFT JOIN mobileteams.team t ON t.id = v.team_id

@@ -64,6 +64,7 @@ type deskRecordJSON struct {
 	Basis     Basis          `json:"basis" enum:"given,seen"`
 	IssuerRef string         `json:"issuer_ref"`
 	GivenAt   time.Time      `json:"given_at"`
+	Removed   *time.Time     `json:"removed_at,omitempty" doc:"it counts as not given"`
 	Former    []revisionJSON `json:"former,omitempty" doc:"what it said before, oldest first"`
 }
 
@@ -79,6 +80,10 @@ type revisionJSON struct {
 func deskRecord(r Record, revisions []Revision) deskRecordJSON {
 	out := deskRecordJSON{
 		ID: r.ID, Version: r.Version, Content: contentOut(r.Content()), Channel: r.Channel, Basis: r.Basis, IssuerRef: r.IssuerRef, GivenAt: r.GivenAt.UTC(),
+	}
+	if r.Removed() {
+		at := r.RemovedAt.UTC()
+		out.Removed = &at
 	}
 	for _, v := range revisions {
 		out.Former = append(out.Former, revisionJSON{v.Version, contentOut(v.Content), v.Changed, v.Reason, v.At.UTC(), v.By})

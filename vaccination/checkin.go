@@ -184,9 +184,9 @@ func contactOf(p citizen.Person) Contact {
 func whyClosed(ctx context.Context, q pg.Querier, d dose) error {
 	var recordID string
 	err := q.QueryRow(ctx, `
-		SELECT id::text FROM vaccination.record WHERE appointment_id = $1
+		SELECT id::text FROM vaccination.record WHERE appointment_id = $1 AND voided_at IS NULL
 		UNION ALL
-		SELECT id::text FROM vaccination.record WHERE $1::uuid IS NULL AND login_person_id = $2 AND programme_id = $3 AND dose_number = $4`,
+		SELECT id::text FROM vaccination.record WHERE $1::uuid IS NULL AND login_person_id = $2 AND programme_id = $3 AND dose_number = $4 AND voided_at IS NULL`,
 		null(d.appointmentID), d.loginPersonID, d.programmeID, d.number).Scan(&recordID)
 	if pg.NoRows(err) {
 		return ErrAppointment
@@ -280,7 +280,7 @@ func (s *Service) Given(ctx context.Context, q pg.Querier, centreID, recordID st
 	if err != nil {
 		return Record{}, nil, err
 	}
-	if r.Place != centreID || r.Channel == Mobile || !r.Day.Equal(clock.Day(now)) {
+	if r.Removed() || r.Place != centreID || r.Channel == Mobile || !r.Day.Equal(clock.Day(now)) {
 		return Record{}, nil, ErrNotFound
 	}
 	if r.LoginPersonID == "" {

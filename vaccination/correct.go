@@ -28,6 +28,7 @@ var Corrected = jobs.Define[RecordedPayload]("vaccination.corrected")
 var (
 	ErrChanged   = errors.New("vaccination: the record was changed meanwhile")
 	ErrUnchanged = errors.New("vaccination: nothing to correct")
+	ErrRemoved   = errors.New("vaccination: the record was removed")
 	ErrReason    = errors.New("vaccination: a correction needs a reason")
 	ErrLot       = errors.New("vaccination: no such lot")
 	ErrDay       = errors.New("vaccination: no day on which the dose can have been given")
@@ -139,6 +140,13 @@ func (s *Service) CorrectTx(ctx context.Context, tx pgx.Tx, in Correction) (Reco
 	if err := s.keepFormer(ctx, tx, was, in, changed); err != nil {
 		return Record{}, err
 	}
+	after := inTheClear(in.To)
+	after["changed"], after["version"] = changed, to.Version
+	if err := audit.Write(ctx, tx, in.Now, audit.Entry{
+		Actor: in.Actor, Role: in.Role, Action: "vaccination.corrected", Subject: "record:" + was.ID, Before: inTheClear(was.Content()), After: after,
+	}); err != nil {
+		return Record{}, err
+	}
 	if err := s.rewrite(ctx, tx, to, index, in.Now); err != nil {
 		return Record{}, err
 	}
@@ -163,7 +171,10 @@ func (s *Service) check(ctx context.Context, tx pgx.Tx, in *Correction) (was, to
 	if was, err = s.lock(ctx, tx, in.RecordID); err != nil {
 		return was, to, err
 	}
-	if was.Version != in.Version {
+	switch {
+	case was.Removed():
+		return was, to, ErrRemoved
+	case was.Version != in.Version:
 		return was, to, ErrChanged
 	}
 	to = was
@@ -251,7 +262,7 @@ func (s *Service) freeDose(ctx context.Context, tx pgx.Tx, to Record, index []by
 	err := tx.QueryRow(ctx, `
 		SELECT id::text FROM vaccination.record
 		 WHERE person_index = $1 AND programme_id = $2 AND dose_number = $3 AND id <> $4
-		   AND basis = 'given' AND NOT 'namesake' = ANY (overrides)`, index, to.ProgrammeID, to.DoseNumber, to.ID).Scan(&other)
+		   AND basis = 'given' AND voided_at IS NULL AND NOT 'namesake' = ANY (overrides)`, index, to.ProgrammeID, to.DoseNumber, to.ID).Scan(&other)
 	if pg.NoRows(err) {
 		return nil
 	}
@@ -269,6 +280,14 @@ type former struct {
 
 const sealFormer = "vaccination.revision"
 
+// inTheClear is what the audit may know of a content.
+func inTheClear(c Content) map[string]any {
+	return map[string]any{
+		"product": c.ProductID, "lot": c.LotNumber, "dose": c.DoseNumber, "of": c.DosesTotal, "day": c.Day.Format(time.DateOnly), "place": c.Place,
+	}
+}
+
+// keepFormer keeps what a record says, and tells of the change.
 func (s *Service) keepFormer(ctx context.Context, tx pgx.Tx, was Record, in Correction, changed []string) error {
 	key, err := s.vault.Open(ctx, tx, was.KeyID)
 	if err != nil {
@@ -282,18 +301,6 @@ func (s *Service) keepFormer(ctx context.Context, tx pgx.Tx, was Record, in Corr
 		INSERT INTO vaccination.revision (record_id, version, sealed, changed, by, role, at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		was.ID, was.Version, box, changed, in.Actor, in.Role, in.Now); err != nil {
 		return fmt.Errorf("keep former content: %w", err)
-	}
-	clear := func(c Content) map[string]any {
-		return map[string]any{
-			"product": c.ProductID, "lot": c.LotNumber, "dose": c.DoseNumber, "of": c.DosesTotal, "day": c.Day.Format(time.DateOnly), "place": c.Place,
-		}
-	}
-	after := clear(in.To)
-	after["changed"], after["version"] = changed, was.Version+1
-	if err := audit.Write(ctx, tx, in.Now, audit.Entry{
-		Actor: in.Actor, Role: in.Role, Action: "vaccination.corrected", Subject: "record:" + was.ID, Before: clear(was.Content()), After: after,
-	}); err != nil {
-		return err
 	}
 	return Corrected.Enqueue(ctx, tx, RecordedPayload{RecordID: was.ID})
 }

@@ -34,6 +34,14 @@
 // without. A dose of a wrong lot or centre moves in the stock ledger. Who corrects says
 // which version they have seen: of two corrections one wins. [Corrected] tells others.
 //
+// A record that was made twice, or of somebody else, is removed: two people decide it
+// (dualcontrol, kind record.remove), and the database removes none without. It then
+// counts as not given everywhere, its dose comes back into the ledger, a registration to
+// which it did not belong may have the dose, and what it said stays sealed until its
+// time is up.
+//
+//	version 1 --correct--> version 2 --correct--> ... --two approve--> removed
+//
 // # Perhaps registered twice
 //
 // The card of an appointment that is under reserve (unter Vorbehalt, see

@@ -17,7 +17,7 @@ func (s *Service) AdminCard() web.Card {
 		rows, err := s.pool.Query(c.Std(), `
 			SELECT p.name, count(*) FILTER (WHERE r.day = $1 AND r.dose_number = 1), count(*) FILTER (WHERE r.day = $1 AND r.dose_number > 1), count(*)
 			FROM vaccination.record r JOIN programme.product p ON p.id = r.product_id
-			WHERE r.path = 'site'
+			WHERE r.path = 'site' AND r.voided_at IS NULL
 			GROUP BY p.id, p.name, p.programme_id, p.position ORDER BY p.programme_id, p.position`, clock.Day(c.Now))
 		if err != nil {
 			return nil, err

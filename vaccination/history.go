@@ -60,7 +60,7 @@ func (s *Service) History(ctx context.Context, q pg.Querier, recordID string) ([
 	// Given doses come before seen ones, so that of two that are the same the given one stays.
 	rows, err := q.Query(ctx, `
 		SELECT o.product_id, o.day, o.dose_number, o.basis = 'seen'
-		  FROM vaccination.record r JOIN vaccination.record o ON o.programme_id = r.programme_id AND o.id <> r.id
+		  FROM vaccination.record r JOIN vaccination.record o ON o.programme_id = r.programme_id AND o.id <> r.id AND o.voided_at IS NULL
 		   AND (o.login_person_id = r.login_person_id
 		        OR o.person_index = r.person_index AND NOT 'namesake' = ANY (o.overrides || r.overrides))
 		 WHERE r.id = $1 AND (o.day, o.dose_number) < (r.day, r.dose_number) AND o.dose_number <> r.dose_number

@@ -24,6 +24,8 @@ func (s *Service) correctRoutes() []web.Route {
 		{Method: "POST", Path: "/site/corrections/:id/edit", Roles: site, Handle: s.editCorrection},
 		{Method: "POST", Path: "/site/corrections/:id/check", Roles: site, Handle: s.checkCorrection},
 		{Method: "POST", Path: "/site/corrections/:id", Roles: site, Handle: s.postCorrection},
+		{Method: "POST", Path: "/site/corrections/:id/remove", Roles: site, Handle: s.postRemoval},
+		{Method: "POST", Path: "/api/v1/site/corrections/:id/remove", Roles: site, API: web.JSON("Ask two people to remove a treatment record", s.apiRemove)},
 		{Method: "POST", Path: "/api/v1/site/corrections/find", Roles: site, API: web.JSON("Find treatment records by reference, or by name and birth date", s.apiFindRecords)},
 		{Method: "GET", Path: "/api/v1/site/corrections/:id", Roles: site, API: web.JSON("A treatment record with its former contents", s.apiOpenRecord)},
 		{Method: "POST", Path: "/api/v1/site/corrections/:id", Roles: site, API: web.JSON("Correct a treatment record", s.apiCorrect)},
@@ -159,6 +161,8 @@ type correctionPage struct {
 	Facts    []fact // before and after, to be checked
 	Reason   string
 	Fields   []web.Option // the form as it was filled in
+	Asked    *time.Time   // since when its removal waits to be decided
+	May      bool         // its removal can be asked for
 }
 
 func (s *Service) correctionPage(c *web.Ctx, r Record, revisions []Revision) (p correctionPage, n names, err error) {
@@ -187,11 +191,20 @@ func (s *Service) correctionPage(c *web.Ctx, r Record, revisions []Revision) (p 
 		if i+1 < len(revisions) {
 			next = revisions[i+1].Content
 		}
+		if slices.Contains(v.Changed, changedRemoved) {
+			p.Former = append(p.Former, formerContent{Revision: v})
+			continue
+		}
 		facts := slices.DeleteFunc(n.facts(c, r, v.Content, next), func(f fact) bool { return !f.Changed })
 		p.Former = append(p.Former, formerContent{v, facts})
 	}
 	slices.Reverse(p.Former)
-	return p, n, nil
+	if s.dual == nil || r.Removed() {
+		return p, n, nil
+	}
+	p.Asked, err = proposed(c.Std(), s.pool, r, c.Now)
+	p.May = p.Asked == nil
+	return p, n, err
 }
 
 // correctionFields are the fields of the form.
@@ -350,6 +363,10 @@ func correctionProblem(err error) error {
 	switch {
 	case errors.Is(err, ErrUnchanged):
 		return web.Fail(http.StatusUnprocessableEntity, "vaccination.correct.error.unchanged")
+	case errors.Is(err, ErrRemoved):
+		return web.Fail(http.StatusConflict, "vaccination.remove.error.removed")
+	case errors.Is(err, ErrProposed):
+		return web.Fail(http.StatusConflict, "vaccination.remove.error.proposed")
 	case errors.Is(err, ErrChanged):
 		return web.Fail(http.StatusConflict, "vaccination.correct.error.changed")
 	}

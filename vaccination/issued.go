@@ -162,10 +162,10 @@ func lockPerson(ctx context.Context, tx pgx.Tx, index []byte) error {
 func (s *Service) toldBefore(ctx context.Context, tx pgx.Tx, in IssuedDose, index []byte, programmeID string) (recordID string, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id::text, request_key = $1, basis = 'given' AND NOT 'namesake' = ANY (overrides), coalesce(
-		       issuer_ref = $2 AND person_index = $3 AND programme_id = $4 AND dose_number = $5 AND doses_total = $6
+		       voided_at IS NULL AND issuer_ref = $2 AND person_index = $3 AND programme_id = $4 AND dose_number = $5 AND doses_total = $6
 		       AND basis = $7 AND product_id = $8 AND day = $9, false)
 		  FROM vaccination.record
-		 WHERE request_key = $1 OR person_index = $3 AND programme_id = $4 AND dose_number = $5
+		 WHERE request_key = $1 OR person_index = $3 AND programme_id = $4 AND dose_number = $5 AND voided_at IS NULL
 		 ORDER BY recorded_at, id`,
 		in.Key, in.IssuerRef, index, programmeID, in.DoseNumber, in.DosesTotal, in.Basis, in.ProductID, in.Day)
 	if err != nil {

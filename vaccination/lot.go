@@ -26,11 +26,11 @@ type LotRecord struct {
 // OfLot returns the vaccinations with a lot, the newest first, and how many there
 // are; limit 0 = all.
 func OfLot(ctx context.Context, q pg.Querier, lotID string, limit int) (list []LotRecord, n int, err error) {
-	if err := q.QueryRow(ctx, `SELECT count(*) FROM vaccination.record WHERE lot_id = $1`, lotID).Scan(&n); err != nil {
+	if err := q.QueryRow(ctx, `SELECT count(*) FROM vaccination.record WHERE lot_id = $1 AND voided_at IS NULL`, lotID).Scan(&n); err != nil {
 		return nil, 0, err
 	}
 	rows, err := q.Query(ctx, `
-		SELECT id::text, given_at, place, dose_number FROM vaccination.record WHERE lot_id = $1
+		SELECT id::text, given_at, place, dose_number FROM vaccination.record WHERE lot_id = $1 AND voided_at IS NULL
 		ORDER BY given_at DESC, id DESC LIMIT nullif($2, 0)`, lotID, limit)
 	if err != nil {
 		return nil, 0, err

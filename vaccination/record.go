@@ -74,6 +74,9 @@ type Record struct {
 	Version     int       // 1, and one more with each correction
 	CorrectedAt time.Time // of the last one; zero: never
 
+	RemovedAt  time.Time // when it was removed: it counts as not given; zero: it stands
+	RemovedWhy string    // Twice or OtherPerson
+
 	stockPlace inventory.Place // "" for ByIssuer
 	namesake   bool            // recorded beside the same dose of somebody of the same name and birth date
 	sealed     sealed
@@ -81,6 +84,9 @@ type Record struct {
 
 // Corrected reports whether the record said something else before.
 func (r Record) Corrected() bool { return r.Version > 1 }
+
+// Removed reports whether the record was removed: the dose counts as not given.
+func (r Record) Removed() bool { return !r.RemovedAt.IsZero() }
 
 // RecordedPayload is the payload of Recorded and Corrected.
 type RecordedPayload struct {

@@ -21,6 +21,7 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/inventory"
 	"impfportal/programme"
+	"impfportal/staff/dualcontrol"
 )
 
 // Service records doses and shows a centre its day.
@@ -30,6 +31,7 @@ type Service struct {
 	stock   *inventory.Service
 	booking *booking.Service
 	citizen *citizen.Service
+	dual    *dualcontrol.Service // nil until RemoveBy: then no record is removed
 }
 
 // New makes the service.
@@ -253,7 +255,7 @@ func (s *Service) index(p Patient) []byte {
 func (s *Service) byKey(ctx context.Context, q pg.Querier, key string, d dose) (recordID string, err error) {
 	var same bool
 	err = q.QueryRow(ctx, `
-		SELECT id, person_index = $2 AND programme_id = $3 AND dose_number = $4 AND appointment_id IS NOT DISTINCT FROM $5
+		SELECT id, voided_at IS NULL AND person_index = $2 AND programme_id = $3 AND dose_number = $4 AND appointment_id IS NOT DISTINCT FROM $5
 		  FROM vaccination.record WHERE request_key = $1`,
 		key, d.index, d.programmeID, d.number, null(d.appointmentID)).Scan(&recordID, &same)
 	switch {
@@ -278,7 +280,7 @@ func (o *Override) accepts(code string) bool {
 func warnings(ctx context.Context, q pg.Querier, d dose, o *Override) (ws []Warning, prior *PriorDose, err error) {
 	rows, err := q.Query(ctx, `
 		SELECT id, product_id, dose_number, day, basis = 'given' FROM vaccination.record
-		 WHERE person_index = $1 AND programme_id = $2 ORDER BY day, dose_number`, d.index, d.programmeID)
+		 WHERE person_index = $1 AND programme_id = $2 AND voided_at IS NULL ORDER BY day, dose_number`, d.index, d.programmeID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("earlier doses: %w", err)
 	}

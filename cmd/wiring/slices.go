@@ -147,6 +147,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		Limiter: redis_rate.NewLimiter(env.Redis),
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
+	s.Vaccination.RemoveBy(s.Dual, now)
 	if err := s.buildLog(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,259 @@
+package vaccination
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"impfportal/audit"
+	"impfportal/booking"
+	"impfportal/internal/id"
+	"impfportal/internal/pg"
+	"impfportal/internal/web"
+	"impfportal/inventory"
+	"impfportal/staff/dualcontrol"
+)
+
+// KindRemove is the kind of the proposals to remove a record. The database knows it by
+// the same name.
+const KindRemove = "record.remove"
+
+// Why a record is removed.
+const (
+	Twice       = "twice"  // the same dose stands in the record twice
+	OtherPerson = "person" // the dose was given to somebody else
+)
+
+// changedRemoved is what a removal changes.
+const changedRemoved = "removed"
+
+// ErrProposed says that the removal of a record waits to be decided already.
+var ErrProposed = errors.New("vaccination: removal is proposed already")
+
+// removal is what two people decide: this version of the record, and why it goes.
+type removal struct {
+	Version int    `json:"version"`
+	Why     string `json:"why"`
+}
+
+func removeSubject(recordID string) string { return "record:" + recordID }
+
+// RemoveBy lets records be removed when two people decide it, and only then.
+func (s *Service) RemoveBy(d *dualcontrol.Service, now func() time.Time) {
+	s.dual = d
+	d.Handle(KindRemove, dualcontrol.Handler{
+		Title: func(c *web.Ctx, p dualcontrol.Proposal) (string, error) {
+			return c.T("vaccination.remove.proposal", "Record", strings.TrimPrefix(p.Subject, "record:")), nil
+		},
+		Changes: s.removalChanges,
+		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error {
+			err := s.remove(ctx, tx, p, now())
+			if err != nil {
+				return Problem(err)
+			}
+			return nil
+		},
+	})
+}
+
+// removalChanges tells those who decide which dose it is; not whose.
+func (s *Service) removalChanges(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Change, error) {
+	var what removal
+	if err := json.Unmarshal(p.Payload, &what); err != nil {
+		return nil, err
+	}
+	r, err := s.Get(c.Std(), s.pool, strings.TrimPrefix(p.Subject, "record:"))
+	if err != nil {
+		return nil, Problem(err)
+	}
+	n, err := s.names(c.Std())
+	if err != nil {
+		return nil, err
+	}
+	gone := c.T("vaccination.remove.gone")
+	return []dualcontrol.Change{
+		{What: c.T("vaccination.correct.fact.lot"), Before: n.products[r.ProductID] + ", " + r.LotNumber, After: gone},
+		{What: c.T("vaccination.correct.fact.dose"), Before: c.T("vaccination.dose_of", "N", r.DoseNumber, "Total", r.DosesTotal), After: gone},
+		{What: c.T("vaccination.correct.fact.day"), Before: web.FormatDayShort(c.Lang, r.Day), After: gone},
+		{What: c.T("vaccination.correct.fact.place"), Before: n.place(c, r), After: gone},
+		{What: c.T("vaccination.remove.why"), After: c.T("vaccination.remove.why." + what.Why)},
+	}, nil
+}
+
+// Removal asks two people to remove a record.
+type Removal struct {
+	RecordID string
+	Version  int
+	Why      string // Twice or OtherPerson
+	Reason   string // in words; nothing personal: those who decide read it
+	Account  string // who asks
+}
+
+// ProposeRemoval asks for the removal of a record of the desk. ErrProposed when that
+// was done already; errors as of Correct.
+func (s *Service) ProposeRemoval(ctx context.Context, d Desk, in Removal) (proposalID string, err error) {
+	in.Reason = strings.TrimSpace(in.Reason)
+	switch n := utf8.RuneCountInString(in.Reason); {
+	case n == 0 || n > maxReason:
+		return "", ErrReason
+	case in.Why != Twice && in.Why != OtherPerson:
+		return "", ErrInvalid
+	case !id.Valid(in.RecordID) || s.dual == nil:
+		return "", ErrNotFound
+	}
+	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		r, err := s.lock(ctx, tx, in.RecordID)
+		switch {
+		case err != nil:
+			return err
+		case !d.may(r):
+			return ErrNotFound
+		case r.Removed():
+			return ErrRemoved
+		case r.Version != in.Version:
+			return ErrChanged
+		}
+		if asked, err := proposed(ctx, tx, r, d.Now); err != nil {
+			return err
+		} else if asked != nil {
+			return ErrProposed
+		}
+		payload, err := json.Marshal(removal{r.Version, in.Why})
+		if err != nil {
+			return err
+		}
+		var barred []string
+		if id.Valid(r.Operator) {
+			barred = append(barred, r.Operator) // who made the record does not decide about it
+		}
+		proposalID, err = s.dual.Propose(ctx, tx, dualcontrol.Proposal{
+			Kind: KindRemove, Subject: removeSubject(r.ID), Payload: payload, Why: in.Reason, ProposedBy: in.Account, Barred: barred,
+		})
+		return err
+	})
+	return proposalID, err
+}
+
+// proposed tells since when the removal of a record, as it is now, waits to be decided;
+// nil = it does not. A proposal about an older version applies to nothing any more.
+func proposed(ctx context.Context, q pg.Querier, r Record, now time.Time) (*time.Time, error) {
+	p, open, err := dualcontrol.OpenFor(ctx, q, KindRemove, removeSubject(r.ID))
+	if err != nil || !open || !now.Before(p.ExpiresAt) {
+		return nil, err
+	}
+	var what removal
+	if err := json.Unmarshal(p.Payload, &what); err != nil {
+		return nil, fmt.Errorf("removal: %w", err)
+	}
+	if what.Version != r.Version {
+		return nil, nil
+	}
+	return &p.CreatedAt, nil
+}
+
+// remove carries out what two people have decided, in the transaction of the second
+// approval: the record counts as not given, its dose comes back into the ledger, and a
+// registration of somebody to whom it was not given may have it. What stood there stays
+// sealed for as long as a record.
+func (s *Service) remove(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal, now time.Time) error {
+	var what removal
+	if err := json.Unmarshal(p.Payload, &what); err != nil {
+		return fmt.Errorf("removal: %w", err)
+	}
+	r, err := s.lock(ctx, tx, strings.TrimPrefix(p.Subject, "record:"))
+	switch {
+	case err != nil:
+		return err
+	case r.Removed():
+		return ErrRemoved
+	case r.Version != what.Version:
+		return ErrChanged
+	}
+	actor, role := "system", ""
+	if p.ProposedBy != "" {
+		actor, role = "staff:"+p.ProposedBy, "proposer"
+	}
+	if err := s.keepFormer(ctx, tx, r, Correction{Reason: p.Why, Now: now, Actor: actor, Role: role}, []string{changedRemoved}); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		UPDATE vaccination.record SET voided_at = $2, void_why = $3, void_proposal = $4, version = version + 1, corrected_at = $2 WHERE id = $1`,
+		r.ID, now, what.Why, p.ID); err != nil {
+		return fmt.Errorf("remove record: %w", err)
+	}
+	if what.Why == OtherPerson && r.LoginPersonID != "" {
+		if err := s.booking.DoseUndone(ctx, tx, booking.Undone{
+			AppointmentID: r.AppointmentID, PersonID: r.LoginPersonID, ProgrammeID: r.ProgrammeID, DoseNumber: r.DoseNumber,
+		}, now); err != nil {
+			return fmt.Errorf("undo the appointment: %w", err)
+		}
+	}
+	if err := audit.Write(ctx, tx, now, audit.Entry{
+		Actor: actor, Role: role, Action: "vaccination.removed", Subject: "record:" + r.ID, Before: inTheClear(r.Content()),
+		After: map[string]any{"why": what.Why, "proposal": p.ID, "version": r.Version + 1},
+	}); err != nil {
+		return err
+	}
+	err = s.stock.TakeBack(ctx, tx, r.ID, "treatment record removed", inventory.By{Actor: actor, Role: role})
+	if errors.Is(err, inventory.ErrAlreadyCorrected) { // somebody takes it back in the stock at this moment
+		return ErrChanged
+	}
+	return err
+}
+
+func (s *Service) postRemoval(c *web.Ctx) error {
+	r, revisions, err := s.OpenRecord(c.Std(), deskOf(c), c.Params("id"))
+	if err != nil {
+		return Problem(err)
+	}
+	f := c.Form()
+	_, err = s.ProposeRemoval(c.Std(), deskOf(c), Removal{
+		RecordID: r.ID, Version: f.Int("version", 0, 1<<30, "web.error.invalid"), Why: f.Get("why"), Reason: f.Get("why_text"), Account: c.User.ID,
+	})
+	if err == nil {
+		c.Flash("vaccination.remove.asked")
+		return c.See("/site/corrections/" + r.ID)
+	}
+	switch {
+	case errors.Is(err, ErrReason):
+		f.Fail("why_text", "vaccination.correct.error.reason")
+	case errors.Is(err, ErrInvalid):
+		f.Fail("why", "vaccination.remove.error.why")
+	default:
+		if err := TakeError(f, err); err != nil {
+			return Problem(err)
+		}
+	}
+	fresh := fillCorrection(r)
+	fresh.Errors = f.Errors
+	fresh.Set("why", f.Get("why"))
+	fresh.Set("why_text", f.Get("why_text"))
+	return s.renderCorrection(c, fresh, r, revisions)
+}
+
+type removeIn struct {
+	ID      string `json:"-" path:"id"`
+	Version int    `json:"version" doc:"of the record as it was seen"`
+	Why     string `json:"why" enum:"twice,person"`
+	Reason  string `json:"reason" doc:"nothing personal: those who decide read it"`
+}
+
+// proposedOut names a proposal.
+type proposedOut struct {
+	ProposalID string `json:"proposal_id"`
+}
+
+// HTTPStatus makes it a 202: two people decide.
+func (proposedOut) HTTPStatus() int { return http.StatusAccepted }
+
+func (s *Service) apiRemove(c *web.Ctx, in removeIn) (proposedOut, error) {
+	proposalID, err := s.ProposeRemoval(c.Std(), deskOf(c), Removal{RecordID: in.ID, Version: in.Version, Why: in.Why, Reason: in.Reason, Account: c.User.ID})
+	return proposedOut{proposalID}, Problem(err)
+}
