@@ -88,6 +88,16 @@ func TestChallenge(t *testing.T) {
 	runBrowser(t, "challenge.mjs", p, t.TempDir())
 }
 
+// TestKeys enrols security keys, logs in with them, and lets two people approve.
+// Keys are bound to a name: the portal is opened as localhost.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	p := startPortal(t, t.TempDir())
+	p.awaitDemoState(t)
+	p.URL = strings.Replace(p.URL, "127.0.0.1", "localhost", 1)
+	runBrowser(t, "keys.mjs", p, t.TempDir())
+}
+
 // walk runs a script of browser tests against a portal of its own.
 func walk(t *testing.T, script string, settings ...string) {
 	t.Helper()

@@ -37,6 +37,11 @@ func (s *Service) apiLogin(c *web.Ctx, in LoginIn) (SessionOut, error) {
 	case err != nil:
 		return SessionOut{}, err
 	}
+	return StartSession(c, u)
+}
+
+// StartSession logs the user of this request in, for a long shift.
+func StartSession(c *web.Ctx, u web.User) (SessionOut, error) {
 	token, err := c.Login(c.Std(), u, sessionTTL)
 	out := SessionOut{Token: token, Scope: u.Scope, ExpiresIn: int(sessionTTL.Seconds())}
 	for _, r := range u.Roles {

@@ -247,9 +247,6 @@ func (s *Service) allow(ctx context.Context, key string, n int) error {
 	return nil
 }
 
-// SessionTTL is how long a session of staff lasts: a long shift.
-const SessionTTL = sessionTTL
-
 // User returns the account as the user of a session; ErrNotFound when there is
 // none that may log in.
 func User(ctx context.Context, q pg.Querier, accountID string) (web.User, error) {

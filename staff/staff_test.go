@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -278,5 +279,15 @@ func TestAdminAPI(t *testing.T) {
 	}
 	if ans := adm.JSON("POST", path+"/renew", staff.RenewIn{Password: password + "!"}, &made); ans.Status != 201 || made.Secret == before {
 		t.Errorf("renew: %d", ans.Status)
+	}
+}
+
+// A browser that comes for the first time gets one token for both forms.
+func TestBothFormsOfTheLoginCarryOneToken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	found := regexp.MustCompile(`name="_csrf" value="([^"]+)"`).FindAllStringSubmatch(b.app.Get("/staff/login").Body, -1)
+	if len(found) != 2 || found[0][1] != found[1][1] {
+		t.Errorf("tokens: %v", found)
 	}
 }

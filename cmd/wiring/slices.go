@@ -298,7 +298,7 @@ func (s *Slices) Routes() []web.Route {
 	var r []web.Route
 	add := func(routes []web.Route) { r = append(r, routes...) }
 	add(s.Citizen.Routes())
-	add(staff.OverviewRoutes([]web.Card{s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
+	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())
@@ -313,14 +313,16 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Retention.Routes())
 	add(s.Log.Routes())
 	add(audit.Routes(s.env.Pool, s.actorName))
+	add(s.Dual.Routes())
 	add(s.Staff.Routes())
+	add(s.Keys.Routes())
 	return r
 }
 
 // Bundles lists the pages and texts of all slices.
 func Bundles() []web.Bundle {
 	return []web.Bundle{
-		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, citizen.Assets, inventory.Assets,
+		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, mobileteams.Assets, hotline.Assets,
 	}
 }

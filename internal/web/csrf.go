@@ -20,8 +20,16 @@ const csrfCookie = "csrf"
 // neither read nor set the cookie (it has the __Host- prefix outside local
 // runs). Where the request came from is checked as well.
 
-// csrfToken returns the token for this browser, making the cookie when needed.
+// csrfToken returns the token for this browser, making the cookie when needed: one
+// for all forms of a page.
 func (c *Ctx) csrfToken() string {
+	if c.csrf == "" {
+		c.csrf = c.newCSRFToken()
+	}
+	return c.csrf
+}
+
+func (c *Ctx) newCSRFToken() string {
 	v := c.GetCookie(csrfCookie)
 	if len(v) < 20 || len(v) > 64 {
 		raw := make([]byte, 18)

@@ -29,6 +29,7 @@ type Ctx struct {
 	user       *User
 	userLoaded bool
 	form       *Form
+	csrf       string // "" = not asked for yet
 }
 
 const localsCtx = "impfportal.ctx"

@@ -3,6 +3,7 @@ package passkey
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,11 +62,14 @@ func FreshUntil(ctx context.Context, q pg.Querier, c *web.Ctx, action string) (u
 }
 
 // Fresh returns a Problem (403, passkey.error.stale) unless the session of c is
-// fresh for a deed. It is what a page calls before it does what needs a touch.
+// fresh for a deed. It is what a page calls before it does what needs a touch; the
+// problem leads to the page where the key is touched, and from there back.
 func (s *Service) Fresh(ctx context.Context, c *web.Ctx, action string) error {
 	_, _, ok, err := FreshUntil(ctx, s.pool, c, action)
 	if err != nil || ok {
 		return err
 	}
-	return web.Fail(http.StatusForbidden, "passkey.error.stale")
+	p := web.Fail(http.StatusForbidden, "passkey.error.stale")
+	p.Link, p.LinkKey = "/staff/fresh/"+action+"?to="+url.QueryEscape(c.OriginalURL()), "passkey.fresh.go"
+	return p
 }

@@ -130,7 +130,10 @@ func (s *Service) AllowModel(ctx context.Context, m Model, actor string) error {
 func (s *Service) EndModel(ctx context.Context, aaguid string, from, last time.Time, actor string) error {
 	now := s.now()
 	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE staff.key_model SET valid_to = greatest($3, valid_from), set_by = $4, set_at = $5 WHERE aaguid = $1 AND valid_from = $2`, aaguid, from, last, actor, now)
+		tag, err := tx.Exec(ctx, `UPDATE staff.key_model SET valid_to = $3, set_by = $4, set_at = $5 WHERE aaguid = $1 AND valid_from = $2 AND valid_from <= $3`, aaguid, from, last, actor, now)
+		if err == nil && tag.RowsAffected() == 0 { // it has not been allowed on any day up to then
+			tag, err = tx.Exec(ctx, `DELETE FROM staff.key_model WHERE aaguid = $1 AND valid_from = $2`, aaguid, from)
+		}
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,15 @@ type Maker struct {
 // NewMaker founds a maker.
 func NewMaker(t testing.TB) *Maker {
 	t.Helper()
-	m := &Maker{t: t, AAGUID: uuid.New(), Name: "Testschlüssel 1"}
+	return found(t, uuid.New())
+}
+
+// Impostor is another maker who claims to make the same model.
+func (m *Maker) Impostor() *Maker { return found(m.t, m.AAGUID) }
+
+func found(t testing.TB, model uuid.UUID) *Maker {
+	t.Helper()
+	m := &Maker{t: t, AAGUID: model, Name: "Testschlüssel 1"}
 	rootKey := m.newKey()
 	m.root = &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root of test keys"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
