@@ -56,11 +56,14 @@ func FromRecords(s *vaccination.Service) Source {
 	return Source{
 		Record: func(ctx context.Context, q pg.Querier, recordID string) (Vaccination, error) {
 			r, err := s.Get(ctx, q, recordID)
-			if errors.Is(err, vaccination.ErrNotFound) || errors.Is(err, vault.ErrDestroyed) || err == nil && r.Removed() {
+			if errors.Is(err, vaccination.ErrNotFound) || errors.Is(err, vault.ErrDestroyed) {
 				return Vaccination{}, ErrGone
 			}
 			if err != nil {
 				return Vaccination{}, err
+			}
+			if r.Removed() {
+				return Vaccination{}, ErrVoid
 			}
 			v := ofRecord(r)
 			if !v.Stated {

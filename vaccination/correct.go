@@ -20,8 +20,9 @@ import (
 	"impfportal/programme"
 )
 
-// Corrected tells that a record says something else than before. It is enqueued in the
-// transaction that corrects it.
+// Corrected tells that a record says something else than before, that it was removed, or
+// that one of an earlier dose of the person was, by which this one's may be numbered. It is
+// enqueued in the transaction that corrects it.
 var Corrected = jobs.Define[RecordedPayload]("vaccination.corrected")
 
 // Errors of correcting a record.
@@ -137,7 +138,7 @@ func (s *Service) CorrectTx(ctx context.Context, tx pgx.Tx, in Correction) (Reco
 	if err := s.freeDose(ctx, tx, to, index); err != nil {
 		return Record{}, err
 	}
-	if err := s.keepFormer(ctx, tx, was, in, changed); err != nil {
+	if err := s.keepFormer(ctx, tx, was, to, in, changed); err != nil {
 		return Record{}, err
 	}
 	after := inTheClear(in.To)
@@ -287,8 +288,9 @@ func inTheClear(c Content) map[string]any {
 	}
 }
 
-// keepFormer keeps what a record says, and tells of the change.
-func (s *Service) keepFormer(ctx context.Context, tx pgx.Tx, was Record, in Correction, changed []string) error {
+// keepFormer keeps what a record says, and tells of the change: also for the later doses
+// of who it was and who it is.
+func (s *Service) keepFormer(ctx context.Context, tx pgx.Tx, was, to Record, in Correction, changed []string) error {
 	key, err := s.vault.Open(ctx, tx, was.KeyID)
 	if err != nil {
 		return err
@@ -302,7 +304,28 @@ func (s *Service) keepFormer(ctx context.Context, tx pgx.Tx, was Record, in Corr
 		was.ID, was.Version, box, changed, in.Actor, in.Role, in.Now); err != nil {
 		return fmt.Errorf("keep former content: %w", err)
 	}
-	return Corrected.Enqueue(ctx, tx, RecordedPayload{RecordID: was.ID})
+	if err := Corrected.Enqueue(ctx, tx, RecordedPayload{RecordID: was.ID}); err != nil {
+		return err
+	}
+	// What came before tells how later doses of the person are numbered.
+	rows, err := tx.Query(ctx, `
+		SELECT o.id::text FROM vaccination.record r JOIN vaccination.record o ON o.programme_id = r.programme_id AND o.id <> r.id
+		   AND (o.login_person_id = r.login_person_id OR o.person_index IN (r.person_index, $2))
+		 WHERE r.id = $1 AND o.voided_at IS NULL AND o.dose_number >= least(r.dose_number, $3) ORDER BY o.id`,
+		was.ID, s.index(to.Patient), to.DoseNumber)
+	if err != nil {
+		return fmt.Errorf("later doses: %w", err)
+	}
+	later, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("later doses: %w", err)
+	}
+	for _, recordID := range later {
+		if err := Corrected.Enqueue(ctx, tx, RecordedPayload{RecordID: recordID}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rewrite writes the record as it shall be.

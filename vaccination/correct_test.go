@@ -318,3 +318,26 @@ func TestIssuedRecordIsCorrected(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// How a later dose is numbered follows from the earlier ones, so it is told too.
+func TestLaterDosesAreTold(t *testing.T) {
+	b := setup(t)
+	lot := b.receive(inventory.CentrePlace(leipzig), "comirnaty", "EX1", day(2021, 5, 31), 3)
+	first := b.walkedIn("Reihe", lot)
+	b.walkedIn("Fremd", lot)
+	next := b.seen("Reihe")
+	next.DoseNumber, next.DosesTotal = 2, 2
+	second, err := b.recordIssued(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.s.Correct(b.ctx, b.correction(first, func(c *vaccination.Content) { c.FamilyName = "Reiher" })); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM jobs.outbox WHERE kind = 'vaccination.corrected' AND payload::text LIKE '%' || $1 || '%'`, second); n != 1 {
+		t.Errorf("%d events for the later dose, want 1", n)
+	}
+	if n := b.count(`SELECT count(*) FROM jobs.outbox WHERE kind = 'vaccination.corrected'`); n != 2 {
+		t.Errorf("%d events, want 2", n)
+	}
+}

@@ -180,7 +180,7 @@ func (s *Service) remove(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal,
 	if p.ProposedBy != "" {
 		actor, role = "staff:"+p.ProposedBy, "proposer"
 	}
-	if err := s.keepFormer(ctx, tx, r, Correction{Reason: p.Why, Now: now, Actor: actor, Role: role}, []string{changedRemoved}); err != nil {
+	if err := s.keepFormer(ctx, tx, r, r, Correction{Reason: p.Why, Now: now, Actor: actor, Role: role}, []string{changedRemoved}); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `
