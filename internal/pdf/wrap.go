@@ -39,6 +39,9 @@ func (rep *repertoire) wrap(out []string, text string, width float64, f faceID, 
 			wide := measure(word)
 			if end > start && used+space+wide > limit {
 				out = append(out, para[start:at])
+				end = start
+			}
+			if end == start {
 				start, end, used = at, at, 0
 			}
 			for end == start && wide > limit {
@@ -59,7 +62,9 @@ func (rep *repertoire) wrap(out []string, text string, width float64, f faceID, 
 		if more {
 			last += " "
 		}
-		out = append(out, last)
+		if end > start || para == "" {
+			out = append(out, last)
+		}
 	}
 	return out
 }
