@@ -40,6 +40,8 @@ require (
 	rsc.io/qr v0.2.0
 )
 
+require github.com/smallstep/pkcs7 v0.2.3 // indirect
+
 require (
 	github.com/ThalesGroup/crypto11 v1.5.0
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/translog"
 	"impfportal/internal/config"
@@ -70,6 +71,9 @@ func issuerFolder(t *testing.T, withKey bool) string {
 		key, err := x509.MarshalPKCS8PrivateKey(dscKey)
 		must(err)
 		write("dsc.key", "PRIVATE KEY", key)
+		must(os.Mkdir(filepath.Join(dir, "revocation"), 0o700))
+		write("revocation/upload.key", "PRIVATE KEY", key)
+		write("revocation/upload.crt", "CERTIFICATE", dscDER)
 		key, err = x509.MarshalPKCS8PrivateKey(logKey)
 		must(err)
 		write("log.key", "PRIVATE KEY", key)
@@ -95,7 +99,7 @@ func TestProductionMakesNoIssuingKeys(t *testing.T) {
 	} {
 		e := *env
 		e.Cfg.CertificateKeyDir, e.Signs = c.dir, c.signs
-		if _, err := Build(&e); (errors.Is(err, signing.ErrKeys) || errors.Is(err, translog.ErrKey)) != c.refuse || (err != nil) != c.refuse {
+		if _, err := Build(&e); (errors.Is(err, signing.ErrKeys) || errors.Is(err, translog.ErrKey) || errors.Is(err, revocation.ErrSigner)) != c.refuse || (err != nil) != c.refuse {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

@@ -68,6 +68,8 @@ type Slices struct {
 	Vaccination *vaccination.Service
 	Certificate *certificate.Service
 	Log         *translog.Log
+	Revoked     *revocation.Publisher
+	Revocation  *revocation.Desk
 	Teams       *mobileteams.Service
 	Hotline     *hotline.Service
 	Retention   *retention.Service
@@ -151,6 +153,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	if err := s.buildLog(); err != nil {
 		return nil, err
 	}
+	if err := s.buildRevocation(); err != nil {
+		return nil, err
+	}
 	if err := s.buildCertificate(base); err != nil {
 		return nil, err
 	}
@@ -219,6 +224,32 @@ func (s *Slices) buildLog() error {
 	return nil
 }
 
+// buildRevocation wires who revokes, and what verifiers get. Reissue asks for the
+// next certificate of a record as if it had just been made.
+func (s *Slices) buildRevocation() error {
+	cfg := s.env.Cfg
+	s.Revoked = &revocation.Publisher{Pool: s.env.Pool, Now: s.env.Now}
+	if cfg.Local() || s.env.Signs {
+		var err error
+		if s.Revoked.Signer, err = revocation.OpenSigner(cfg.CertificateKeyDir, cfg.Local(), s.env.Now()); err != nil {
+			return err
+		}
+	}
+	s.Revocation = &revocation.Desk{
+		Pool: s.env.Pool, Now: s.env.Now, Service: revocation.New(s.Log), Dual: s.Dual,
+		Reissue: func(ctx context.Context, tx pgx.Tx, recordIDs []string) error {
+			for _, recordID := range recordIDs {
+				if err := vaccination.Recorded.Enqueue(ctx, tx, vaccination.RecordedPayload{RecordID: recordID}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	s.Dual.Handle(revocation.KindMass, s.Revocation.Handler())
+	return nil
+}
+
 func (s *Slices) buildCertificate(base string) error {
 	cfg := s.env.Cfg
 	issuer := issuerMuster
@@ -234,7 +265,7 @@ func (s *Slices) buildCertificate(base string) error {
 	}
 	s.Certificate, err = certificate.New(certificate.Config{
 		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
-		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: revocation.New(s.Log), Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
+		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
 		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
 			p, err := s.Citizen.Person(ctx, q, personID)
 			if errors.Is(err, citizen.ErrNotFound) {
@@ -266,7 +297,7 @@ func (s *Slices) buildRetention() {
 	add(booking.RetentionRules(), booking.RetentionExempt())
 	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
-	add(revocation.RetentionRules(), nil)
+	add(revocation.RetentionRules(), revocation.RetentionExempt())
 	add(nil, translog.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
@@ -276,7 +307,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Hotline.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -311,6 +342,8 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Programme.Routes())
 	add(s.Notify.Routes())
 	add(s.Retention.Routes())
+	add(s.Revocation.Routes())
+	add(s.Revoked.Routes())
 	add(s.Log.Routes())
 	add(audit.Routes(s.env.Pool, s.actorName))
 	add(s.Dual.Routes())
@@ -323,7 +356,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
 	}
 }
 
