@@ -111,7 +111,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	s.Dual = dualcontrol.New(dualcontrol.Config{Pool: pool, Keys: s.Keys, Now: now, Log: log})
+	s.Dual = dualcontrol.New(dualcontrol.Config{Pool: pool, Keys: s.Keys, Now: now, Log: log, Approved: s.logApproval})
 	draws, err := drawConfig(env)
 	if err != nil {
 		return nil, err
