@@ -20,7 +20,7 @@ import (
 
 // triesPerNet is how often a network may begin or end a login or an enrolment by
 // code, in ten minutes; a centre shares one address.
-const triesPerNet = 60
+const triesPerNet = 240
 
 func (s *Service) try(ctx context.Context, network string) error {
 	key := "passkey:net:" + base64.RawURLEncoding.EncodeToString(s.cfg.Vault.MAC("passkey limit", []byte(network))[:10])

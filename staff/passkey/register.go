@@ -191,10 +191,24 @@ type attested struct {
 	format      string
 	attestation string
 	signCount   int64
+	chain       [][]byte // attestation certificates, DER
 }
 
 // verifyAttestation checks a new key as WebAuthn 7.1 says, and that its model is allowed.
 func (s *Service) verifyAttestation(ctx context.Context, m Made, c challenge) (attested, error) {
+	k, err := s.verifyStatement(m, c)
+	if err != nil {
+		return attested{}, err
+	}
+	model, err := s.model(ctx, s.pool, k.aaguid)
+	if err != nil || model.Virtual {
+		return k, err
+	}
+	return k, k.madeBy(model)
+}
+
+// verifyStatement checks everything that the answer to an offer says by itself.
+func (s *Service) verifyStatement(m Made, c challenge) (attested, error) {
 	p, err := m.parse()
 	if err != nil {
 		return attested{}, errors.Join(ErrRefused, err)
@@ -208,11 +222,11 @@ func (s *Service) verifyAttestation(ctx context.Context, m Made, c challenge) (a
 		return attested{}, errors.Join(ErrRefused, err)
 	}
 	o := p.Response.AttestationObject
-	id, err := uuid.FromBytes(o.AuthData.AttData.AAGUID)
+	model, err := uuid.FromBytes(o.AuthData.AttData.AAGUID)
 	if err != nil {
 		return attested{}, errors.Join(ErrRefused, err)
 	}
-	k := attested{publicKey: o.AuthData.AttData.CredentialPublicKey, aaguid: id.String(), format: o.Format, signCount: int64(o.AuthData.Counter)}
+	k := attested{publicKey: o.AuthData.AttData.CredentialPublicKey, aaguid: model.String(), format: o.Format, signCount: int64(o.AuthData.Counter)}
 	switch metadata.AuthenticatorAttestationType(o.Type) {
 	case metadata.BasicFull:
 		k.attestation = "basic"
@@ -223,21 +237,21 @@ func (s *Service) verifyAttestation(ctx context.Context, m Made, c challenge) (a
 	default:
 		return attested{}, ErrModel
 	}
-	model, err := s.model(ctx, s.pool, k.aaguid)
-	if err != nil || model.Virtual {
-		return k, err
-	}
-	// An AAGUID is a claim until a certificate of its maker stands behind it.
-	if k.attestation != "basic" || protocol.AttestationFormat(o.Format) != protocol.AttestationFormatPacked {
-		return attested{}, fmt.Errorf("%w: no attestation of its maker", ErrModel)
-	}
-	var chain [][]byte
 	x5c, _ := o.AttStatement["x5c"].([]any)
 	for _, raw := range x5c {
 		der, _ := raw.([]byte)
-		chain = append(chain, der)
+		k.chain = append(k.chain, der)
 	}
-	return k, model.trusts(chain)
+	return k, nil
+}
+
+// madeBy holds when a certificate of the model's maker stands behind the key: an
+// AAGUID alone is a claim.
+func (k attested) madeBy(m Model) error {
+	if k.attestation != "basic" || protocol.AttestationFormat(k.format) != protocol.AttestationFormatPacked {
+		return fmt.Errorf("%w: no attestation of its maker", ErrModel)
+	}
+	return m.trusts(k.chain)
 }
 
 func (m Made) parse() (*protocol.ParsedCredentialCreationData, error) {

@@ -181,37 +181,6 @@ func unbase64(s bytesText) []byte {
 	return b
 }
 
-// Reverify checks a stored touch again, from the bytes alone: that its key signed
-// this deed on this object. Models and counters are of their own time and not asked.
-func (s *Service) Reverify(ctx context.Context, q pg.Querier, touchID string) error {
-	var (
-		t                                          Touch
-		c                                          challenge
-		subject, publicKey, client, auth, sig, raw []byte
-	)
-	err := q.QueryRow(ctx, `
-		SELECT t.action, t.subject, t.nonce, t.client_data, t.auth_data, t.signature, k.public_key, k.raw_id
-		FROM staff.touch t JOIN staff.credential k ON k.id = t.credential_id WHERE t.id = $1`, touchID).
-		Scan(&c.action, &subject, &c.nonce, &client, &auth, &sig, &publicKey, &raw)
-	if pg.NoRows(err) {
-		return ErrNotFound
-	}
-	if err != nil {
-		return err
-	}
-	copy(c.subject[:], subject)
-	b64 := base64.RawURLEncoding.EncodeToString
-	t = Touch{CredentialID: b64(raw), ClientData: b64(client), AuthData: b64(auth), Signature: b64(sig)}
-	parsed, err := t.parse()
-	if err == nil {
-		err = s.verifyAssertion(parsed, c.text(), publicKey)
-	}
-	if err != nil {
-		return errors.Join(ErrRefused, err)
-	}
-	return nil
-}
-
 // IsRefused reports whether an error says that an assertion does not count, as
 // against one that could not be looked at.
 func IsRefused(err error) bool { return errors.Is(err, ErrRefused) }

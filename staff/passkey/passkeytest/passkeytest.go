@@ -138,13 +138,18 @@ func (k *Key) authData(rpID string, attested bool) []byte {
 	if !attested {
 		return out
 	}
+	out = append(out, k.Maker.AAGUID[:]...)
+	out = binary.BigEndian.AppendUint16(out, uint16(len(k.RawID))) //nolint:gosec // 32
+	return append(append(out, k.RawID...), k.PublicKey()...)
+}
+
+// PublicKey is the key's COSE_Key (RFC 9053): ES256.
+func (k *Key) PublicKey() []byte {
 	public, err := k.private.PublicKey.Bytes()
 	k.Maker.must(err)
 	cose, err := cbor.Marshal(map[int]any{1: 2, 3: -7, -1: 1, -2: public[1:33], -3: public[33:65]})
 	k.Maker.must(err)
-	out = append(out, k.Maker.AAGUID[:]...)
-	out = binary.BigEndian.AppendUint16(out, uint16(len(k.RawID))) //nolint:gosec // 32
-	return append(append(out, k.RawID...), cose...)
+	return cose
 }
 
 func (k *Key) sign(with *ecdsa.PrivateKey, auth, client []byte) []byte {
