@@ -108,11 +108,15 @@ func (k paperKind) pairs(rows ...pdf.Pair) pdf.Pairs {
 }
 
 func (k paperKind) front() []pdf.Block {
+	title := []pdf.Block{
+		pdf.Heading{Text: say(k.lang, "pdf.title"), Top: true},
+		pdf.In{Lang: k.other(), Blocks: []pdf.Block{pdf.Paragraph{Text: say(k.other(), "pdf.title"), Small: true}}},
+	}
+	if !k.production { // the mark across the page is hardly seen on a folded one
+		title = append(title, pdf.Paragraph{Text: dcc.Muster, Bold: true})
+	}
 	return []pdf.Block{
-		pdf.At{X: panelLeft, Y: 10, Width: panelWidth, Height: 36, Blocks: []pdf.Block{
-			pdf.Heading{Text: say(k.lang, "pdf.title"), Top: true},
-			pdf.In{Lang: k.other(), Blocks: []pdf.Block{pdf.Paragraph{Text: say(k.other(), "pdf.title"), Small: true}}},
-		}},
+		pdf.At{X: panelLeft, Y: 10, Width: panelWidth, Height: 36, Blocks: title},
 		pdf.At{X: panelLeft, Y: 47, Width: panelWidth, Height: 56, Blocks: []pdf.Block{
 			pdf.QR{Level: qr.Q, Size: printedBox, Side: printedSide, Align: "C", Alt: say(k.lang, "pdf.qr"), Slot: pdf.Slot{Name: "code"}},
 		}},

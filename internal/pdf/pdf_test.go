@@ -250,6 +250,33 @@ func TestSheet(t *testing.T) {
 	golden(t, "sheet.txt", save(t, b))
 }
 
+// A paragraph goes on after a page break as it was, also below a watermark.
+func TestMarkedSheetOfSeveralPages(t *testing.T) {
+	t.Parallel()
+	spec := sheet()
+	for range 40 {
+		spec.Blocks = append(spec.Blocks, pdf.Paragraph{Text: strings.Repeat("Ein Satz, der das Blatt verlängert. ", 9)})
+	}
+	b, err := pdf.Sheet(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for i, page := range words(t, save(t, b)) {
+		for _, w := range page {
+			if w.Text != "verlängert." {
+				continue
+			}
+			if found++; w.YMax-w.YMin > 8 || w.XMax > 191 {
+				t.Errorf("page %d: %+v", i+1, w)
+			}
+		}
+	}
+	if found != 360 {
+		t.Errorf("%d of 360 sentences were printed", found)
+	}
+}
+
 func TestSameInputSameBytes(t *testing.T) {
 	t.Parallel()
 	first, err := pdf.Sheet(sheet())

@@ -118,6 +118,7 @@ func (w *writer) folds(ys []float64, mid bool) {
 // the first page it is read aloud before everything else.
 func (w *writer) watermark() {
 	const size, angle = 110, 55 * math.Pi / 180
+	defer w.font(w.face, w.size) // a page may begin in the middle of a paragraph
 	w.font(bold, size)
 	half, below := w.textWidth(w.mark)/2, 14.0
 	cos, sin := math.Cos(angle), math.Sin(angle)
