@@ -41,6 +41,7 @@ require (
 )
 
 require github.com/smallstep/pkcs7 v0.2.3 // indirect
+require github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 
 require (
 	github.com/ThalesGroup/crypto11 v1.5.0

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -21,6 +22,8 @@ type cli struct {
 	Run    runCmd    `cmd:"" default:"1" help:"Answer people (the default)."`
 	Import importCmd `cmd:"" help:"Read real data into the running portal."`
 	Staff  staffCmd  `cmd:"" help:"Staff accounts."`
+
+	Registry registryCmd `cmd:"" help:"The authority's signed list of issuers."`
 }
 
 func main() {
@@ -41,6 +44,9 @@ func realMain(ctx context.Context, args []string) error {
 	k, err := parser.Parse(args)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(k.Command(), "registry ") {
+		return k.Run() // files alone: no portal, no settings
 	}
 	if err := followRunning(k.Command()); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/translog"
@@ -67,6 +68,7 @@ type Slices struct {
 	Booking     *booking.Service
 	Vaccination *vaccination.Service
 	Certificate *certificate.Service
+	Issuers     *issuer.Service
 	Log         *translog.Log
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
@@ -157,6 +159,9 @@ func Build(env *Env) (_ *Slices, err error) {
 		return nil, err
 	}
 	if err := s.buildCertificate(base); err != nil {
+		return nil, err
+	}
+	if err := s.buildIssuers(base); err != nil {
 		return nil, err
 	}
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
@@ -299,6 +304,7 @@ func (s *Slices) buildRetention() {
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
 	add(revocation.RetentionRules(), revocation.RetentionExempt())
 	add(nil, translog.RetentionExempt())
+	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
 	s.Retention = retention.New(s.env.Pool, s.env.Now, rules)
@@ -308,6 +314,7 @@ func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
 		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
+		s.Issuers.Jobs(m),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -329,13 +336,14 @@ func (s *Slices) Routes() []web.Route {
 	var r []web.Route
 	add := func(routes []web.Route) { r = append(r, routes...) }
 	add(s.Citizen.Routes())
-	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Notify.AdminCard()}))
+	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Issuers.AdminCard(), s.Notify.AdminCard()}))
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())
 	add(s.Booking.DeskRoutes())
 	add(s.Vaccination.Routes())
 	add(s.Certificate.Routes())
+	add(s.Issuers.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
 	add(s.Inventory.Routes())
@@ -357,6 +365,7 @@ func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
+		issuer.Assets,
 	}
 }
 

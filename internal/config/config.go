@@ -70,6 +70,14 @@ type Config struct {
 	CertificatePIN     string `env:"CERTIFICATE_PKCS11_PIN"`
 	CertificatePINFile string `env:"CERTIFICATE_PKCS11_PIN_FILE"`
 
+	// IssuerRegistry is the authority's signed list of issuers: a file or an https
+	// address; IssuerRegistryKeys a PEM file with the keys that sign it. Without
+	// them there are no issuers but the portal's own sites. IssuerRegistryGrace is
+	// how long an outdated list still carries new activations.
+	IssuerRegistry      string        `env:"ISSUER_REGISTRY"`
+	IssuerRegistryKeys  string        `env:"ISSUER_REGISTRY_KEYS"`
+	IssuerRegistryGrace time.Duration `env:"ISSUER_REGISTRY_GRACE" envDefault:"24h"`
+
 	SMTPHost     string `env:"SMTP_HOST"`
 	SMTPPort     int    `env:"SMTP_PORT"`
 	SMTPTLS      string `env:"SMTP_TLS" envDefault:"mandatory"` // "mandatory" (STARTTLS), "implicit", "none"
@@ -128,6 +136,12 @@ func Load() (Config, error) {
 		if s.n < 1 || s.n > s.most {
 			fail("%s is %d; it must lie between 1 and %d", s.name, s.n, s.most)
 		}
+	}
+	if (c.IssuerRegistry == "") != (c.IssuerRegistryKeys == "") {
+		fail("ISSUER_REGISTRY and ISSUER_REGISTRY_KEYS belong together: a list without a key cannot be checked")
+	}
+	if c.IssuerRegistryGrace < 0 || c.IssuerRegistryGrace > 30*24*time.Hour {
+		fail("ISSUER_REGISTRY_GRACE is %s; it must lie between 0 and 720h", c.IssuerRegistryGrace)
 	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		fail("DATA_DIR: %w", err)

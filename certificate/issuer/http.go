@@ -1,0 +1,108 @@
+package issuer
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"time"
+
+	"impfportal/internal/web"
+)
+
+//go:embed all:templates i18n
+var files embed.FS
+
+// Assets are this slice's pages and texts.
+var Assets = web.Bundle{Name: "issuer", FS: files}
+
+var (
+	operator = []web.Role{web.RoleIssuer}
+	admin    = []web.Role{web.RoleAdmin}
+	overseer = []web.Role{web.RoleAdmin, web.RoleAuditor}
+)
+
+// Routes lists this slice's addresses.
+func (s *Service) Routes() []web.Route {
+	return []web.Route{
+		// Everybody: claiming an entry.
+		{Method: http.MethodGet, Path: "/issuer/apply", Handle: s.applyPage},
+		{Method: http.MethodPost, Path: "/issuer/apply", Handle: s.applyForm},
+		{Method: http.MethodGet, Path: "/issuer/apply/sent", Handle: func(c *web.Ctx) error { return c.Page("issuer/sent", nil) }},
+		{Method: http.MethodGet, Path: "/issuer/apply/code", Handle: s.codePage},
+		{Method: http.MethodPost, Path: "/issuer/apply/code", Handle: s.code},
+		{Method: http.MethodPost, Path: "/api/v1/issuers/claims", API: web.JSON("Claim an entry of the registry; the activation code goes to the registry's address by letter", s.apiClaim)},
+		{Method: http.MethodPost, Path: "/api/v1/issuers/codes", API: web.JSON("Use the activation code of the letter", s.apiCode)},
+		// The issuer's operators.
+		{Method: http.MethodGet, Path: "/issuer", Roles: operator, Nav: "issuer.nav", Handle: s.home},
+		{Method: http.MethodPost, Path: "/issuer/receipts", Roles: operator, Handle: s.receipt},
+		{Method: http.MethodPost, Path: "/issuer/days", Roles: operator, Handle: s.dayForm},
+		{Method: http.MethodGet, Path: "/api/v1/issuer", Roles: operator, API: web.JSON("Whether this issuer can issue, since when and why not, its limits and lots", s.apiHome)},
+		{Method: http.MethodPost, Path: "/api/v1/issuer/receipts", Roles: operator, API: web.JSON("Declare vaccine received", s.apiReceipt)},
+		{Method: http.MethodPost, Path: "/api/v1/issuer/days", Roles: operator, API: web.JSON("Declare how many appointments a day had", s.apiDay)},
+		// The administration.
+		{Method: http.MethodGet, Path: "/admin/issuers", Roles: overseer, Nav: "issuer.nav_admin", NavGroup: "web.nav.control", Handle: s.list},
+		{Method: http.MethodGet, Path: "/admin/issuers/:id", Roles: overseer, Handle: s.show},
+		{Method: http.MethodPost, Path: "/admin/issuers/:id/propose", Roles: admin, Handle: s.proposeForm},
+		{Method: http.MethodPost, Path: "/admin/issuers/:id/limits", Roles: admin, Handle: s.limitsForm},
+		{Method: http.MethodPost, Path: "/admin/issuers/:id/letter", Roles: admin, Handle: s.letterAgain},
+		{Method: http.MethodPost, Path: "/admin/issuers/:id/pause", Roles: admin, Handle: s.pauseByHand},
+		{Method: http.MethodPost, Path: "/admin/issuers/:id/end", Roles: admin, Handle: s.end},
+		{Method: http.MethodGet, Path: "/admin/registry", Roles: overseer, Nav: "issuer.nav_registry", NavGroup: "web.nav.control", Handle: s.registryPage},
+		{Method: http.MethodPost, Path: "/admin/registry/pull", Roles: admin, Handle: s.pullNow},
+		{Method: http.MethodPost, Path: "/admin/registry/confirm", Roles: admin, Handle: s.confirmHeld},
+		{Method: http.MethodGet, Path: "/api/v1/admin/issuers", Roles: overseer, API: web.JSON("Issuers by state, paused ones first", s.apiList)},
+		{Method: http.MethodGet, Path: "/api/v1/admin/issuers/:id", Roles: overseer, API: web.JSON("One issuer with its entry in the registry, limits and alarms", s.apiShow)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/proposals", Roles: admin, API: web.JSON("Propose to activate, resume or reactivate an issuer; two administrators approve", s.apiPropose)},
+		{Method: http.MethodPut, Path: "/api/v1/admin/issuers/:id/limits", Roles: admin, API: web.JSON("Set an issuer's limits; raising one makes a proposal for two administrators", s.apiLimits)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/pause", Roles: admin, API: web.JSON("Pause one issuer; resuming needs two administrators", s.apiPause)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/end", Roles: admin, API: web.JSON("End one issuer for good", s.apiEnd)},
+		{Method: http.MethodGet, Path: "/api/v1/admin/registry", Roles: overseer, API: web.JSON("The registry's list that holds, and the last looks at it", s.apiRegistry)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/registry/confirm", Roles: admin, API: web.JSON("Let vanished entries that are held take effect now", s.apiConfirm)},
+	}
+}
+
+// asProblem says an error of this slice in words.
+func asProblem(err error) error {
+	var limit *LimitError
+	for _, p := range []struct {
+		err    error
+		status int
+		key    string
+	}{
+		{ErrUnknown, http.StatusNotFound, "issuer.error.unknown"},
+		{ErrNoLicence, http.StatusConflict, "issuer.error.licence"},
+		{ErrRegistry, http.StatusServiceUnavailable, "issuer.error.registry"},
+		{ErrTooMany, http.StatusTooManyRequests, "issuer.error.too_many"},
+		{ErrCode, http.StatusUnprocessableEntity, "issuer.error.code"},
+		{ErrNotFound, http.StatusNotFound, "web.error.not_found"},
+		{ErrState, http.StatusConflict, "issuer.error.state"},
+		{ErrPaused, http.StatusConflict, "issuer.error.paused"},
+		{ErrSuspended, http.StatusConflict, "issuer.error.suspended"},
+		{ErrInactive, http.StatusConflict, "issuer.error.inactive"},
+		{ErrProposed, http.StatusConflict, "issuer.error.proposed"},
+		{ErrNoKey, http.StatusConflict, "issuer.error.no_key"},
+		{ErrOwn, http.StatusForbidden, "issuer.error.own"},
+		{ErrReceipt, http.StatusUnprocessableEntity, "issuer.error.receipt"},
+		{ErrTooManyDoses, http.StatusConflict, "issuer.error.doses"},
+		{ErrLot, http.StatusConflict, "issuer.error.lot"},
+	} {
+		if errors.Is(err, p.err) {
+			return web.Fail(p.status, p.key)
+		}
+	}
+	if errors.As(err, &limit) {
+		return web.Fail(http.StatusTooManyRequests, "issuer.error.limit", "Count", int(limit.After/time.Minute)+1)
+	}
+	return err
+}
+
+// field shows an error of this slice at a field of the form, everything else as a
+// page.
+func formError(f *web.Form, field string, err error) error {
+	var p *web.Problem
+	if errors.As(asProblem(err), &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests {
+		f.Fail(field, p.Key, p.Args...)
+		return nil
+	}
+	return asProblem(err)
+}
