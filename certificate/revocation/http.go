@@ -143,7 +143,7 @@ func (d *Desk) page(c *web.Ctx) error {
 
 // show renders the page. A selection that is set in f is previewed.
 func (d *Desk) show(c *web.Ctx, f *web.Form, failed bool) error {
-	v := view{}
+	v := view{Reasons: []web.Option{{Value: "", Label: c.T("revocation.choose")}}}
 	for _, r := range reasons {
 		v.Reasons = append(v.Reasons, web.Option{Value: string(r), Label: c.T("revocation.reason." + string(r))})
 	}

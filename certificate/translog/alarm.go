@@ -88,6 +88,17 @@ func (l *Log) Watch(ctx context.Context) error {
 			return err
 		}
 	}
+	var size, told int64
+	err = l.Pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT max(size) FROM certificate.log_checkpoint WHERE made_at < $1), 0), (SELECT upto FROM certificate.log_told)`, before).Scan(&size, &told)
+	if err != nil {
+		return err
+	}
+	if told < size {
+		if err := l.raise(ctx, AlarmWaiting, "told", fmt.Sprintf("%d leaves are in the log and nobody was told: nothing is released", size-told)); err != nil {
+			return err
+		}
+	}
 	rows, err := l.Pool.Query(ctx, `
 		SELECT c.digest FROM certificate.certificate c
 		WHERE c.digest IS NOT NULL AND c.signed_at < $1 AND c.signed_at >= (SELECT min(queued_at) FROM certificate.log_leaf)

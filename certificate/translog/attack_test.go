@@ -252,6 +252,15 @@ func TestLeafThatWaits(t *testing.T) {
 	if err := b.Watch(ctx); err != nil || len(b.alarms(AlarmWaiting)) != 1 {
 		t.Errorf("%v, %v", err, b.alarms(AlarmWaiting))
 	}
+	// In the log, and its owner fails: nothing would be released.
+	b.fail = errors.New("not now")
+	if _, err := b.Sequence(ctx); !errors.Is(err, b.fail) {
+		t.Fatal(err)
+	}
+	b.pass(61 * time.Second)
+	if err := b.Watch(ctx); err != nil || len(b.alarms(AlarmWaiting)) != 2 {
+		t.Errorf("%v, %v", err, b.alarms(AlarmWaiting))
+	}
 }
 
 // Production makes no key and refuses one that others can read.

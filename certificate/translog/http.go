@@ -32,6 +32,7 @@ const daysShown = 14
 func (l *Log) Routes() []web.Route {
 	return append([]web.Route{
 		{Method: http.MethodGet, Path: "/admin/log", Roles: readers, Nav: "translog.nav", NavGroup: "web.nav.control", Handle: l.page},
+		{Method: http.MethodPost, Path: "/admin/log/shown", Roles: readers, Handle: l.shown},
 		{Method: http.MethodGet, Path: "/certificates/log/checkpoint", Anonymous: true, Handle: func(c *web.Ctx) error {
 			now, err := l.Newest(c.Std())
 			if err != nil {
@@ -82,8 +83,27 @@ type foundView struct {
 // NoteText is the signed note.
 func (v view) NoteText() string { return string(v.Now.Note) }
 
+// shown checks a certificate that was shown to somebody: its signature, then its
+// leaf, which the page looks up. One that is signed and has none is an alarm.
+func (l *Log) shown(c *web.Ctx) error {
+	f := c.Form()
+	digest, err := l.Read(strings.TrimSpace(f.Get("text")))
+	if err != nil {
+		f.Fail("text", "translog.error.text")
+		return l.show(c, f, "")
+	}
+	if _, err := l.Seen(c.Std(), digest); err != nil {
+		return err
+	}
+	return c.See("/admin/log?digest=" + hex.EncodeToString(digest))
+}
+
 func (l *Log) page(c *web.Ctx) error {
-	v := view{Key: l.Key.Public, Digest: strings.ToLower(strings.Join(strings.Fields(c.Query("digest")), ""))}
+	return l.show(c, c.Form(), strings.ToLower(strings.Join(strings.Fields(c.Query("digest")), "")))
+}
+
+func (l *Log) show(c *web.Ctx, f *web.Form, wanted string) error {
+	v := view{Key: l.Key.Public, Digest: wanted}
 	ctx := c.Std()
 	var err error
 	if v.Now, err = l.Newest(ctx); errors.Is(err, ErrDamaged) {
@@ -101,9 +121,8 @@ func (l *Log) page(c *web.Ctx) error {
 		return err
 	}
 	if v.Digest == "" {
-		return c.Page("translog/log", v)
+		return c.PageForm("translog/log", f, v)
 	}
-	f := c.Form()
 	digest, err := hex.DecodeString(v.Digest)
 	if err != nil || len(digest) != 32 {
 		f.Fail("digest", "translog.error.digest")

@@ -3,6 +3,7 @@ package translog
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -69,6 +70,12 @@ var zeros = strings.Repeat("00", 32)
 func TestAuditorsPage(t *testing.T) {
 	t.Parallel()
 	ctx, b := context.Background(), setup(t)
+	b.Read = func(text string) ([]byte, error) { // of the rewritten one (r, n-s) the digest is the same
+		if i, ok := map[string]int{"HC1:TWO": 2, "HC1:TWO-REWRITTEN": 2, "HC1:FORGED": 8}[text]; ok {
+			return b.leafOf(i).Digest, nil
+		}
+		return nil, errors.New("not ours")
+	}
 	app := webtest.New(t, webtest.Config{Pool: b.Pool, Now: b.clock, Routes: b.Routes(), Bundles: []web.Bundle{Assets}})
 	app.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "P", Roles: []web.Role{web.RoleAuditor}})
 	b.fill(0, 4)
@@ -85,10 +92,21 @@ func TestAuditorsPage(t *testing.T) {
 	page("?digest="+hex.EncodeToString(b.leafOf(2).Digest), "Der Nachweis stimmt: ", "subject: certificate:2")
 	page("?digest="+zeros, "Kein Blatt mit dieser Prüfsumme")
 	page("?digest=xyz", "64 Zeichen")
+	for _, text := range []string{"HC1:TWO", " HC1:TWO-REWRITTEN "} {
+		if ans := app.PostForm("/admin/log/shown", "text", text); ans.Status != http.StatusSeeOther || !strings.HasSuffix(ans.Header.Get("Location"), hex.EncodeToString(b.leafOf(2).Digest)) {
+			t.Errorf("%s: %d, %s", text, ans.Status, ans.Header.Get("Location"))
+		}
+	}
+	if ans := app.PostForm("/admin/log/shown", "text", "HC1:OTHER"); ans.Status != http.StatusUnprocessableEntity || len(b.alarms(AlarmUnlogged)) != 0 {
+		t.Errorf("not ours: %d, %v", ans.Status, b.alarms(AlarmUnlogged))
+	}
+	if ans := app.PostForm("/admin/log/shown", "text", "HC1:FORGED"); ans.Status != http.StatusSeeOther || len(b.alarms(AlarmUnlogged)) != 1 {
+		t.Errorf("signed past the log: %d, %v", ans.Status, b.alarms(AlarmUnlogged))
+	}
 	if _, err := b.Seen(ctx, b.leafOf(9).Digest); err != nil {
 		t.Fatal(err)
 	}
-	page("", "Ein Alarm", "Gültige Unterschrift ohne Blatt", hex.EncodeToString(b.leafOf(9).Digest))
+	page("", "2 Alarme", "Gültige Unterschrift ohne Blatt", hex.EncodeToString(b.leafOf(9).Digest))
 	// A forged leaf is shown as such, and a spoilt checkpoint does not hide the page.
 	b.bypass(`UPDATE certificate.log_leaf SET data = convert_to(replace(convert_from(data, 'UTF8'), 'given', 'seen'), 'UTF8') WHERE idx = 2`)
 	page("?digest="+hex.EncodeToString(b.leafOf(2).Digest), "Der Nachweis stimmt nicht")

@@ -35,7 +35,10 @@ type Config struct {
 	// a checkpoint that the witness file has: each leaf once, in the transaction
 	// that remembers it. An error rolls both back, and it is called again.
 	OnSequenced func(ctx context.Context, tx pgx.Tx, refs []string) error
-	Log         *slog.Logger
+	// Read verifies the text of a certificate (HC1) with this portal's own keys and
+	// returns the digest of what was signed; an error says that it is none of ours.
+	Read func(text string) (digest []byte, err error)
+	Log  *slog.Logger
 }
 
 // Log is the transparency log.

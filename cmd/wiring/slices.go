@@ -225,8 +225,27 @@ func (s *Slices) buildLog() error {
 	s.Log = translog.New(translog.Config{
 		OnSequenced: sequenced,
 		Pool:        s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Key: key, Witness: cfg.CertificateLogWitness, Log: s.env.Log,
+		Read: s.readOwn,
 	})
 	return nil
+}
+
+// readOwn returns the digest of what was signed of a certificate that this
+// portal's own keys verify.
+func (s *Slices) readOwn(text string) ([]byte, error) {
+	d, err := dcc.Decode(text)
+	if err != nil {
+		return nil, err
+	}
+	dsc := s.Certificate.Keys.DSC(d.KID)
+	if dsc == nil {
+		return nil, signing.ErrKeys
+	}
+	if err := d.Verify(dsc); err != nil {
+		return nil, err
+	}
+	digest := d.Digest()
+	return digest[:], nil
 }
 
 // buildRevocation wires who revokes, and what verifiers get. Reissue asks for the
