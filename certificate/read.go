@@ -64,6 +64,11 @@ func (s *Service) OfPerson(ctx context.Context, q pg.Querier, personID string) (
 	return out, nil
 }
 
+// OfRecord returns the certificates of a treatment record, newest version first.
+func (s *Service) OfRecord(ctx context.Context, q pg.Querier, recordID string) ([]Certificate, error) {
+	return s.read(ctx, q, `c.record_id = $1`, recordID)
+}
+
 // Get returns one certificate of a login. Somebody else's is ErrNotFound.
 func (s *Service) Get(ctx context.Context, q pg.Querier, certificateID, personID string) (Certificate, error) {
 	if uuid.Validate(certificateID) != nil || uuid.Validate(personID) != nil {

@@ -16,6 +16,7 @@ import (
 	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/claim"
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
@@ -69,6 +70,7 @@ type Slices struct {
 	Vaccination *vaccination.Service
 	Certificate *certificate.Service
 	Issuers     *issuer.Service
+	Claim       *claim.Service
 	Log         *translog.Log
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
@@ -164,6 +166,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	if err := s.buildIssuers(base); err != nil {
 		return nil, err
 	}
+	s.Claim = claim.New(claim.Config{
+		Pool: pool, Vault: v, Now: now, Records: s.Vaccination, Certificates: s.Certificate, Send: s.Notify.Send, Sender: sender, BaseURL: strings.TrimSuffix(base, "/"),
+	})
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
 	s.Inventory.TeamNames = s.teamNames
 	s.Inventory.Demand = s.Booking.WeekDemand
@@ -321,6 +326,7 @@ func (s *Slices) buildRetention() {
 	add(booking.RetentionRules(), booking.RetentionExempt())
 	add(s.Vaccination.RetentionRules(), vaccination.RetentionExempt())
 	add(certificate.RetentionRules(), certificate.RetentionExempt())
+	add(claim.RetentionRules(), nil)
 	add(revocation.RetentionRules(), revocation.RetentionExempt())
 	add(nil, translog.RetentionExempt())
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
@@ -361,6 +367,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Hotline.Routes())
 	add(s.Booking.DeskRoutes())
 	add(s.Vaccination.Routes())
+	add(s.Claim.Routes())
 	add(s.Certificate.Routes())
 	add(s.Issuers.Routes())
 	add(s.Teams.Routes())
@@ -383,7 +390,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, translog.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
 		issuer.Assets,
 	}
 }
