@@ -361,7 +361,7 @@ func (s *Slices) Routes() []web.Route {
 	var r []web.Route
 	add := func(routes []web.Route) { r = append(r, routes...) }
 	add(s.Citizen.Routes())
-	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Issuers.AdminCard(), s.Notify.AdminCard()}))
+	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Keys.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Issuers.AdminCard(), s.Notify.AdminCard()}))
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())

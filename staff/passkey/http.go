@@ -179,6 +179,18 @@ func (s *Service) freshForm(c *web.Ctx) error {
 	return c.See(web.OwnPath(f.Get("to"), staff.Home(*c.User)))
 }
 
+// AdminCard tells of copied keys, on the administration's first page, for a week.
+func (s *Service) AdminCard() web.Card {
+	return web.Card{Template: "passkey/_card", Data: func(c *web.Ctx) (any, error) {
+		var n int
+		err := s.pool.QueryRow(c.Std(), `SELECT count(*) FROM staff.credential WHERE disabled_why = 'cloned' AND disabled_at > $1`, c.Now.AddDate(0, 0, -7)).Scan(&n)
+		if err != nil || n == 0 {
+			return nil, err
+		}
+		return n, nil
+	}}
+}
+
 // accountRow is an account with its keys, for administrators.
 type accountRow struct {
 	ID, Login, Name string

@@ -3,6 +3,7 @@ package passkey_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func setupMode(t *testing.T, local bool) *bundle {
 		b.op, err = b.staff.CreateKeyOnly(context.Background(), tx, staff.NewAccount{Login: "apotheke", Name: "Ottilie", Roles: []string{"issuer"}, Scope: "issuer-1"}, "system")
 		return err
 	}))
-	b.app = webtest.New(t, webtest.Config{Pool: b.pool, Now: now, Routes: append(b.Routes(), b.staff.Routes()...), Bundles: []web.Bundle{passkey.Assets, staff.Assets}})
+	b.app = webtest.New(t, webtest.Config{Pool: b.pool, Now: now, Routes: slices.Concat(b.Routes(), b.staff.Routes(), staff.OverviewRoutes([]web.Card{b.AdminCard()})), Bundles: []web.Bundle{passkey.Assets, staff.Assets}})
 	return b
 }
 
@@ -274,6 +275,10 @@ func TestCopiedKey(t *testing.T) {
 	keys, err := passkey.Keys(ctx, b.pool, b.op, b.now)
 	if err != nil || keys[0].DisabledWhy != "cloned" {
 		t.Errorf("keys: %+v, %v", keys, err)
+	}
+	b.app.LoginAs(web.User{Kind: "staff", ID: b.admin, Name: "Ada", Roles: []web.Role{web.RoleAdmin}})
+	if ans := b.app.Get("/admin"); !strings.Contains(ans.Body, "wahrscheinlich kopiert") {
+		t.Error("no notice on the administration's first page")
 	}
 }
 
