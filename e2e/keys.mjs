@@ -46,6 +46,8 @@ run(async (browser) => {
   const third = await person(browser, 'Third', { viewport: desk });
   for (const p of [ada, emil, third]) await plug(p);
 
+  await visit(ada, '/staff/login');
+  await shoot(ada, 'login');
   await logIn(ada, 'admin');
   await visit(ada, '/admin/approvals', 'approvals, nobody approves yet');
   await enrolFirst(ada, 'admin');
