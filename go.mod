@@ -3,6 +3,7 @@ module impfportal
 go 1.26.0
 
 require (
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/alecthomas/kong v1.17.0
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/arran4/golang-ical v0.3.4
@@ -41,7 +42,6 @@ require (
 )
 
 require github.com/smallstep/pkcs7 v0.2.3 // indirect
-require github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 
 require (
 	github.com/ThalesGroup/crypto11 v1.5.0
