@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"errors"
+	"html/template"
 	"net/http"
 	"time"
 
@@ -77,6 +78,7 @@ func fullFrom(e dcc.Entry, codes dcc.Codes, day time.Time) time.Time {
 }
 
 type listPage struct {
+	Notices      []template.HTML
 	Certificates []view
 	Muster       bool
 }
@@ -99,7 +101,11 @@ func (s *Service) showList(c *web.Ctx) error {
 		return err
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.Page("certificate/list", listPage{list, !s.Production})
+	notices, err := c.Cards(s.Cards)
+	if err != nil {
+		return err
+	}
+	return c.Page("certificate/list", listPage{notices, list, !s.Production})
 }
 
 // Card is the certificate's place on the page "my case".
@@ -109,7 +115,7 @@ func (s *Service) Card() web.Card {
 		if err != nil || len(list) == 0 {
 			return nil, err
 		}
-		return listPage{list, !s.Production}, nil
+		return listPage{Certificates: list, Muster: !s.Production}, nil
 	}}
 }
 
@@ -119,6 +125,7 @@ type Figures struct {
 	Open, Late      int // begun and not released; of these for longer than a minute
 	Refused         int
 	Revoked         int
+	Waiting         int // for the end of a stop
 	Muster          bool
 }
 
@@ -127,10 +134,10 @@ func (s *Service) Count(ctx context.Context, q pg.Querier, now time.Time) (f Fig
 	err = q.QueryRow(ctx, `
 		SELECT count(*) FILTER (WHERE released_at >= $1), count(*) FILTER (WHERE state = 'released'),
 		       count(*) FILTER (WHERE state IN ('intent', 'signed', 'logged') AND revoked_at IS NULL),
-		       count(*) FILTER (WHERE state IN ('intent', 'signed', 'logged') AND revoked_at IS NULL AND created_at < $2),
-		       count(*) FILTER (WHERE state = 'refused'), count(*) FILTER (WHERE revoked_at IS NOT NULL)
+		       count(*) FILTER (WHERE state IN ('intent', 'signed', 'logged') AND revoked_at IS NULL AND waiting_since IS NULL AND created_at < $2),
+		       count(*) FILTER (WHERE state = 'refused'), count(*) FILTER (WHERE revoked_at IS NOT NULL), count(*) FILTER (WHERE waiting_since IS NOT NULL)
 		  FROM certificate.certificate`, clock.At(clock.Day(now), 0, 0), now.Add(-stale)).
-		Scan(&f.Today, &f.Released, &f.Open, &f.Late, &f.Refused, &f.Revoked)
+		Scan(&f.Today, &f.Released, &f.Open, &f.Late, &f.Refused, &f.Revoked, &f.Waiting)
 	f.Muster = !s.Production
 	return f, err
 }

@@ -91,10 +91,19 @@ func (s *Service) Make(ctx context.Context, recordID string) error {
 			if errors.Is(err, vault.ErrDestroyed) {
 				return nil // the record ended meanwhile, and the certificate with it
 			}
+			if ctx.Err() == nil && !errors.Is(err, errOutdated) {
+				err = errors.Join(err, s.failed(ctx, v, "not made"))
+			}
 			return fmt.Errorf("certificate of record %s: %w", recordID, err)
 		}
 	}
 	return nil
+}
+
+// failed counts a certificate that could not be made against the error budget
+// of a return.
+func (s *Service) failed(ctx context.Context, v Vaccination, what string) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error { return s.Stop.Fail(ctx, tx, v.IssuerRef, what) })
 }
 
 // end revokes what was signed for a record that has been voided, and forgets
@@ -236,6 +245,11 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, v Vaccination, in inten
 	if err != nil {
 		return err
 	}
+	if state == StateRefused {
+		if err := s.Stop.Fail(ctx, tx, v.IssuerRef, "refused: "+in.problem); err != nil {
+			return err
+		}
+	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO certificate.certificate (id, record_id, version, key_id, person_id, state, problem, uvci, issued_at, expires_at, claims, created_at,
 		       issuer_ref, issuer_kind, region, path, basis, operator, product_id, lot_number, cohort)
@@ -255,7 +269,7 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, v Vaccination, r store
 	}
 	_, err = tx.Exec(ctx, `
 		UPDATE certificate.certificate
-		   SET state = $2, problem = $3, uvci = $4, issued_at = $5, expires_at = $6, claims = $7, region = $8, product_id = $9, lot_number = $10, cohort = $11,
+		   SET state = $2, problem = $3, uvci = $4, issued_at = $5, expires_at = $6, claims = $7, waiting_since = CASE WHEN $2 = 'intent' THEN waiting_since END, region = $8, product_id = $9, lot_number = $10, cohort = $11,
 		       issuer_ref = $12, issuer_kind = $13
 		 WHERE id = $1`,
 		r.id, state, in.problem, nullIf(in.claims == nil, in.uvci), nullIf(in.claims == nil, in.issued), nullIf(in.claims == nil, in.expires), sealed,

@@ -47,10 +47,16 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 	jobs.Handle(m, taskLogged, func(ctx context.Context, p logged) error {
 		return once(s.finish(ctx, p.CertificateIDs))
 	})
-	return []jobs.Periodic{{Name: "certificate.repair", Every: stale, Run: func(ctx context.Context, now time.Time) error {
-		_, err := s.Repair(ctx, now)
-		return err
-	}}}
+	return []jobs.Periodic{
+		{Name: "certificate.repair", Every: stale, Run: func(ctx context.Context, now time.Time) error {
+			_, err := s.Repair(ctx, now)
+			return err
+		}},
+		{Name: "certificate.drain", Every: drainEvery, Run: func(ctx context.Context, now time.Time) error {
+			_, err := s.Drain(ctx, now)
+			return err
+		}},
+	}
 }
 
 // Sequenced is the log's call for the leaves that have got their place: it
@@ -96,7 +102,7 @@ func (s *Service) finish(ctx context.Context, certificateIDs []string) error {
 // Repair finishes certificates that were begun and left, and returns how many
 // it looked after.
 func (s *Service) Repair(ctx context.Context, now time.Time) (done int, err error) {
-	records, err := recordsOf(ctx, s.Pool, `state IN ('intent', 'logged') AND revoked_at IS NULL AND created_at < $1`, now.Add(-stale))
+	records, err := recordsOf(ctx, s.Pool, `state IN ('intent', 'logged') AND waiting_since IS NULL AND revoked_at IS NULL AND created_at < $1`, now.Add(-stale))
 	if err != nil {
 		return 0, err
 	}

@@ -13,10 +13,12 @@ import (
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/vault"
+	"impfportal/internal/web"
 	"impfportal/notify"
 )
 
@@ -52,6 +54,10 @@ type Config struct {
 	// has it.
 	Transparency Log
 	Revocations  *revocation.Service
+	// Stop is asked before each signature and told what went wrong; *stop.Service.
+	Stop Stop
+	// Cards stand above the owner's certificates: what is stopped.
+	Cards []web.Card
 	// Issuer is the name in the certificate ("is", at most 80 characters).
 	Issuer string
 	// Production is true where certificates are meant for people. Otherwise
@@ -73,8 +79,17 @@ type Log interface {
 	Pseudonym(domain, id string) string
 }
 
+// Stop is the switch that ends issuing; *stop.Service.
+type Stop interface {
+	Check(ctx context.Context, tx pgx.Tx, c stop.Subject) error
+	Fail(ctx context.Context, tx pgx.Tx, issuerRef, what string) error
+}
+
 // Service makes certificates and hands them out.
-type Service struct{ Config }
+type Service struct {
+	Config
+	drained *drained
+}
 
 // New makes the service. It refuses a configuration that would issue real
 // certificates in the name of MUSTER, or demo certificates without it.
@@ -82,10 +97,13 @@ func New(cfg Config) (*Service, error) {
 	if err := checkIssuer(cfg.Issuer, cfg.Production); err != nil {
 		return nil, err
 	}
+	if cfg.Pool != nil && (cfg.Transparency == nil || cfg.Revocations == nil || cfg.Stop == nil) {
+		return nil, errors.New("certificate: without log, revocations and switch nothing is issued")
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Service{cfg}, nil
+	return &Service{Config: cfg, drained: new(drained)}, nil
 }
 
 // checkIssuer holds the issuer's name against the mode of the run.

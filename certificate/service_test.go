@@ -18,6 +18,7 @@ import (
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
@@ -52,13 +53,15 @@ func openKeys(t testing.TB, cfg signing.Config) *signing.Keys {
 // makes up.
 type bench struct {
 	*Service
-	t       testing.TB
-	mu      sync.Mutex
-	records map[string]Vaccination
-	void    map[string]bool
-	log     *translog.Log
-	now     time.Time
-	told    []notify.Message // committed or not
+	t        testing.TB
+	mu       sync.Mutex
+	records  map[string]Vaccination
+	void     map[string]bool
+	log      *translog.Log
+	stopped  bool
+	failures []string
+	now      time.Time
+	told     []notify.Message // committed or not
 }
 
 func setup(t testing.TB) *bench {
@@ -81,13 +84,30 @@ func setupOn(t testing.TB, pool *pgxpool.Pool) *bench {
 	s, err := New(Config{
 		Pool: pool, Vault: vault.ForTest(), Keys: openKeys(t, keyConfig(t)), Now: b.clock, Issuer: "MUSTER Impfportal Sachsen",
 		PublicURL: "https://portal.test", Log: slog.New(slog.DiscardHandler), Source: Source{Record: b.record, OfPerson: b.ofPerson}, Send: b.send,
-		Transparency: b.log, Revocations: revocation.New(b.log),
+		Transparency: b.log, Revocations: revocation.New(b.log), Stop: b,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Service = s
 	return b
+}
+
+// Check and Fail are the switch.
+func (b *bench) Check(context.Context, pgx.Tx, stop.Subject) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return stop.ErrStopped
+	}
+	return nil
+}
+
+func (b *bench) Fail(_ context.Context, _ pgx.Tx, issuerRef, _ string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = append(b.failures, issuerRef)
+	return nil
 }
 
 func (b *bench) clock() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return clock.Fixed(b.now)() }
@@ -372,7 +392,7 @@ func TestKilledConnections(t *testing.T) {
 	defer killer.Close()
 	for range 8 {
 		v := b.vaccinate(nil)
-		stop := make(chan struct{})
+		over := make(chan struct{})
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
@@ -384,7 +404,7 @@ func TestKilledConnections(t *testing.T) {
 		kill.Go(func() {
 			for range 20 {
 				select {
-				case <-stop:
+				case <-over:
 					return
 				default:
 				}
@@ -394,7 +414,7 @@ func TestKilledConnections(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		close(stop)
+		close(over)
 		kill.Wait()
 		b.retry(func() error { return b.Pool.Ping(t.Context()) })
 		b.exactlyOne(v)

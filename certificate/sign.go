@@ -14,6 +14,7 @@ import (
 	"impfportal/audit"
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
@@ -45,6 +46,15 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 			return err
 		}
 		dsc := signer.Certificate()
+		kid := dcc.KID(dsc)
+		err = s.Stop.Check(ctx, tx, stop.Subject{IssuerRef: v.IssuerRef, IssuerKind: v.IssuerKind, Path: v.Path, Region: v.Region, KID: kid[:]})
+		if errors.Is(err, stop.ErrStopped) {
+			_, err := tx.Exec(ctx, `UPDATE certificate.certificate SET waiting_since = coalesce(waiting_since, $2) WHERE id = $1`, r.id, s.Now())
+			return err
+		}
+		if err != nil {
+			return err
+		}
 		if err := lint(built, v, dsc); err != nil {
 			return err
 		}
@@ -56,9 +66,9 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		if err != nil {
 			return err
 		}
-		digest, rHash, kid := d.Digest(), d.RHash(), dcc.KID(dsc)
+		digest, rHash := d.Digest(), d.RHash()
 		_, err = tx.Exec(ctx, `
-			UPDATE certificate.certificate SET state = 'signed', kid = $2, digest = $3, hc1 = $4, signed_at = $5, r_hash = $6 WHERE id = $1`,
+			UPDATE certificate.certificate SET state = 'signed', kid = $2, digest = $3, hc1 = $4, signed_at = $5, r_hash = $6, waiting_since = NULL WHERE id = $1`,
 			r.id, kid[:], digest[:], key.Seal(sealHC1, []byte(text)), s.Now(), rHash[:])
 		if err != nil {
 			return err

@@ -66,6 +66,9 @@ func FromRecords(s *vaccination.Service) Source {
 				return Vaccination{}, ErrVoid
 			}
 			v := ofRecord(r)
+			if r.Removed() {
+				return v, ErrVoid
+			}
 			if !v.Stated {
 				history, err := s.History(ctx, q, recordID)
 				if err != nil {

@@ -16,6 +16,7 @@ import (
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
@@ -30,6 +31,12 @@ import (
 	"impfportal/programme"
 	"impfportal/vaccination"
 )
+
+// never is a switch that nobody uses.
+type never struct{}
+
+func (never) Check(context.Context, pgx.Tx, stop.Subject) error  { return nil }
+func (never) Fail(context.Context, pgx.Tx, string, string) error { return nil }
 
 // From the dose at the site through outbox, Redis and worker to the released
 // certificate; the worker is stopped several times on the way.
@@ -59,7 +66,7 @@ func TestFromDoseToCertificate(t *testing.T) {
 	})
 	certificates, err = certificate.New(certificate.Config{
 		Pool: pool, Vault: v, Keys: keys, Now: now, Log: log, Source: certificate.FromRecords(sites), Issuer: "MUSTER", Send: messages.Send,
-		Transparency: leaves, Revocations: revocation.New(leaves),
+		Transparency: leaves, Revocations: revocation.New(leaves), Stop: never{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -138,11 +145,11 @@ func TestFromDoseToCertificate(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d tasks are not done, %d certificates released", open(), released())
 		}
-		short, stop := context.WithTimeout(ctx, life)
+		short, end := context.WithTimeout(ctx, life)
 		if err := jobs.NewWorker(pool, rdb, mux, nil, now, log, 3).Run(short); err != nil {
 			t.Fatal(err)
 		}
-		stop()
+		end()
 		if _, err := leaves.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package wiring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,10 +16,9 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/claim"
-	"impfportal/certificate/dcc"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
-	"impfportal/certificate/signing"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/hotline"
@@ -49,9 +47,6 @@ const hotlineNumber = "0800 000 2021"
 // availabilityEvery is how old the free places on the start page can be.
 const availabilityEvery = time.Second
 
-// issuerMuster names who signs outside production.
-const issuerMuster = dcc.Muster + " Impfportal (ungültig)"
-
 // Slices are all slices, wired.
 type Slices struct {
 	env *Env
@@ -72,6 +67,7 @@ type Slices struct {
 	Issuers     *issuer.Service
 	Claim       *claim.Service
 	Log         *translog.Log
+	Stop        *stop.Service
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
 	Teams       *mobileteams.Service
@@ -154,13 +150,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
 	s.Vaccination.RemoveBy(s.Dual, now)
-	if err := s.buildLog(); err != nil {
-		return nil, err
-	}
-	if err := s.buildRevocation(); err != nil {
-		return nil, err
-	}
-	if err := s.buildCertificate(base); err != nil {
+	if err := s.buildCertificates(base); err != nil {
 		return nil, err
 	}
 	if err := s.buildIssuers(base); err != nil {
@@ -207,109 +197,6 @@ func lateCard(get func() web.Card) web.Card {
 	return web.Card{Late: get}
 }
 
-// buildLog opens the transparency log. Its name must stay the same as long as
-// its key: a portal that moves to another address begins another log.
-func (s *Slices) buildLog() error {
-	cfg := s.env.Cfg
-	host := "localhost"
-	if !cfg.Local() {
-		host = strings.TrimSuffix(strings.TrimPrefix(cfg.PublicURL, "https://"), "/")
-	}
-	sign := cfg.Local() || s.env.Signs
-	key, err := translog.OpenKey(translog.KeyConfig{Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Origin: host + "/certificates/log", Sign: sign})
-	if err != nil {
-		return err
-	}
-	if sign && cfg.CertificateLogWitness == "" {
-		return errors.New("CERTIFICATE_LOG_WITNESS is missing: the file outside the database to which every state of the transparency log is appended")
-	}
-	// Who waits for the log is built after it.
-	sequenced := func(ctx context.Context, tx pgx.Tx, refs []string) error {
-		return s.Certificate.Sequenced(ctx, tx, refs)
-	}
-	s.Log = translog.New(translog.Config{
-		OnSequenced: sequenced,
-		Pool:        s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Key: key, Witness: cfg.CertificateLogWitness, Log: s.env.Log,
-		Read: s.readOwn,
-	})
-	return nil
-}
-
-// readOwn returns the digest of what was signed of a certificate that this
-// portal's own keys verify.
-func (s *Slices) readOwn(text string) ([]byte, error) {
-	d, err := dcc.Decode(text)
-	if err != nil {
-		return nil, err
-	}
-	dsc := s.Certificate.Keys.DSC(d.KID)
-	if dsc == nil {
-		return nil, signing.ErrKeys
-	}
-	if err := d.Verify(dsc); err != nil {
-		return nil, err
-	}
-	digest := d.Digest()
-	return digest[:], nil
-}
-
-// buildRevocation wires who revokes, and what verifiers get. Reissue asks for the
-// next certificate of a record as if it had just been made.
-func (s *Slices) buildRevocation() error {
-	cfg := s.env.Cfg
-	s.Revoked = &revocation.Publisher{Pool: s.env.Pool, Now: s.env.Now}
-	if cfg.Local() || s.env.Signs {
-		var err error
-		if s.Revoked.Signer, err = revocation.OpenSigner(cfg.CertificateKeyDir, cfg.Local(), s.env.Now()); err != nil {
-			return err
-		}
-	}
-	s.Revocation = &revocation.Desk{
-		Pool: s.env.Pool, Now: s.env.Now, Service: revocation.New(s.Log), Dual: s.Dual,
-		Reissue: func(ctx context.Context, tx pgx.Tx, recordIDs []string) error {
-			for _, recordID := range recordIDs {
-				if err := vaccination.Recorded.Enqueue(ctx, tx, vaccination.RecordedPayload{RecordID: recordID}); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	s.Dual.Handle(revocation.KindMass, s.Revocation.Handler())
-	return nil
-}
-
-func (s *Slices) buildCertificate(base string) error {
-	cfg := s.env.Cfg
-	issuer := issuerMuster
-	if !cfg.Local() {
-		issuer = cfg.CertificateIssuer
-	}
-	keys, err := signing.Open(signing.Config{
-		Local: cfg.Local(), Dir: cfg.CertificateKeyDir, Master: cfg.MasterKey, Issuer: issuerMuster, Sign: cfg.Local() || s.env.Signs, Now: s.env.Now(),
-		Cohorts: certificate.Cohorts, Token: signing.Token{Module: cfg.CertificateModule, Label: cfg.CertificateToken, PIN: cfg.CertificatePIN},
-	})
-	if err != nil {
-		return err
-	}
-	s.Certificate, err = certificate.New(certificate.Config{
-		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
-		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
-		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
-			p, err := s.Citizen.Person(ctx, q, personID)
-			if errors.Is(err, citizen.ErrNotFound) {
-				return notify.Recipient{}, false, nil
-			}
-			if err != nil {
-				return notify.Recipient{}, false, err
-			}
-			return s.Citizen.Recipient(p), true, nil
-		},
-		PublicURL: base,
-	})
-	return err
-}
-
 func (s *Slices) buildRetention() {
 	var rules []retention.Rule
 	add := func(r []retention.Rule, e []retention.Exempt) {
@@ -329,6 +216,7 @@ func (s *Slices) buildRetention() {
 	add(claim.RetentionRules(), nil)
 	add(revocation.RetentionRules(), revocation.RetentionExempt())
 	add(nil, translog.RetentionExempt())
+	add(nil, stop.RetentionExempt())
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
@@ -369,6 +257,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Vaccination.Routes())
 	add(s.Claim.Routes())
 	add(s.Certificate.Routes())
+	add(s.Stop.Routes())
 	add(s.Issuers.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
@@ -390,7 +279,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
 		issuer.Assets,
 	}
 }
