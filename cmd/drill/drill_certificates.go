@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,12 +13,12 @@ import (
 const dosesPerSecond = 50
 
 // drillCertificates records doses over HTTP while the worker makes their
-// certificates; then the same while the worker is killed again and again. Each
-// dose has exactly one certificate in the end.
+// certificates; then the same while the worker is killed at each step in turn.
+// Each dose has exactly one certificate and one leaf of the log in the end.
 func drillCertificates(ctx context.Context, r *Report) (err error) {
-	steady, shaky, kills := 20*time.Second, 8*time.Second, 6
+	steady, kills := 20*time.Second, len(killSteps)
 	if full() {
-		steady, shaky, kills = 10*time.Minute, 5*time.Minute, 200
+		steady, kills = 10*time.Minute, 200
 	}
 	p, err := startPortal(ctx, portalOptions{})
 	if err != nil {
@@ -63,23 +62,23 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	r.note("over %v; half were ready after %v, the slowest after %v", last.Sub(start).Round(time.Second), percentile(ready, 0.5), percentile(ready, 1))
 	r.promise(p99 < 2*time.Second, "certificates were ready after %v (p99), more than 2 s", p99)
 
-	r.note("%d doses a second for %v, the worker killed %d times", dosesPerSecond, shaky, kills)
+	r.note("%d doses a second, the worker killed %d times: within the transaction of each step in turn", dosesUnderKills, kills)
+	if err := watchSteps(ctx, p.env.Pool); err != nil {
+		return err
+	}
+	over, enough := context.WithCancel(ctx)
+	defer enough()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.record(gctx, int(dosesPerSecond*shaky.Seconds()), dosesPerSecond) })
+	g.Go(func() error { return d.recordUntil(gctx, over, dosesUnderKills) })
 	g.Go(func() error {
-		for range kills {
-			if err := d.progress(gctx); err != nil {
-				return err
-			}
-			if err := pause(gctx, rand.N(150*time.Millisecond)); err != nil {
-				return err
-			}
-			if err := w.kill(); err != nil {
-				return err
-			}
-			var err error
-			if w, err = startWorker(p.dataDir); err != nil {
-				stop = func() error { return nil }
+		defer enough()
+		for i := range kills {
+			next, err := killAt(gctx, p, i%len(killSteps), w)
+			w = next
+			if err != nil {
+				if w == nil {
+					stop = func() error { return nil }
+				}
 				return err
 			}
 		}
@@ -95,6 +94,9 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	r.add(Figure{Name: "certificate.recovered_s", Value: time.Since(again).Seconds(), Unit: "s"})
 	return d.check(ctx, r)
 }
+
+// dosesUnderKills is the pace while the worker dies again and again.
+const dosesUnderKills = 5
 
 // doses are all that were recorded.
 type doses struct {
@@ -117,6 +119,21 @@ func (d *doses) record(ctx context.Context, n int, perSecond float64) error {
 	return err
 }
 
+// recordUntil records doses until another context ends, and finishes the one
+// that it is at.
+func (d *doses) recordUntil(ctx, over context.Context, perSecond int) error {
+	for over.Err() == nil {
+		if _, err := d.site.give(ctx); err != nil {
+			return err
+		}
+		d.given++
+		if err := pause(over, time.Second/time.Duration(perSecond)); err != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 func (d *doses) released(ctx context.Context) (n int, err error) {
 	return n, d.p.env.Pool.QueryRow(ctx, `SELECT count(*) FROM certificate.certificate WHERE state = 'released'`).Scan(&n)
 }
@@ -135,23 +152,6 @@ func (d *doses) await(ctx context.Context, w *child, patience time.Duration) err
 			return err
 		}
 	}
-}
-
-// progress waits for a few more certificates, or until there is none to come.
-func (d *doses) progress(ctx context.Context) error {
-	from, err := d.released(ctx)
-	if err != nil {
-		return err
-	}
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
-		if n, err := d.released(ctx); err != nil || n >= from+3 {
-			return err
-		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // waits returns how long each dose since start waited for its certificate, from
@@ -176,24 +176,29 @@ func (d *doses) waits(ctx context.Context, start time.Time) (out []time.Duration
 	return out, last, rows.Err()
 }
 
-// check wants exactly one released certificate for each dose, and each with an
-// id and a signature of its own.
+// check wants exactly one released certificate for each dose, each with an id
+// and a signature of its own and with one leaf in the log, and no leaf without
+// a certificate.
 func (d *doses) check(ctx context.Context, r *Report) error {
-	var records, without, more, unfinished, alike int
+	var records, without, more, unfinished, alike, leafless, orphans int
 	err := d.p.env.Pool.QueryRow(ctx, `SELECT
 		(SELECT count(*) FROM vaccination.record),
 		(SELECT count(*) FROM vaccination.record v WHERE NOT EXISTS (SELECT 1 FROM certificate.certificate c WHERE c.record_id = v.id)),
 		(SELECT count(*) FROM (SELECT record_id FROM certificate.certificate GROUP BY record_id HAVING count(*) > 1) m),
 		(SELECT count(*) FROM certificate.certificate WHERE state <> 'released'),
-		(SELECT count(*) - count(DISTINCT digest) + count(*) - count(DISTINCT uvci) FROM certificate.certificate)`).
-		Scan(&records, &without, &more, &unfinished, &alike)
+		(SELECT count(*) - count(DISTINCT digest) + count(*) - count(DISTINCT uvci) FROM certificate.certificate),
+		(SELECT count(*) FROM certificate.certificate c WHERE (SELECT count(*) FROM certificate.log_leaf l WHERE l.digest = c.digest AND l.idx IS NOT NULL) <> 1),
+		(SELECT count(*) FROM certificate.log_leaf l WHERE l.kind IN ('certificate', 'reissue') AND NOT EXISTS (SELECT 1 FROM certificate.certificate c WHERE c.digest = l.digest))`).
+		Scan(&records, &without, &more, &unfinished, &alike, &leafless, &orphans)
 	if err != nil {
 		return err
 	}
 	r.add(Figure{Name: "certificate.lost", Value: float64(without + unfinished), Unit: "certificates"})
 	r.add(Figure{Name: "certificate.double", Value: float64(more + alike), Unit: "certificates"})
+	r.add(Figure{Name: "certificate.orphans", Value: float64(leafless + orphans), Unit: "leaves"})
 	r.promise(records == d.given, "%d doses were recorded, %d stand in the record", d.given, records)
 	r.promise(without+unfinished == 0, "%d doses have no certificate, %d certificates are not finished", without, unfinished)
 	r.promise(more+alike == 0, "%d doses have more than one certificate, %d certificates are alike", more, alike)
+	r.promise(leafless+orphans == 0, "%d certificates have not exactly one leaf in the log, %d leaves have no certificate", leafless, orphans)
 	return nil
 }
