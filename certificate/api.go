@@ -3,6 +3,7 @@ package certificate
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"slices"
 	"time"
 
 	"impfportal/certificate/dcc"
@@ -78,6 +79,7 @@ type trustJSON struct {
 	Test        bool          `json:"test" doc:"true outside production: trust these for tests only"`
 	Signers     []trustedJSON `json:"signers" doc:"document signer certificates (DSC)"`
 	Authorities []trustedJSON `json:"authorities" doc:"country signing certificate authorities (CSCA)"`
+	Distrusted  []string      `json:"distrusted" doc:"key ids (base64) of signers that must not be trusted any more, whatever they have signed"`
 }
 
 type trustedJSON struct {
@@ -89,8 +91,17 @@ type trustedJSON struct {
 
 func (s *Service) apiTrust(c *web.Ctx, _ struct{}) (trustJSON, error) {
 	cscas, dscs := s.Keys.TrustList()
-	c.Set("Cache-Control", "public, max-age=3600")
-	return trustJSON{Country: dcc.Country, Test: !s.Production, Signers: trusted(dscs), Authorities: trusted(cscas)}, nil
+	bad, err := s.Distrusted(c.Std(), s.Pool)
+	if err != nil {
+		return trustJSON{}, err
+	}
+	out := trustJSON{Country: dcc.Country, Test: !s.Production, Authorities: trusted(cscas), Distrusted: []string{}}
+	for _, kid := range bad {
+		out.Distrusted = append(out.Distrusted, base64.StdEncoding.EncodeToString(kid))
+	}
+	out.Signers = slices.DeleteFunc(trusted(dscs), func(t trustedJSON) bool { return slices.Contains(out.Distrusted, t.KID) })
+	c.Set("Cache-Control", "public, max-age=300")
+	return out, nil
 }
 
 func trusted(certs []*x509.Certificate) []trustedJSON {

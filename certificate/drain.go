@@ -47,6 +47,9 @@ func (s *Service) Drain(ctx context.Context, now time.Time) (done int, err error
 	last := position{since: time.Unix(0, 0), id: "00000000-0000-0000-0000-000000000000"}
 	for {
 		page, err := s.waiting(ctx, last)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return done, nil // the next run goes on
+		}
 		if err != nil {
 			return done, err
 		}
@@ -56,6 +59,9 @@ func (s *Service) Drain(ctx context.Context, now time.Time) (done int, err error
 		last = page[len(page)-1]
 		n, err := s.drainAll(ctx, page)
 		done += n
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return done, nil
+		}
 		if err != nil {
 			return done, err
 		}
@@ -109,8 +115,5 @@ func (s *Service) drainAll(ctx context.Context, page []position) (done int, err 
 		})
 	}
 	err = g.Wait()
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // the next run goes on
-	}
 	return int(count.Load()), err
 }

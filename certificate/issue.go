@@ -163,9 +163,13 @@ type intent struct {
 }
 
 // plan builds the intent of a record.
-func (s *Service) plan(v Vaccination) (in intent, err error) {
+func (s *Service) plan(ctx context.Context, v Vaccination) (in intent, err error) {
 	in.cohort = CohortOf(v.IssuerKind)
-	signer, err := s.Keys.Signer(in.cohort, s.Now())
+	distrusted, err := s.Distrusted(ctx, s.Pool)
+	if err != nil {
+		return in, err
+	}
+	signer, err := s.Keys.Signer(in.cohort, s.Now(), distrusted...)
 	if err != nil {
 		return in, err
 	}
@@ -187,7 +191,7 @@ func (s *Service) plan(v Vaccination) (in intent, err error) {
 // that was refused is tried again, because it may have been corrected; claims
 // that a correction has outdated are replaced, after revoking what was signed.
 func (s *Service) intend(ctx context.Context, v Vaccination) error {
-	in, err := s.plan(v)
+	in, err := s.plan(ctx, v)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type Config struct {
 	Revocations  *revocation.Service
 	// Stop is asked before each signature and told what went wrong; *stop.Service.
 	Stop Stop
+	// Distrusted returns the key ids of signers that must not sign any more.
+	Distrusted func(ctx context.Context, q pg.Querier) ([][]byte, error)
 	// Cards stand above the owner's certificates: what is stopped.
 	Cards []web.Card
 	// Issuer is the name in the certificate ("is", at most 80 characters).
@@ -99,6 +101,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Pool != nil && (cfg.Transparency == nil || cfg.Revocations == nil || cfg.Stop == nil) {
 		return nil, errors.New("certificate: without log, revocations and switch nothing is issued")
+	}
+	if cfg.Distrusted == nil {
+		cfg.Distrusted = func(context.Context, pg.Querier) ([][]byte, error) { return nil, nil }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

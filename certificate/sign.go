@@ -41,7 +41,11 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		if err != nil {
 			return err
 		}
-		signer, err := s.Keys.Signer(CohortOf(v.IssuerKind), s.Now())
+		distrusted, err := s.Distrusted(ctx, tx)
+		if err != nil {
+			return err
+		}
+		signer, err := s.Keys.Signer(CohortOf(v.IssuerKind), s.Now(), distrusted...)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -67,7 +68,7 @@ var reasons = []Reason{Fraud, Compromise, BadLot, ByHolder}
 func (d *Desk) Routes() []web.Route {
 	admin := []web.Role{web.RoleAdmin}
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/admin/revocations", Roles: admin, Nav: "revocation.nav", NavGroup: "web.nav.control", Handle: d.page},
+		{Method: http.MethodGet, Path: "/admin/revocations", Roles: admin, Nav: "revocation.nav", NavGroup: "web.nav.certificates", Handle: d.page},
 		{Method: http.MethodPost, Path: "/admin/revocations/single", Roles: admin, Handle: d.single},
 		{Method: http.MethodPost, Path: "/admin/revocations/propose", Roles: admin, Handle: d.propose},
 	}
@@ -96,6 +97,7 @@ func (d *Desk) Handler() dualcontrol.Handler {
 			add("revocation.operator", s.Operator)
 			add("revocation.lot", s.Lot)
 			add("revocation.person", s.Person)
+			add("revocation.signer", s.Signer)
 			add("revocation.from", moment(s.From))
 			add("revocation.to_before", moment(s.To))
 			add("revocation.reason", c.T("revocation.reason."+string(what.Reason)))
@@ -190,7 +192,7 @@ func (d *Desk) show(c *web.Ctx, f *web.Form, failed bool) error {
 
 // selection reads the fields of a selection; what is wrong stands in the form.
 func (d *Desk) selection(c *web.Ctx, f *web.Form) (s Selection, err error) {
-	s = Selection{Issuer: f.Get("issuer"), Operator: f.Get("operator"), Lot: f.Get("lot")}
+	s = Selection{Issuer: f.Get("issuer"), Operator: f.Get("operator"), Lot: f.Get("lot"), Signer: strings.ToLower(f.Get("signer"))}
 	day := func(name string, plus int) *time.Time {
 		if f.Get(name) == "" {
 			return nil

@@ -22,7 +22,7 @@ import (
 const KindMass = "revocation.mass"
 
 // ErrSelection says that a selection names nothing, or all.
-var ErrSelection = errors.New("revocation: the selection must name an issuer, operator, lot, person, or both ends of a time window")
+var ErrSelection = errors.New("revocation: the selection must name an issuer, operator, lot, person, signer, or both ends of a time window")
 
 // Selection says which certificates are meant: those that fit everything that is
 // set.
@@ -31,13 +31,14 @@ type Selection struct {
 	Operator string     `json:"operator,omitempty"` // as the certificate has it
 	Lot      string     `json:"lot,omitempty"`
 	Person   string     `json:"person,omitempty"` // id of the login that owns them
+	Signer   string     `json:"signer,omitempty"` // key id of the DSC, hexadecimal
 	From     *time.Time `json:"from,omitempty"`   // signed at or after
 	To       *time.Time `json:"to,omitempty"`     // signed before
 }
 
 // Check refuses a selection without a criterion.
 func (s Selection) Check() error {
-	if s.Issuer+s.Operator+s.Lot+s.Person == "" && (s.From == nil || s.To == nil) {
+	if s.Issuer+s.Operator+s.Lot+s.Person+s.Signer == "" && (s.From == nil || s.To == nil) {
 		return ErrSelection
 	}
 	if s.From != nil && s.To != nil && !s.From.Before(*s.To) {
@@ -56,8 +57,12 @@ func (s Selection) where(before time.Time) (sql string, args []any) {
 		args = append(args, v)
 		fmt.Fprintf(&b, " AND "+condition, len(args))
 	}
-	for _, c := range []struct{ column, value string }{{"issuer_ref", s.Issuer}, {"operator", s.Operator}, {"lot_number", s.Lot}, {"person_id::text", s.Person}} {
-		if c.value != "" {
+	for _, c := range []struct{ column, value string }{{"issuer_ref", s.Issuer}, {"operator", s.Operator}, {"lot_number", s.Lot}, {"person_id::text", s.Person}, {"kid", s.Signer}} {
+		switch {
+		case c.value == "":
+		case c.column == "kid":
+			add("encode(c.kid, 'hex') = $%d", c.value)
+		default:
 			add("c."+c.column+" = $%d", c.value)
 		}
 	}

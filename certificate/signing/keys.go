@@ -134,16 +134,21 @@ func Cohort(dsc *x509.Certificate) string {
 
 // Signer returns who signs for a cohort at a moment: the newest DSC that
 // outlives a certificate of full length, so that one DSC rolls over to the
-// next by itself; when there is none, the one that lives longest. ErrKeys
-// where this process has no key that is valid then.
-func (k *Keys) Signer(cohort string, now time.Time) (*dcc.Signer, error) {
-	own := slices.ContainsFunc(k.dscs, func(c *x509.Certificate) bool { return Cohort(c) == cohort })
+// next by itself; when there is none, the one that lives longest. Distrusted
+// signers are left out: a cohort that has no other is served by the one for
+// everybody. ErrKeys where this process has no key that is valid then.
+func (k *Keys) Signer(cohort string, now time.Time, distrusted ...[]byte) (*dcc.Signer, error) {
+	bad := func(c *x509.Certificate) bool {
+		kid := dcc.KID(c)
+		return slices.ContainsFunc(distrusted, func(d []byte) bool { return bytes.Equal(d, kid[:]) })
+	}
+	own := slices.ContainsFunc(k.dscs, func(c *x509.Certificate) bool { return Cohort(c) == cohort && !bad(c) })
 	if !own {
 		cohort = ""
 	}
 	var usable []*dcc.Signer
 	for _, s := range k.signers {
-		if Cohort(s.Certificate()) == cohort && validAt(s.Certificate(), now) {
+		if Cohort(s.Certificate()) == cohort && validAt(s.Certificate(), now) && !bad(s.Certificate()) {
 			usable = append(usable, s)
 		}
 	}

@@ -30,7 +30,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/certificates/notice", Handle: s.showNotice},
 		{Method: http.MethodGet, Path: "/api/v1/certificates/notices", API: web.JSON("What is said in public about stops of issuing: open ones and those that ended within a day", s.apiNotices)},
 
-		{Method: http.MethodGet, Path: "/admin/stop", Roles: readers, Nav: "stop.nav", NavGroup: "web.nav.today", Handle: s.showSwitch},
+		{Method: http.MethodGet, Path: "/admin/stop", Roles: readers, Nav: "stop.nav", NavGroup: "web.nav.certificates", Handle: s.showSwitch},
 		{Method: http.MethodPost, Path: "/admin/stop", Roles: admin, Handle: s.postOrder},
 		{Method: http.MethodGet, Path: "/admin/stop/:id", Roles: readers, Handle: s.showStop},
 		{Method: http.MethodPost, Path: "/admin/stop/:id/return", Roles: admin, Handle: s.postReturn},

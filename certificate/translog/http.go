@@ -31,7 +31,7 @@ const daysShown = 14
 // Routes lists the auditor's page, the published files and the JSON operations.
 func (l *Log) Routes() []web.Route {
 	return append([]web.Route{
-		{Method: http.MethodGet, Path: "/admin/log", Roles: readers, Nav: "translog.nav", NavGroup: "web.nav.control", Handle: l.page},
+		{Method: http.MethodGet, Path: "/admin/log", Roles: readers, Nav: "translog.nav", NavGroup: "web.nav.certificates", Handle: l.page},
 		{Method: http.MethodPost, Path: "/admin/log/shown", Roles: readers, Handle: l.shown},
 		{Method: http.MethodGet, Path: "/certificates/log/checkpoint", Anonymous: true, Handle: func(c *web.Ctx) error {
 			now, err := l.Newest(c.Std())

@@ -16,6 +16,7 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/claim"
+	"impfportal/certificate/distrust"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/stop"
@@ -68,6 +69,7 @@ type Slices struct {
 	Claim       *claim.Service
 	Log         *translog.Log
 	Stop        *stop.Service
+	Distrust    *distrust.Service
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
 	Teams       *mobileteams.Service
@@ -136,7 +138,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		NextSteps: []func(c *web.Ctx) (*citizen.NextStep, error){
 			func(c *web.Ctx) (*citizen.NextStep, error) { return s.Booking.NextStep(c) },
 		},
-		StartCards: []web.Card{s.Rooms.StartCard(), lateCard(func() web.Card { return s.Booking.StartCard() })},
+		StartCards: []web.Card{s.Rooms.StartCard(), lateCard(func() web.Card { return s.Booking.StartCard() }), lateCard(func() web.Card { return s.Stop.Card() })},
 		DataCards:  []web.Card{lateCard(func() web.Card { return s.Booking.DataCard() })},
 		CaseCards: []web.Card{
 			lateCard(func() web.Card { return s.Booking.CaseCard() }),
@@ -217,6 +219,7 @@ func (s *Slices) buildRetention() {
 	add(revocation.RetentionRules(), revocation.RetentionExempt())
 	add(nil, translog.RetentionExempt())
 	add(nil, stop.RetentionExempt())
+	add(nil, distrust.RetentionExempt())
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
@@ -258,6 +261,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Claim.Routes())
 	add(s.Certificate.Routes())
 	add(s.Stop.Routes())
+	add(s.Distrust.Routes())
 	add(s.Issuers.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
@@ -279,7 +283,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
 		issuer.Assets,
 	}
 }

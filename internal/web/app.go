@@ -325,7 +325,7 @@ func (a *App) mountOwn() {
 
 // navGroups is the order of the groups of a long navigation, from what is needed
 // every hour to what is needed seldom; others follow.
-var navGroups = []string{"", "web.nav.today", "web.nav.appointments", "web.nav.vaccine", "web.nav.rules", "web.nav.control"}
+var navGroups = []string{"", "web.nav.today", "web.nav.appointments", "web.nav.vaccine", "web.nav.certificates", "web.nav.rules", "web.nav.control"}
 
 // byGroup orders entries by navGroups and leaves each group as it is.
 func byGroup(a, b Route) int {
