@@ -103,7 +103,7 @@ func (s *Service) drainAll(ctx context.Context, page []position) (done int, err 
 			continue
 		}
 		g.Go(func() error {
-			if err := s.Make(ctx, p.recordID); err != nil {
+			if err := s.goOn(ctx, p.recordID, s.sign); err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}

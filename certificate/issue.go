@@ -74,6 +74,24 @@ func problemOf(err error) string {
 // anything is signed; the one signature, with its leaf, before anything is
 // logged. The log's sequencer then calls for the last step, the release.
 func (s *Service) Make(ctx context.Context, recordID string) error {
+	return s.take(ctx, recordID, s.intend, s.sign, s.releaseLogged)
+}
+
+// step is one arrow of the diagram in doc.go.
+type step func(ctx context.Context, v Vaccination) error
+
+// goOn takes one step that is known to be the next. When the record was
+// corrected meanwhile, it is Make that goes on.
+func (s *Service) goOn(ctx context.Context, recordID string, next step) error {
+	err := s.take(ctx, recordID, next)
+	if errors.Is(err, errOutdated) {
+		return s.Make(ctx, recordID)
+	}
+	return err
+}
+
+// take takes the steps of a record, one after the other.
+func (s *Service) take(ctx context.Context, recordID string, steps ...step) error {
 	v, err := s.Source.Record(ctx, s.Pool, recordID)
 	switch {
 	case errors.Is(err, ErrVoid):
@@ -86,8 +104,8 @@ func (s *Service) Make(ctx context.Context, recordID string) error {
 	if _, ok := dcc.CodesFor(v.ProductID, s.Now()); !ok {
 		return nil
 	}
-	for _, step := range []func(context.Context, Vaccination) error{s.intend, s.sign, s.release} {
-		if err := step(ctx, v); err != nil {
+	for _, next := range steps {
+		if err := next(ctx, v); err != nil {
 			if errors.Is(err, vault.ErrDestroyed) {
 				return nil // the record ended meanwhile, and the certificate with it
 			}

@@ -95,7 +95,7 @@ func (s *Service) finish(ctx context.Context, certificateIDs []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.makeAll(ctx, records)
+	_, err = each(ctx, records, func(ctx context.Context, recordID string) error { return s.goOn(ctx, recordID, s.release) })
 	return err
 }
 
@@ -106,7 +106,7 @@ func (s *Service) Repair(ctx context.Context, now time.Time) (done int, err erro
 	if err != nil {
 		return 0, err
 	}
-	return s.makeAll(ctx, records)
+	return each(ctx, records, s.Make)
 }
 
 // recordsOf returns the records of certificates, oldest first, no more than
@@ -124,10 +124,12 @@ func recordsOf(ctx context.Context, q pg.Querier, where string, args ...any) ([]
 	return records, nil
 }
 
-func (s *Service) makeAll(ctx context.Context, records []string) (done int, err error) {
+// each works on records one after the other. One that fails keeps no other
+// from its turn.
+func each(ctx context.Context, records []string, work func(context.Context, string) error) (done int, err error) {
 	var failed []error
 	for _, r := range records {
-		if err := s.Make(ctx, r); err != nil {
+		if err := work(ctx, r); err != nil {
 			failed = append(failed, err)
 			continue
 		}

@@ -101,6 +101,16 @@ func (s *Service) leaf(kind, certificateID string, v Vaccination, digest, kid []
 	}
 }
 
+// releaseLogged is release for who does not know whether the log has the leaf.
+func (s *Service) releaseLogged(ctx context.Context, v Vaccination) error {
+	var there bool
+	err := s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM certificate.certificate WHERE record_id = $1 AND state = 'logged' AND revoked_at IS NULL)`, v.RecordID).Scan(&there)
+	if err != nil || !there {
+		return err
+	}
+	return s.release(ctx, v)
+}
+
 // release reads back what was stored, verifies it as a stranger would, holds
 // it against the record byte for byte, and only then lets its owner have it.
 func (s *Service) release(ctx context.Context, v Vaccination) error {
