@@ -23,6 +23,8 @@ import (
 // Desk is who sits at the correction desk.
 type Desk struct {
 	CentreID string // whose records; "" = all
+	// IssuerRef is a practice or pharmacy, whose desk sees its own records and none else.
+	IssuerRef string
 	Actor    string
 	Role     string
 	Now      time.Time
@@ -30,6 +32,9 @@ type Desk struct {
 
 // may reports whether a record is one of the desk's.
 func (d Desk) may(r Record) bool {
+	if d.IssuerRef != "" {
+		return r.IssuerRef == d.IssuerRef && r.Channel == ByIssuer
+	}
 	return d.CentreID == "" || r.Place == d.CentreID && (r.Channel == ByAppointment || r.Channel == WalkIn)
 }
 
@@ -117,6 +122,53 @@ func (s *Service) CorrectAt(ctx context.Context, d Desk, in Correction) (to Reco
 	return to, err
 }
 
+// CorrectAtTx is CorrectAt in the caller's transaction, which must be rolled back on
+// error. It returns the record as it was, too.
+func (s *Service) CorrectAtTx(ctx context.Context, tx pgx.Tx, d Desk, in Correction) (was, to Record, err error) {
+	return s.correctAt(ctx, tx, d, in)
+}
+
+// Issued is a record of a practice or pharmacy as its list shows it: nothing personal.
+type Issued struct {
+	ID, ProductID, LotNumber string
+	DoseNumber, DosesTotal   int
+	Day                      time.Time
+	Basis                    Basis
+	RecordedAt               time.Time
+	Version                  int
+	Removed                  bool
+}
+
+// IssuedSince lists what an issuer recorded since a moment, the newest first.
+func IssuedSince(ctx context.Context, q pg.Querier, issuerRef string, since time.Time, limit int) ([]Issued, error) {
+	rows, err := q.Query(ctx, `
+		SELECT id::text, product_id, lot_number, dose_number, doses_total, day, basis, recorded_at, version, voided_at IS NOT NULL
+		  FROM vaccination.record WHERE issuer_ref = $1 AND channel = 'issuer' AND recorded_at >= $2 ORDER BY recorded_at DESC, id LIMIT $3`, issuerRef, since, limit)
+	if err != nil {
+		return nil, fmt.Errorf("records of an issuer: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Issued])
+}
+
+// OneIssued returns a record of an issuer as its list shows it, or ErrNotFound: also for
+// a record of somebody else.
+func OneIssued(ctx context.Context, q pg.Querier, issuerRef, recordID string) (Issued, error) {
+	if !id.Valid(recordID) {
+		return Issued{}, ErrNotFound
+	}
+	rows, err := q.Query(ctx, `
+		SELECT id::text, product_id, lot_number, dose_number, doses_total, day, basis, recorded_at, version, voided_at IS NOT NULL
+		  FROM vaccination.record WHERE id = $2 AND issuer_ref = $1 AND channel = 'issuer'`, issuerRef, recordID)
+	if err != nil {
+		return Issued{}, fmt.Errorf("record of an issuer: %w", err)
+	}
+	out, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Issued])
+	if pg.NoRows(err) {
+		err = ErrNotFound
+	}
+	return out, err
+}
+
 func (s *Service) correctAt(ctx context.Context, tx pgx.Tx, d Desk, in Correction) (was, to Record, err error) {
 	if !id.Valid(in.RecordID) {
 		return was, to, ErrNotFound
@@ -127,7 +179,7 @@ func (s *Service) correctAt(ctx context.Context, tx pgx.Tx, d Desk, in Correctio
 	if !d.may(was) {
 		return was, to, ErrNotFound
 	}
-	if d.CentreID != "" && in.To.Place != was.Place {
+	if (d.CentreID != "" || d.IssuerRef != "") && in.To.Place != was.Place {
 		return was, to, ErrSite
 	}
 	in.Now, in.Actor, in.Role = d.Now, d.Actor, d.Role

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +27,7 @@ type IssuedDose struct {
 	Now time.Time
 
 	IssuerRef  string // "issuer:<id>"
-	IssuerKind string // IssuerPractice or IssuerPharmacy
+	IssuerKind string // as the registry says: IssuerPractice, IssuerPharmacy, or a centre or team of others
 	Operator   string // who there, opaque
 	Path       string // PathWeb, PathMTLS or PathCard
 	Region     string // Region of the issuer
@@ -49,6 +50,8 @@ var (
 	issuerRef = regexp.MustCompile(`^issuer:[A-Za-z0-9-]{1,60}$`)
 )
 
+var issuerKinds = []string{IssuerPractice, IssuerPharmacy, IssuerCentre, IssuerMobile}
+
 // check looks at what can be judged without asking the database, and brings the
 // person's details into their stored form.
 func (in *IssuedDose) check() error {
@@ -59,7 +62,7 @@ func (in *IssuedDose) check() error {
 	switch {
 	case in.Key == "" || len(in.Key) > maxKey, in.Now.IsZero(), in.Actor == "", in.Operator == "",
 		!issuerRef.MatchString(in.IssuerRef),
-		in.IssuerKind != IssuerPractice && in.IssuerKind != IssuerPharmacy,
+		!slices.Contains(issuerKinds, in.IssuerKind),
 		in.Path != PathWeb && in.Path != PathMTLS && in.Path != PathCard,
 		len(in.Patient.Clean(today)) > 0,
 		in.DoseNumber < 1, in.DoseNumber > maxDoses, in.DosesTotal < 1, in.DosesTotal > maxDoses,
@@ -148,6 +151,23 @@ func (s *Service) RecordIssued(ctx context.Context, tx pgx.Tx, in IssuedDose) (r
 	return recordID, Recorded.Enqueue(ctx, tx, RecordedPayload{RecordID: recordID})
 }
 
+// Told returns the record that the same request, or the same issuer telling the same dose
+// again, has made; "" for a dose that is new. Errors as of RecordIssued. It locks nothing.
+func (s *Service) Told(ctx context.Context, q pg.Querier, in IssuedDose) (recordID string, err error) {
+	if err := in.check(); err != nil {
+		return "", err
+	}
+	product, err := programme.ProductByID(ctx, q, in.ProductID)
+	if err != nil {
+		return "", ErrWrongProduct
+	}
+	return s.toldBefore(ctx, q, in, s.index(in.Patient), product.ProgrammeID)
+}
+
+// PersonIndex is the blind index under which a person's doses are found: by name and
+// birth date, in whatever spelling counts as the same.
+func (s *Service) PersonIndex(p Patient) []byte { return s.index(p) }
+
 // lockPerson makes the doses of one person come one after the other until the
 // transaction ends.
 func lockPerson(ctx context.Context, tx pgx.Tx, index []byte) error {
@@ -159,7 +179,7 @@ func lockPerson(ctx context.Context, tx pgx.Tx, index []byte) error {
 
 // toldBefore finds the record of an earlier request with the same key, or of the same
 // dose told by the same issuer, and refuses a dose whose number was given.
-func (s *Service) toldBefore(ctx context.Context, tx pgx.Tx, in IssuedDose, index []byte, programmeID string) (recordID string, err error) {
+func (s *Service) toldBefore(ctx context.Context, tx pg.Querier, in IssuedDose, index []byte, programmeID string) (recordID string, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id::text, request_key = $1, basis = 'given' AND NOT 'namesake' = ANY (overrides), coalesce(
 		       voided_at IS NULL AND issuer_ref = $2 AND person_index = $3 AND programme_id = $4 AND dose_number = $5 AND doses_total = $6

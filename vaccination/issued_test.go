@@ -182,7 +182,7 @@ func TestIssuedDoseIsChecked(t *testing.T) {
 		"the portal's own path":     {func(in *vaccination.IssuedDose) { in.Path = vaccination.PathSite }, vaccination.ErrInvalid},
 		"nobody":                    {func(in *vaccination.IssuedDose) { in.Operator = "" }, vaccination.ErrInvalid},
 		"somebody without a name":   {func(in *vaccination.IssuedDose) { in.Patient.FamilyName = "" }, vaccination.ErrInvalid},
-		"a kind that is not theirs": {func(in *vaccination.IssuedDose) { in.IssuerKind = vaccination.IssuerCentre }, vaccination.ErrInvalid},
+		"a kind that nobody has":    {func(in *vaccination.IssuedDose) { in.IssuerKind = "school" }, vaccination.ErrInvalid},
 	} {
 		in := b.issued("Geprüft")
 		c.change(&in)
