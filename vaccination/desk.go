@@ -25,9 +25,9 @@ type Desk struct {
 	CentreID string // whose records; "" = all
 	// IssuerRef is a practice or pharmacy, whose desk sees its own records and none else.
 	IssuerRef string
-	Actor    string
-	Role     string
-	Now      time.Time
+	Actor     string
+	Role      string
+	Now       time.Time
 }
 
 // may reports whether a record is one of the desk's.

@@ -19,6 +19,7 @@ type status struct {
 	Why   string // key of a text
 	Next  string // key of a text
 	Alarm *Alarm
+	Hold  *Hold // a stop: records are taken, certificates wait
 }
 
 // statusOf tells whether an issuer can issue; an alarm counts from the moment it
@@ -32,7 +33,12 @@ func (s *Service) statusOf(c *web.Ctx, i Issuer) (status, error) {
 	case i.State == Active && !i.CarriedOn(today(c.Now)):
 		out.State, out.Why, out.Next = Suspended, "issuer.why."+whyLicence, "issuer.next."+Suspended
 	}
-	out.Green = out.State == Active
+	if err == nil && s.Hold != nil && out.State == Active {
+		if out.Hold, err = s.Hold(c, i); out.Hold != nil {
+			out.Since = out.Hold.Since
+		}
+	}
+	out.Green = out.State == Active && out.Hold == nil
 	return out, err
 }
 
@@ -194,7 +200,9 @@ func (s *Service) apiHome(c *web.Ctx, _ struct{}) (out HomeOut, err error) {
 		return out, err
 	}
 	out = HomeOut{p.Issuer.ID, p.Issuer.EntryID, p.Issuer.Name, p.Status.State, p.Status.Green, p.Status.Since, "", p.Limits, []Lot{}}
-	if !p.Status.Green {
+	if p.Status.Hold != nil {
+		out.Why = p.Status.Hold.Why
+	} else if !p.Status.Green {
 		out.Why = c.T(p.Status.Why)
 	}
 	for _, l := range p.Lots {

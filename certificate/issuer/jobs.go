@@ -30,6 +30,7 @@ const (
 func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 	jobs.Handle(m, LetterWanted, func(ctx context.Context, p IssuerPayload) error { return s.writeLetter(ctx, p.IssuerID) })
 	jobs.Handle(m, Tripped, func(ctx context.Context, p IssuerPayload) error { return s.pause(ctx, p.IssuerID) })
+	jobs.Handle(m, taskResumed, s.tellResumed)
 	out := []jobs.Periodic{
 		{Name: "issuer.watch", Every: watchEvery, Run: func(ctx context.Context, now time.Time) error {
 			_, err := s.Watch(ctx, now)

@@ -89,6 +89,9 @@ type Config struct {
 	Staff *staff.Service
 	Keys  *passkey.Service
 	Dual  *dualcontrol.Service
+	// Hold tells what keeps certificates of an issuer from being made though it may
+	// issue: a stop; nil = nothing.
+	Hold func(c *web.Ctx, i Issuer) (*Hold, error)
 	// Cards stand on the issuer's page: the form to issue, its statements.
 	Cards []web.Card
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"impfportal/certificate"
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/distrust"
+	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/stop"
@@ -150,6 +152,7 @@ func (s *Slices) buildStop(keys *signing.Keys) {
 	s.Stop = stop.New(stop.Config{
 		Pool: s.env.Pool, Now: s.env.Now, Log: s.Log, Slog: s.env.Log, Dual: s.Dual,
 		Admin: s.Staff.NameOf, Issuers: s.issuers, Verify: s.verifyIssuers,
+		Lifted: func(ctx context.Context, tx pgx.Tx, refs []string) error { return s.Issuers.TellResumed(ctx, tx, refs) },
 		Signers: func(*web.Ctx) (out []web.Option) {
 			_, dscs := keys.TrustList()
 			slices.Reverse(dscs) // the newest first
@@ -180,20 +183,35 @@ func (s *Slices) issuers(ctx context.Context, q pg.Querier) ([]stop.Issuer, erro
 	for _, t := range teams {
 		out = append(out, stop.Issuer{Ref: "facility-team:" + t.ID, Kind: vaccination.IssuerMobile})
 	}
-	return out, nil
+	others, err := issuer.All(ctx, q)
+	for _, i := range others {
+		out = append(out, stop.Issuer{Ref: i.Ref, Kind: i.Kind, Region: vaccination.Region(i.Postcode)})
+	}
+	return out, err
 }
 
-// verifyIssuers looks at issuers anew before they return from a stop.
+// verifyIssuers looks at issuers anew before they return from a stop: the portal's own
+// must be there, the others hold what the registry and their keys demand.
 func (s *Slices) verifyIssuers(ctx context.Context, q pg.Querier, refs []string) (map[string]string, error) {
 	known, err := s.issuers(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	there := map[string]bool{}
+	for _, i := range known {
+		there[i.Ref] = true
+	}
+	var others []string
 	failed := map[string]string{}
-	for _, r := range refs {
-		if !slices.ContainsFunc(known, func(i stop.Issuer) bool { return i.Ref == r }) {
-			failed[r] = "unknown"
+	for _, ref := range refs {
+		switch {
+		case strings.HasPrefix(ref, "issuer:"):
+			others = append(others, ref)
+		case !there[ref]:
+			failed[ref] = "unknown"
 		}
 	}
-	return failed, nil
+	problems, err := s.Issuers.Verify(ctx, q, others)
+	maps.Copy(failed, problems)
+	return failed, err
 }

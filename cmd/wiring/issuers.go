@@ -8,9 +8,13 @@ import (
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/certificate/desk"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/issuer/registry"
+	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
+	"impfportal/internal/web"
+	"impfportal/vaccination"
 )
 
 // buildIssuers wires the authority's registry. A local run without one has a demo
@@ -32,6 +36,13 @@ func (s *Slices) buildIssuers(base string) error {
 			return s.Log.Append(ctx, tx, ref, translog.Leaf{Kind: l.Kind, Subject: "issuer:" + pseudonym, Issuer: pseudonym, Day: l.Day, Detail: l.Detail})
 		},
 	}
+	c.Hold = func(ctx *web.Ctx, i issuer.Issuer) (*issuer.Hold, error) {
+		st, ok, err := s.Stop.Applies(ctx.Std(), s.env.Pool, stop.Subject{IssuerRef: i.Ref(), IssuerKind: i.Kind, Path: issuer.PathWeb, Region: vaccination.Region(i.Postcode)})
+		if err != nil || !ok {
+			return nil, err
+		}
+		return &issuer.Hold{Since: st.Since, Why: st.Reason(ctx.Lang), Expected: st.Expected}, nil
+	}
 	if source != "" {
 		var err error
 		if c.Authority, err = registry.KeyFile(keyFile); err != nil {
@@ -42,5 +53,9 @@ func (s *Slices) buildIssuers(base string) error {
 		}
 	}
 	s.Issuers = issuer.New(c)
+	s.Desk = desk.New(desk.Config{
+		Pool: s.env.Pool, Now: s.env.Now, Issuers: s.Issuers, Records: s.Vaccination, Certificates: s.Certificate, Revocations: s.Revocation.Service, Stop: s.Stop, Keys: s.Keys,
+		Limiter: c.Limiter,
+	})
 	return nil
 }

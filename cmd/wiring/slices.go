@@ -16,6 +16,7 @@ import (
 	"impfportal/centre"
 	"impfportal/certificate"
 	"impfportal/certificate/claim"
+	"impfportal/certificate/desk"
 	"impfportal/certificate/distrust"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
@@ -66,6 +67,7 @@ type Slices struct {
 	Vaccination *vaccination.Service
 	Certificate *certificate.Service
 	Issuers     *issuer.Service
+	Desk        *desk.Service
 	Claim       *claim.Service
 	Log         *translog.Log
 	Stop        *stop.Service
@@ -263,6 +265,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Stop.Routes())
 	add(s.Distrust.Routes())
 	add(s.Issuers.Routes())
+	add(s.Desk.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
 	add(s.Inventory.Routes())
@@ -284,7 +287,7 @@ func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
-		issuer.Assets,
+		issuer.Assets, desk.Assets,
 	}
 }
 
