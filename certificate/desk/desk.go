@@ -148,7 +148,7 @@ func try(x vaccination.Content, now time.Time) (dcc.Name, error) {
 	built, err := dcc.Build(dcc.Vaccination{
 		ProductID: x.ProductID, Place: "desk", Day: x.Day, DoseNumber: x.DoseNumber, DosesTotal: x.DosesTotal, Stated: true,
 		FamilyName: x.FamilyName, GivenName: x.GivenName, PassportFamily: x.PassportFamily, PassportGiven: x.PassportGiven, Birth: x.Birth.String(),
-	}, dcc.Muster, "URN:UVCI:01DE/DESK/0#0", now, now.AddDate(1, 0, 0))
+	}, dcc.Muster, dcc.NewUVCI("desk"), now, now.AddDate(1, 0, 0))
 	if err != nil {
 		return dcc.Name{}, err
 	}

@@ -388,8 +388,14 @@ func (s *Service) correct(c *web.Ctx) error {
 		return s.showCorrection(c, f, p, in, name)
 	}
 	if err := s.Correct(c.Std(), w, in); err != nil {
+		changed := errors.Is(err, vaccination.ErrChanged)
 		if err := takeCorrection(f, err); err != nil {
 			return err
+		}
+		if changed { // what is there now is shown, and not what was filled in over it
+			now := fill(r)
+			now.Errors = f.Errors
+			f = now
 		}
 		return c.PageForm("desk/record", f, p)
 	}

@@ -66,7 +66,7 @@ func (s *Service) page(c *web.Ctx, w Who, basis vaccination.Basis) (p issuePage,
 	for _, l := range lots {
 		if l.LotNumber != "" && l.Left() > 0 && names[l.ProductID] != "" {
 			p.Lots = append(p.Lots, web.Option{
-				Value: l.ProductID + lineBetween + l.LotNumber, Label: c.T("desk.lot_left", "Product", names[l.ProductID], "Lot", l.LotNumber, "Count", l.Left()),
+				Value: l.ProductID + lineBetween + l.LotNumber, Label: c.T("desk.lot_left", "Product", names[l.ProductID], "Lot", l.LotNumber, "Left", l.Left()),
 			})
 		}
 	}
