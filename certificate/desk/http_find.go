@@ -16,6 +16,7 @@ import (
 	"impfportal/certificate/revocation"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
+	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
 	"impfportal/vaccination"
@@ -40,7 +41,12 @@ type listPage struct {
 	May   bool
 }
 
-func (s *Service) list(c *web.Ctx) error { return s.showList(c, web.NewForm(), nil) }
+func (s *Service) list(c *web.Ctx) error {
+	if !id.Valid(c.User.Scope) {
+		return c.Page("issuer/nowhere", nil)
+	}
+	return s.showList(c, web.NewForm(), nil)
+}
 
 // showList shows what was found, or the last records where nothing was asked for.
 func (s *Service) showList(c *web.Ctx, f *web.Form, found []vaccination.Record) error {

@@ -83,6 +83,9 @@ func (s *Service) page(c *web.Ctx, w Who, basis vaccination.Basis) (p issuePage,
 const firstDay = "2020-12-08"
 
 func (s *Service) choose(c *web.Ctx) error {
+	if !id.Valid(c.User.Scope) {
+		return c.Page("issuer/nowhere", nil)
+	}
 	w, err := s.who(c)
 	if err != nil {
 		return err
