@@ -16,7 +16,7 @@ import (
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
-	"impfportal/certificate/stop"
+	"impfportal/certificate/stop/stoptest"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
@@ -31,12 +31,6 @@ import (
 	"impfportal/programme"
 	"impfportal/vaccination"
 )
-
-// never is a switch that nobody uses.
-type never struct{}
-
-func (never) Check(context.Context, pgx.Tx, stop.Subject) error  { return nil }
-func (never) Fail(context.Context, pgx.Tx, string, string) error { return nil }
 
 // From the dose at the site through outbox, Redis and worker to the released
 // certificate; the worker is stopped several times on the way.
@@ -66,7 +60,7 @@ func TestFromDoseToCertificate(t *testing.T) {
 	})
 	certificates, err = certificate.New(certificate.Config{
 		Pool: pool, Vault: v, Keys: keys, Now: now, Log: log, Source: certificate.FromRecords(sites), Issuer: "MUSTER", Send: messages.Send,
-		Transparency: leaves, Revocations: revocation.New(leaves), Stop: never{},
+		Transparency: leaves, Revocations: revocation.New(leaves), Stop: stoptest.Never{},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"impfportal/certificate/claim"
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
+	"impfportal/certificate/stop/stoptest"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
 	"impfportal/internal/clock"
@@ -72,7 +73,7 @@ func setup(t *testing.T) *bundle {
 	})
 	certificates, err = certificate.New(certificate.Config{
 		Pool: b.pool, Vault: v, Keys: keys, Now: now, Log: log, Source: certificate.FromRecords(b.sites), Issuer: "MUSTER",
-		Transparency: leaves, Revocations: revocation.New(leaves),
+		Transparency: leaves, Revocations: revocation.New(leaves), Stop: stoptest.Never{},
 	})
 	b.ok(err)
 	b.s = claim.New(claim.Config{
@@ -226,6 +227,16 @@ func TestPages(t *testing.T) {
 	other := app()
 	other.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{web.RoleSite}, Scope: "dresden"})
 	expect("another centre", other.PostForm(path, "how", "print"), 404)
+
+	// A team sees whom it vaccinated, and nobody else.
+	team := app()
+	team.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{web.RoleTeam}, Scope: "team-1"})
+	expect("of a centre", team.Get("/teams/records/"+b.record.ID+"/claim"), 404)
+	_, err := b.pool.Exec(b.ctx, `ALTER TABLE vaccination.record DISABLE TRIGGER USER; UPDATE vaccination.record SET issuer_ref = 'facility-team:team-1', issuer_kind = 'mobile' WHERE id = '`+b.record.ID+`'; ALTER TABLE vaccination.record ENABLE TRIGGER USER`)
+	b.ok(err)
+	expect("of the team", team.Get("/teams/records/"+b.record.ID+"/claim"), 200, "Heim, Ida", "/teams/today")
+	expect("of the team, printed", team.PostForm("/teams/records/"+b.record.ID+"/claim", "how", "print"), 200, "%PDF")
+	expect("the page of the sites", team.Get(path), 403)
 
 	printed, a := b.code(), app()
 	form := []string{"code", printed, "birth_day", "", "birth_month", "5", "birth_year", "1938"}

@@ -39,6 +39,9 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/certificates/claim/:id/:kind", Handle: s.download},
 		{Method: http.MethodGet, Path: "/site/records/:id/claim", Roles: site, Handle: s.showMake},
 		{Method: http.MethodPost, Path: "/site/records/:id/claim", Roles: site, Handle: s.postMake},
+		// A mobile team makes it where the dose was given, for those whom it vaccinated.
+		{Method: http.MethodGet, Path: "/teams/records/:id/claim", Roles: []web.Role{web.RoleTeam}, Handle: s.showMake},
+		{Method: http.MethodPost, Path: "/teams/records/:id/claim", Roles: []web.Role{web.RoleTeam}, Handle: s.postMake},
 	}
 }
 
@@ -110,12 +113,35 @@ func (s *Service) download(c *web.Ctx) error {
 }
 
 func deskOf(c *web.Ctx) vaccination.Desk {
-	return vaccination.Desk{CentreID: c.User.Scope, Actor: c.Actor(), Role: c.Role(web.RoleSite, web.RoleAdmin), Now: c.Now}
+	return vaccination.Desk{CentreID: c.User.Scope, Actor: c.Actor(), Role: c.Role(web.RoleSite, web.RoleAdmin, web.RoleTeam), Now: c.Now}
 }
 
-type makePage struct{ vaccination.Record }
+type makePage struct {
+	vaccination.Record
+	Here string // address of this page
+	Back string
+}
 
+func pageOf(c *web.Ctx, r vaccination.Record) makePage {
+	if forTeam(c) {
+		return makePage{r, "/teams/records/" + r.ID + "/claim", "/teams/today"}
+	}
+	return makePage{r, "/site/records/" + r.ID + "/claim", "/site"}
+}
+
+// forTeam reports whether the page of the mobile teams was asked for.
+func forTeam(c *web.Ctx) bool { return strings.HasPrefix(c.Path(), "/teams/") }
+
+// record opens a record that belongs to who asks: of the own centre, or given
+// by the own mobile team.
 func (s *Service) record(c *web.Ctx) (vaccination.Record, error) {
+	if forTeam(c) {
+		r, err := s.Records.Get(c.Std(), s.Pool, c.Params("id"))
+		if err == nil && (c.User.Scope == "" || r.IssuerRef != "facility-team:"+c.User.Scope || r.Removed()) {
+			err = vaccination.ErrNotFound
+		}
+		return r, vaccination.Problem(err)
+	}
 	r, _, err := s.Records.OpenRecord(c.Std(), deskOf(c), c.Params("id"))
 	return r, vaccination.Problem(err)
 }
@@ -127,7 +153,7 @@ func (s *Service) showMake(c *web.Ctx) error {
 	}
 	f := &web.Form{}
 	f.Set("how", "print")
-	return c.PageForm("claim/make", f, makePage{r})
+	return c.PageForm("claim/make", f, pageOf(c, r))
 }
 
 // postMake makes the code and prints it, or sends it by letter.
@@ -148,7 +174,7 @@ func (s *Service) postMake(c *web.Ctx) error {
 		}
 	}
 	if !f.OK() {
-		return c.PageForm("claim/make", f, makePage{r})
+		return c.PageForm("claim/make", f, pageOf(c, r))
 	}
 	lang := r.Patient.Contact.Lang
 	if lang == "" {
@@ -169,7 +195,7 @@ func (s *Service) postMake(c *web.Ctx) error {
 	}
 	if byPost {
 		c.Flash("claim.make.sent")
-		return c.See("/site/records/" + r.ID + "/claim")
+		return c.See(pageOf(c, r).Here)
 	}
 	body, err := s.sheet(c, to.Name, lang, printed)
 	if err != nil {

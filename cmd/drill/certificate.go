@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -127,8 +128,8 @@ func perSecond(ctx context.Context, f func() error, d time.Duration) measurement
 }
 
 // benchIssue measures everything that a certificate takes, with all that is
-// stored: intent, lint, signature, verification, release, audit. There is no
-// yardstick for it.
+// stored: intent, lint, signature, verification, log with witness file, release,
+// audit, QR code and page. There is no yardstick for it.
 func benchIssue(ctx context.Context, p *portal, r *Report, _ time.Duration) error {
 	const perRound = 400
 	site, err := newSite(ctx, p)
@@ -145,7 +146,27 @@ func benchIssue(ctx context.Context, p *portal, r *Report, _ time.Duration) erro
 	}
 	m, err := interleave(func() (float64, error) {
 		start := time.Now()
-		err := together(ctx, perRound, p.env.Cfg.Workers, func(ctx context.Context, i int) error { return p.Certificate.Make(ctx, records[i]) })
+		made := func(ctx context.Context, i int) error { return p.Certificate.Make(ctx, records[i]) }
+		if err := together(ctx, perRound, p.env.Cfg.Workers, made); err != nil {
+			return 0, err
+		}
+		if _, err := p.Log.Sequence(ctx); err != nil {
+			return 0, err
+		}
+		err := together(ctx, perRound, p.env.Cfg.Workers, func(ctx context.Context, i int) error {
+			if err := made(ctx, i); err != nil {
+				return err
+			}
+			list, err := p.Certificate.OfRecord(ctx, p.env.Pool, records[i])
+			if err != nil {
+				return err
+			}
+			if len(list) != 1 || !list[0].Ready() {
+				return fmt.Errorf("record %s has no certificate", records[i])
+			}
+			_, err = p.Certificate.PDF(list[0], "de")
+			return err
+		})
 		records = records[perRound:]
 		return perRound / time.Since(start).Seconds(), err
 	})
