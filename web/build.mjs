@@ -9,6 +9,11 @@
 //   altcha.css
 //   altcha-worker.js   its PBKDF2 worker
 //   LICENSE-altcha.txt
+//   qr/decode.js    the reader of QR codes of the verifier page, with
+//   qr/index.js     what it needs
+//   LICENSE-qr.txt
+//   fflate.js       zlib for browsers that have none of their own
+//   LICENSE-fflate.txt
 //   stamp           what it was made from; scripts/setup.sh compares it
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -44,6 +49,17 @@ for (const [from, to] of [
   ['dist/workers/pbkdf2.js', 'altcha-worker.js'],
   ['LICENSE.txt', 'LICENSE-altcha.txt'],
 ]) copyFileSync(join(altcha, from), join(dist, to));
+
+const qr = join(here, 'node_modules', 'qr');
+mkdirSync(join(dist, 'qr'));
+for (const [from, to] of [
+  ['decode.js', 'qr/decode.js'],
+  ['index.js', 'qr/index.js'],
+  ['LICENSE-MIT', 'LICENSE-qr.txt'],
+]) copyFileSync(join(qr, from), join(dist, to));
+const fflate = join(here, 'node_modules', 'fflate');
+copyFileSync(join(fflate, 'esm', 'browser.js'), join(dist, 'fflate.js'));
+copyFileSync(join(fflate, 'LICENSE'), join(dist, 'LICENSE-fflate.txt'));
 
 const sources = ['package-lock.json', 'build.mjs'].map((name) => readFileSync(join(here, name)));
 writeFileSync(join(dist, 'stamp'), createHash('sha256').update(Buffer.concat(sources)).digest('hex') + '\n');

@@ -112,3 +112,13 @@ func Describe(e Entry) Codes {
 	}
 	return c
 }
+
+// Products lists all codes of all products, of earlier value sets too.
+func Products() (out []Codes) {
+	for _, periods := range codesByProduct {
+		for _, p := range periods {
+			out = append(out, p.codes)
+		}
+	}
+	return out
+}

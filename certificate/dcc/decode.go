@@ -2,8 +2,10 @@ package dcc
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -24,7 +26,7 @@ var (
 	ErrCompressed = errors.New("dcc: not zlib")
 	ErrCOSE       = errors.New("dcc: not a COSE_Sign1 message")
 	ErrCWT        = errors.New("dcc: not a health certificate")
-	ErrAlgorithm  = errors.New("dcc: signature algorithm is not ES256")
+	ErrAlgorithm  = errors.New("dcc: signature algorithm is neither ES256 nor PS256, or not of this key")
 	ErrSignature  = errors.New("dcc: signature is not valid")
 	ErrKeyUsage   = errors.New("dcc: key may not sign vaccination certificates")
 	ErrValidity   = errors.New("dcc: not valid at this time")
@@ -145,23 +147,45 @@ func decodeCOSE(message []byte) (*Decoded, error) {
 	return d, nil
 }
 
-// Verify checks the ES256 signature with the key of a DSC.
+// The signature algorithms of EU certificates, by their COSE numbers. This
+// portal signs with ES256; PS256 is only verified.
+const (
+	algES256 = -7
+	algPS256 = -37
+)
+
+// Verify checks the signature with the key of a DSC.
 func (d *Decoded) Verify(dsc *x509.Certificate) error {
-	pub, ok := dsc.PublicKey.(*ecdsa.PublicKey)
-	if !ok || pub.Curve != elliptic.P256() || d.Alg != -7 {
-		return ErrAlgorithm
-	}
-	if len(d.Signature) != sigLen {
-		return ErrSignature
-	}
 	kid := KID(dsc)
-	if !bytes.Equal(d.KID, kid[:]) {
-		return fmt.Errorf("%w: another key id", ErrSignature)
-	}
 	digest := d.Digest()
-	r, s := new(big.Int).SetBytes(d.Signature[:32]), new(big.Int).SetBytes(d.Signature[32:])
-	if !ecdsa.Verify(pub, digest[:], r, s) {
-		return ErrSignature
+	switch pub := dsc.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		if pub.Curve != elliptic.P256() || d.Alg != algES256 {
+			return ErrAlgorithm
+		}
+		if !bytes.Equal(d.KID, kid[:]) {
+			return fmt.Errorf("%w: another key id", ErrSignature)
+		}
+		if len(d.Signature) != sigLen {
+			return ErrSignature
+		}
+		r, s := new(big.Int).SetBytes(d.Signature[:32]), new(big.Int).SetBytes(d.Signature[32:])
+		if !ecdsa.Verify(pub, digest[:], r, s) {
+			return ErrSignature
+		}
+	case *rsa.PublicKey:
+		if d.Alg != algPS256 {
+			return ErrAlgorithm
+		}
+		if !bytes.Equal(d.KID, kid[:]) {
+			return fmt.Errorf("%w: another key id", ErrSignature)
+		}
+		// RFC 8230: the salt is as long as the hash.
+		if rsa.VerifyPSS(pub, crypto.SHA256, digest[:], d.Signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) != nil {
+			return ErrSignature
+		}
+	default:
+		return ErrAlgorithm
 	}
 	return nil
 }
@@ -175,8 +199,13 @@ func (d *Decoded) Digest() [32]byte {
 // RHash is the hash by which a signature is revoked: the first 16 bytes of the
 // SHA-256 of r. Of an ES256 signature (r, s) anybody can make the other valid
 // one, (r, n-s); r is the same in both (EU DCC revocation, hash type SIGNATURE).
+// Of any other signature the whole counts.
 func (d *Decoded) RHash() [16]byte {
-	sum := sha256.Sum256(d.Signature[:len(d.Signature)/2])
+	signature := d.Signature
+	if d.Alg == algES256 {
+		signature = signature[:len(signature)/2]
+	}
+	sum := sha256.Sum256(signature)
 	return [16]byte(sum[:16])
 }
 

@@ -36,7 +36,7 @@ func (p *Publisher) Routes() []web.Route {
 				return err
 			}
 			c.Set(fiber.HeaderCacheControl, "public, max-age=60")
-			return c.Ctx.JSON(map[string]any{"more": false, "batches": slices.Concat([]Listed{}, list)})
+			return c.Ctx.JSON(map[string]any{"more": false, "batches": append([]Listed{}, list...)})
 		}},
 		{Method: http.MethodGet, Path: base + "/:id/batch.json", Anonymous: true, Handle: func(c *web.Ctx) error {
 			return p.file(c, `SELECT body FROM certificate.revocation_batch WHERE id::text = $1`, fiber.MIMEApplicationJSON)

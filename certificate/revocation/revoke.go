@@ -94,3 +94,10 @@ func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 		Day: clock.Day(r.At), Detail: map[string]string{"reason": string(r.Reason)},
 	})
 }
+
+// Revoked reports whether the certificate of that id, or with that signature, was
+// taken back. rHash is what verifiers compare of a signature ([SignatureHash]).
+func Revoked(ctx context.Context, q pg.Querier, uvci string, rHash []byte) (revoked bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM certificate.revocation WHERE uvci = $1) OR EXISTS (SELECT FROM certificate.revocation WHERE r_hash = $2)`, uvci, rHash).Scan(&revoked)
+	return revoked, err
+}

@@ -144,6 +144,31 @@ func place(path string, data []byte) error {
 	return os.Link(tmp.Name(), path)
 }
 
+// UploadCertificates reads the certificates that sign batches (DER), for those
+// who verify them; it needs no key. The file holds the one that signs now first,
+// then earlier ones, whose batches still count. Every error is ErrSigner.
+func UploadCertificates(dir string) (out [][]byte, err error) {
+	path := filepath.Join(dir, folder, certFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSigner, err)
+	}
+	for b, rest := pem.Decode(text); b != nil; b, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrSigner, path, err)
+		}
+		if pub, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || pub.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("%w: %s: verifiers take P-256 only", ErrSigner, path)
+		}
+		out = append(out, b.Bytes)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: %s is not PEM", ErrSigner, path)
+	}
+	return out, nil
+}
+
 // sign returns body as a signed CMS message.
 func (s *Signer) sign(body []byte) ([]byte, error) {
 	m, err := pkcs7.NewSignedData(body)

@@ -22,6 +22,7 @@ import (
 	"impfportal/certificate/revocation"
 	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
+	"impfportal/certificate/verifier"
 	"impfportal/citizen"
 	"impfportal/hotline"
 	"impfportal/internal/jobs"
@@ -74,6 +75,7 @@ type Slices struct {
 	Distrust    *distrust.Service
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
+	Verifier    *verifier.Service
 	Teams       *mobileteams.Service
 	Hotline     *hotline.Service
 	Retention   *retention.Service
@@ -155,6 +157,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
 	s.Vaccination.RemoveBy(s.Dual, now)
 	if err := s.buildCertificates(base); err != nil {
+		return nil, err
+	}
+	if err := s.buildVerifier(); err != nil {
 		return nil, err
 	}
 	if err := s.buildIssuers(base); err != nil {
@@ -274,6 +279,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Retention.Routes())
 	add(s.Revocation.Routes())
 	add(s.Revoked.Routes())
+	add(s.Verifier.Routes())
 	add(s.Log.Routes())
 	add(audit.Routes(s.env.Pool, s.actorName))
 	add(s.Dual.Routes())
@@ -286,7 +292,7 @@ func (s *Slices) Routes() []web.Route {
 func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
-		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, mobileteams.Assets, hotline.Assets,
+		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, verifier.Assets, mobileteams.Assets, hotline.Assets,
 		issuer.Assets, desk.Assets,
 	}
 }

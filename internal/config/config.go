@@ -78,6 +78,10 @@ type Config struct {
 	IssuerRegistryKeys  string        `env:"ISSUER_REGISTRY_KEYS"`
 	IssuerRegistryGrace time.Duration `env:"ISSUER_REGISTRY_GRACE" envDefault:"24h"`
 
+	// VerifierMaxAge is how old trust list and revocations may be on the verifier's
+	// page, which works offline; with older ones it decides nothing.
+	VerifierMaxAge time.Duration `env:"VERIFIER_MAX_AGE" envDefault:"24h"`
+
 	SMTPHost     string `env:"SMTP_HOST"`
 	SMTPPort     int    `env:"SMTP_PORT"`
 	SMTPTLS      string `env:"SMTP_TLS" envDefault:"mandatory"` // "mandatory" (STARTTLS), "implicit", "none"

@@ -192,6 +192,18 @@ func (a *App) around(fc *fiber.Ctx) error {
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
 
+// permissionsPolicy is that of every page; the one that needs a camera says so
+// itself ([Ctx.AllowCamera]).
+const permissionsPolicy = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+// AllowCamera lets the page that is answered use the camera.
+func (c *Ctx) AllowCamera() {
+	c.Set(fiber.HeaderPermissionsPolicy, strings.Replace(permissionsPolicy, "camera=()", "camera=(self)", 1))
+}
+
+// Asset is the address of a static file; it changes with the files.
+func (c *Ctx) Asset(name string) string { return c.app.static.path(name) }
+
 // securityHeaders are those of every answer, name and value; the names are in
 // canonical form.
 var securityHeaders = [][2][]byte{
@@ -200,7 +212,7 @@ var securityHeaders = [][2][]byte{
 	{[]byte(fiber.HeaderReferrerPolicy), []byte("same-origin")},
 	{[]byte("Cross-Origin-Opener-Policy"), []byte("same-origin")},
 	{[]byte("Cross-Origin-Resource-Policy"), []byte("same-origin")},
-	{[]byte(fiber.HeaderPermissionsPolicy), []byte("camera=(self), geolocation=(), microphone=(), payment=(), usb=()")},
+	{[]byte(fiber.HeaderPermissionsPolicy), []byte(permissionsPolicy)},
 }
 
 func (a *App) mount(r *Route) error {
@@ -266,6 +278,7 @@ func (a *App) guard(c *Ctx, r *Route) (passed bool, err error) {
 		}
 	}
 	if r.Anonymous {
+		c.anonymous = true
 		return true, nil
 	}
 	u, err := c.loadUser()

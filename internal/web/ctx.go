@@ -30,6 +30,7 @@ type Ctx struct {
 	userLoaded bool
 	form       *Form
 	csrf       string // "" = not asked for yet
+	anonymous  bool   // the answer is the same for everybody
 }
 
 const localsCtx = "impfportal.ctx"

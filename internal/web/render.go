@@ -104,6 +104,7 @@ func (c *Ctx) Fragment(name string, data any) (template.HTML, error) {
 
 func (c *Ctx) fill(p *page) {
 	p.c, p.Lang, p.Path, p.Now, p.Local = c, c.Lang, c.Path(), c.Now, c.app.local
+	p.noUser = p.noUser || c.anonymous
 	if !p.noUser {
 		p.User = c.User
 		p.Nav, p.Demo = c.app.navigation(c)
@@ -116,7 +117,9 @@ func (c *Ctx) render(name string, p *page) error {
 		return fmt.Errorf("no page %q", name)
 	}
 	c.fill(p)
-	p.Flash = c.takeFlash()
+	if !c.anonymous {
+		p.Flash = c.takeFlash()
+	}
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
