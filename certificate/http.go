@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -25,6 +26,7 @@ func (s *Service) Routes() []web.Route {
 	citizen := []web.Role{web.RoleCitizen}
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/certificates", Roles: citizen, Nav: "certificate.nav", Handle: s.showList},
+		{Method: http.MethodGet, Path: "/certificates/:id/wallet", Roles: citizen, Handle: s.download(s.showWallet)},
 		{Method: http.MethodGet, Path: "/certificates/:id/certificate.pdf", Roles: citizen, Handle: s.download(s.sendPDF)},
 		{Method: http.MethodGet, Path: "/certificates/:id/qr.png", Roles: citizen, Handle: s.download(s.sendPNG)},
 		{Method: http.MethodGet, Path: "/certificates/:id/hc1.txt", Roles: citizen, Handle: s.download(s.sendText)},
@@ -174,6 +176,19 @@ func (s *Service) own(c *web.Ctx, certificateID string) (Certificate, error) {
 		return x, web.Fail(http.StatusConflict, "certificate.error.not_ready")
 	}
 	return x, nil
+}
+
+type walletPage struct {
+	view
+	Muster bool
+	Link   string // to this page; whoever opens it logs in
+}
+
+// showWallet hands a certificate to an app. Apps read the QR code from a screen,
+// from a picture or from a file; so the certificate itself stands in no address,
+// where browsers and servers would keep it: the link names the page only.
+func (s *Service) showWallet(c *web.Ctx, x Certificate) error {
+	return c.Page("certificate/wallet", walletPage{viewOf(x), !s.Production, strings.TrimSuffix(s.PublicURL, "/") + "/certificates/" + x.ID + "/wallet"})
 }
 
 func (s *Service) sendPDF(c *web.Ctx, x Certificate) error {

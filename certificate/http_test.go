@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"html"
 	"image"
 	"image/draw"
 	"image/png"
@@ -80,10 +81,16 @@ func TestPages(t *testing.T) {
 		t.Errorf("PDF: %d", a.Status)
 	}
 
+	wallet := app.Get(own + "/wallet")
+	contains(wallet, `src="`+own+`/qr.png"`, own+`/wallet"`, "MUSTER")
+	if wallet.Header.Get("Cache-Control") != "no-store" || !strings.Contains(html.UnescapeString(wallet.Body), ">"+c.HC1+"</textarea>") || strings.Count(wallet.Body, "HC1:") != 1 {
+		t.Errorf("the certificate stands elsewhere than in the text field: %s", wallet.Body)
+	}
+
 	stranger := app.Another()
 	stranger.LoginAs(citizen(id.New()))
 	contains(stranger.Get("/certificates"), "noch kein Impfzertifikat")
-	for _, path := range []string{own + "/certificate.pdf", own + "/qr.png", own + "/hc1.txt", "/certificates/1/hc1.txt", "/api/v1/certificates/" + c.ID} {
+	for _, path := range []string{own + "/certificate.pdf", own + "/qr.png", own + "/hc1.txt", own + "/wallet", "/certificates/1/hc1.txt", "/api/v1/certificates/" + c.ID} {
 		if a := stranger.Get(path); a.Status != http.StatusNotFound {
 			t.Errorf("%s for a stranger: %d", path, a.Status)
 		}

@@ -85,7 +85,7 @@ func (p *portal) signer(t testing.TB) *dcc.Signer {
 func musterText(t testing.TB, signer *dcc.Signer) string {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
-	day := now.UTC().Truncate(24 * time.Hour).AddDate(0, 0, -1)
+	day := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	b, err := dcc.Build(dcc.Vaccination{
 		ProductID: "comirnaty", Place: "leipzig", DoseNumber: 2, DosesTotal: 2, Day: day, FamilyName: "Musterfrau-Gößinger", GivenName: "Gabriele", Birth: "1998-02-26",
 	}, "MUSTER Impfportal (ungültig)", dcc.NewUVCI("leipzig"), now.Add(-time.Minute), now.AddDate(1, 0, 0))

@@ -57,7 +57,10 @@ func New(c Config) *Service { return &Service{c} }
 // page is the same for everybody, since browsers keep it.
 func (s *Service) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: path, Anonymous: true, Handle: func(c *web.Ctx) error { return s.page(c, web.NewForm(), nil) }},
+		{Method: http.MethodGet, Path: path, Anonymous: true, Handle: func(c *web.Ctx) error {
+			c.Set(fiber.HeaderCacheControl, "no-cache")
+			return s.page(c, web.NewForm(), nil)
+		}},
 		{Method: http.MethodGet, Path: path + "/worker.js", Anonymous: true, Handle: worker},
 		{Method: http.MethodPost, Path: path, CrossSite: true, Handle: s.post},
 	}
@@ -94,7 +97,7 @@ func (s *Service) page(c *web.Ctx, f *web.Form, a *answer) error {
 	}
 	v.Pins = strings.Join(pins, " ")
 	if c.Local() {
-		v.Shift = int64(math.Round(c.Now.Sub(time.Now()).Seconds())) * 1000 //nolint:forbidigo // how far the portal's clock is from the browser's
+		v.Shift = int64(math.Round(time.Until(c.Now).Seconds())) * 1000
 	}
 	list, err := json.Marshal(products())
 	if err != nil {
@@ -102,7 +105,6 @@ func (s *Service) page(c *web.Ctx, f *web.Form, a *answer) error {
 	}
 	v.Products = string(list)
 	c.AllowCamera()
-	c.Set(fiber.HeaderCacheControl, "no-cache")
 	return c.PageForm("verifier/verify", f, v)
 }
 

@@ -66,7 +66,10 @@ function describe(facts) {
 function asOnCard(day) { return (day ?? '').split('-').reverse().join('.'); }
 
 function show(...parts) {
-  element('result').replaceChildren(...parts);
+  const panel = document.createElement('div');
+  panel.className = 'panel stack';
+  panel.append(...parts);
+  element('result').replaceChildren(panel);
   element('result').focus({ preventScroll: true });
   element('result').scrollIntoView({ block: 'nearest' });
 }
