@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,8 @@ type Reason string
 // The reasons, in the order in which they are looked for.
 const (
 	Unreadable Reason = "unreadable"
-	Stale      Reason = "stale" // in the browser only
+	Stale      Reason = "stale"      // in the browser only
+	Distrusted Reason = "distrusted" // its signer, whatever it has signed
 	Signer     Reason = "signer"
 	Signature  Reason = "signature"
 	Schema     Reason = "schema"
@@ -30,7 +32,7 @@ const (
 )
 
 // Reasons lists all of them.
-var Reasons = []Reason{Unreadable, Stale, Signer, Signature, Schema, Usage, Revoked, Early, Expired, Muster, Valid}
+var Reasons = []Reason{Unreadable, Stale, Distrusted, Signer, Signature, Schema, Usage, Revoked, Early, Expired, Muster, Valid}
 
 // Kind is the kind of notice in which the page tells a reason.
 func (r Reason) Kind() string {
@@ -52,12 +54,19 @@ type Verdict struct {
 // separators are what copying adds to a text.
 var separators = strings.NewReplacer("\r", "", "\n", "", "\t", "")
 
-// Check gives the verdict on the text of a QR code. An error means that the
-// revocations could not be asked.
+// Check gives the verdict on the text of a QR code. An error means that
+// revocations or distrusted signers could not be asked.
 func (s *Service) Check(ctx context.Context, text string, now time.Time) (Verdict, error) {
 	d, err := dcc.Decode(separators.Replace(strings.TrimSpace(text)))
 	if err != nil {
 		return Verdict{Reason: Unreadable}, nil //nolint:nilerr // that is the answer
+	}
+	distrusted, err := s.Distrusted(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if slices.ContainsFunc(distrusted, func(kid []byte) bool { return bytes.Equal(kid, d.KID) }) {
+		return Verdict{Reason: Distrusted}, nil
 	}
 	dsc, reason := s.signerOf(d)
 	if dsc == nil {

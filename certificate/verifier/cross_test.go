@@ -72,6 +72,8 @@ type desk struct {
 	pins    []string
 	listsAt time.Time
 	hashes  map[string]bool
+
+	distrusted [][]byte
 }
 
 func newDesk(t testing.TB, signers ...*dcc.Signer) *desk {
@@ -80,7 +82,8 @@ func newDesk(t testing.TB, signers ...*dcc.Signer) *desk {
 		d.signers = append(d.signers, s.Certificate())
 	}
 	d.server = New(Config{
-		Signers: func() []*x509.Certificate { return d.signers },
+		Signers:    func() []*x509.Certificate { return d.signers },
+		Distrusted: func(context.Context) ([][]byte, error) { return d.distrusted, nil },
 		Revoked: func(_ context.Context, uvci string, rHash []byte) (bool, error) {
 			return d.hashes[string(revocation.UCIHash(uvci))] || d.hashes[string(rHash)], nil
 		},
@@ -101,7 +104,7 @@ func (d *desk) open(test bool) (a listsAnswer) {
 		signers = append(signers, map[string]string{"certificate": base64.StdEncoding.EncodeToString(s.Raw)})
 	}
 	d.ask("lists", map[string]any{"pins": d.pins, "downloaded": map[string]any{
-		"trust":       map[string]any{"at": d.listsAt.UnixMilli(), "test": test, "signers": signers},
+		"trust":       map[string]any{"at": d.listsAt.UnixMilli(), "test": test, "signers": signers, "distrusted": append([][]byte{}, d.distrusted...)},
 		"revocations": map[string]any{"at": d.listsAt.UnixMilli(), "batches": d.batches},
 	}}, &a)
 	d.server.Production = !test
@@ -253,6 +256,13 @@ func TestReasons(t *testing.T) {
 	if a := d.expect("a portal that is not in production", good, now, Muster); a.Colour != "yellow" {
 		t.Errorf("%+v", a)
 	}
+
+	kid := dcc.KID(ours.Certificate())
+	d.distrusted = [][]byte{kid[:]}
+	d.open(false)
+	d.expect("a signer that was distrusted", good, now, Distrusted)
+	d.expect("another signer", text(unlimited), now, Valid)
+	d.distrusted = nil
 
 	d.listsAt = issued.Add(year)
 	d.open(false)

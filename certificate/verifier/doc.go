@@ -22,6 +22,7 @@
 //
 //	unreadable            no text of a certificate                         red
 //	stale                 no lists, or too old                             yellow
+//	distrusted            by a key that does not count any more            red
 //	signer, signature     not on the trust list; not genuine               red
 //	schema, usage         not of the EU's form; by a key for other things  red
 //	revoked               taken back; by id or by r of the signature       red

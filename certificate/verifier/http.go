@@ -39,8 +39,10 @@ const maxText = 5000
 // Config is what the page needs from outside.
 type Config struct {
 	Signers func() []*x509.Certificate // the trust list
-	Revoked func(ctx context.Context, uvci string, rHash []byte) (bool, error)
-	Uploads [][]byte // certificates that sign the batches of revocations (DER)
+	// Distrusted lists the key ids of signers that do not count any more.
+	Distrusted func(ctx context.Context) (kids [][]byte, err error)
+	Revoked    func(ctx context.Context, uvci string, rHash []byte) (bool, error)
+	Uploads    [][]byte // certificates that sign the batches of revocations (DER)
 	// MaxAge is how old lists may be in the browser.
 	MaxAge     time.Duration
 	Production bool

@@ -27,6 +27,7 @@ func TestPages(t *testing.T) {
 	signer := dcctest.Signer(t, issued.Add(-time.Hour), issued.Add(2*year), dcc.OIDVaccination)
 	s := New(Config{
 		Signers:    func() []*x509.Certificate { return []*x509.Certificate{signer.Certificate()} },
+		Distrusted: func(context.Context) ([][]byte, error) { return nil, nil },
 		Revoked:    func(context.Context, string, []byte) (bool, error) { return false, nil },
 		Production: true, MaxAge: time.Hour, Uploads: [][]byte{{1, 2}}, Limiter: redis_rate.NewLimiter(redistest.New(t)),
 	})

@@ -21,6 +21,7 @@ func (s *Slices) buildVerifier() error {
 			_, dscs := s.Certificate.Keys.TrustList()
 			return dscs
 		},
+		Distrusted: func(ctx context.Context) ([][]byte, error) { return s.Certificate.Distrusted(ctx, s.env.Pool) },
 		Revoked: func(ctx context.Context, uvci string, rHash []byte) (bool, error) {
 			return revocation.Revoked(ctx, s.env.Pool, uvci, rHash)
 		},

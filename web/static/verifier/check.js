@@ -2,13 +2,13 @@
 // code runs in the browser and in the tests.
 import * as cose from './cose.js';
 import * as dcc from './dcc.js';
-import { age, revoked } from './lists.js';
+import { age, revoked, toBase64 } from './lists.js';
 import { Refusal } from './refusal.js';
 import { base45, inflate, unprefix } from './text.js';
 
 // The colour of each reason; the page has a text for each.
 export const colours = {
-  unreadable: 'red', signer: 'red', signature: 'red', schema: 'red', usage: 'red', early: 'red', expired: 'red', revoked: 'red',
+  unreadable: 'red', distrusted: 'red', signer: 'red', signature: 'red', schema: 'red', usage: 'red', early: 'red', expired: 'red', revoked: 'red',
   stale: 'yellow', muster: 'yellow', valid: 'green',
 };
 
@@ -27,6 +27,7 @@ export async function check(text, lists, now, { maxAge, products = {}, inflater 
     const message = cose.parse(await inflate(base45(unprefix(clean(text))), inflater));
     const claims = dcc.claims(message.payload);
     if (!lists || age(lists, now) > maxAge) throw new Refusal('stale');
+    if (lists.distrusted.has(toBase64(message.kid))) throw new Refusal('distrusted');
     const signer = await cose.verify(message, lists.signers);
     const kind = dcc.kindOf(claims.dcc);
     answer.facts = factsOf(claims, kind, products);

@@ -20,7 +20,7 @@ export async function kidOf(certificate) { return (await sha256(certificate)).sl
 
 // open reads what was downloaded:
 //
-//   { trust: {at, test, signers: [{certificate}]}, revocations: {at, batches: [cms]} }
+//   { trust: {at, test, signers: [{certificate}], distrusted: [kid]}, revocations: {at, batches: [cms]} }
 //
 // (at in milliseconds, the rest base64). Batches count that one of the pinned
 // upload certificates has signed; where one does not, nothing is opened.
@@ -40,7 +40,7 @@ export async function open({ trust, revocations }, pins) {
     const batch = JSON.parse(new TextDecoder().decode(await signedContent(fromBase64(cms), keys)));
     for (const { hash } of batch.entries) hashes.add(`${batch.hashType} ${hash}`);
   }
-  return { test: trust.test, trustAt: trust.at, revocationsAt: revocations.at, signers, hashes };
+  return { test: trust.test, trustAt: trust.at, revocationsAt: revocations.at, signers, hashes, distrusted: new Set(trust.distrusted) };
 }
 
 // age is how old the older one of the two lists is, in milliseconds.

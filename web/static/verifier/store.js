@@ -37,7 +37,7 @@ export async function fetchAll(before, pins, now) {
       batches.push(at >= 0 ? old.batches[at] : toBase64(new Uint8Array((await get(`${revocationsURL}/${batchId}/batch.cms`, 'arrayBuffer', 'default')).body)));
     }
     downloaded = {
-      trust: { at: now() - trust.age, test: trust.body.test, signers: trust.body.signers.map(({ certificate }) => ({ certificate })) },
+      trust: { at: now() - trust.age, test: trust.body.test, signers: trust.body.signers.map(({ certificate }) => ({ certificate })), distrusted: trust.body.distrusted },
       revocations: { at: now() - index.age, ids: index.body.batches.map((b) => b.batchId), batches },
     };
   } catch { // no connection, or nothing that answers
