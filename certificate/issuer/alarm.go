@@ -110,6 +110,11 @@ func (s *Service) pause(ctx context.Context, issuerID string) error {
 		if err != nil || i.State != Active {
 			return err
 		}
+		if s.Alarmed != nil {
+			if err := s.Alarmed(ctx, tx, i.Ref(), name); err != nil {
+				return err
+			}
+		}
 		return s.move(ctx, tx, i, Paused, whyAlarm+"."+name, false, "system", now)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -333,6 +334,9 @@ func TestAlarms(t *testing.T) {
 			b.ok(b.finishPauses(t.Context()))
 			if i = b.byEntry("A-000"); i.State != Paused || i.Why != "alarm."+c.alarm {
 				t.Errorf("%s %s", i.State, i.Why)
+			}
+			if want := []string{i.Ref() + " " + c.alarm}; !slices.Equal(b.alarmed, want) {
+				t.Errorf("alarms %v", b.alarmed)
 			}
 			if n, err := b.Watch(t.Context(), b.clock()); err != nil || n != 0 {
 				t.Errorf("again: %d %v", n, err)

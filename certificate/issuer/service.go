@@ -92,6 +92,9 @@ type Config struct {
 	// Hold tells what keeps certificates of an issuer from being made though it may
 	// issue: a stop; nil = nothing.
 	Hold func(c *web.Ctx, i Issuer) (*Hold, error)
+	// Alarmed is told each alarm that pauses an issuer, in tx: the error budget of
+	// a return after a stop; may be nil.
+	Alarmed func(ctx context.Context, tx pgx.Tx, ref, alarm string) error
 	// Cards stand on the issuer's page: the form to issue, its statements.
 	Cards []web.Card
 }

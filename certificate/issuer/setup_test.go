@@ -31,15 +31,16 @@ var start = time.Date(2021, 7, 21, 8, 0, 0, 0, time.UTC) // 10 o'clock in Berlin
 
 type bench struct {
 	*Service
-	t    *testing.T
-	desk *dualcontroltest.Desk
-	key  ed25519.PrivateKey
-	mu   sync.Mutex
-	now  time.Time
-	raw  []byte // what the authority offers
-	err  error  // or why it does not answer
-	seq  int64
-	says []string // leaves
+	t       *testing.T
+	desk    *dualcontroltest.Desk
+	key     ed25519.PrivateKey
+	mu      sync.Mutex
+	now     time.Time
+	raw     []byte // what the authority offers
+	err     error  // or why it does not answer
+	seq     int64
+	says    []string // leaves
+	alarmed []string
 }
 
 func (b *bench) clock() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now }
@@ -60,6 +61,10 @@ func setup(t *testing.T) *bench {
 		Notify: notify.New(notify.Config{Pool: pool, Vault: v, Now: b.clock, Local: true, Sender: []string{"Impfportal", "Musterstraße 1", "01067 Dresden"}}),
 		Fetch:  func(context.Context) ([]byte, error) { return b.raw, b.err }, Authority: []crypto.PublicKey{key.Public()}, Grace: 24 * time.Hour,
 		BaseURL: "https://impfen.example", Hotline: "0800", Staff: b.desk.Staff, Keys: b.desk.Keys, Dual: b.desk.Service,
+		Alarmed: func(_ context.Context, _ pgx.Tx, ref, alarm string) error {
+			b.alarmed = append(b.alarmed, ref+" "+alarm)
+			return nil
+		},
 		Leaf: func(_ context.Context, _ pgx.Tx, _ string, l Leaf) error {
 			b.says = append(b.says, l.Kind+" "+l.Detail["why"])
 			return nil

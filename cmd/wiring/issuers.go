@@ -43,6 +43,9 @@ func (s *Slices) buildIssuers(base string) error {
 		}
 		return &issuer.Hold{Since: st.Since, Why: st.Reason(ctx.Lang), Expected: st.Expected}, nil
 	}
+	c.Alarmed = func(ctx context.Context, tx pgx.Tx, ref, alarm string) error {
+		return s.Stop.Fail(ctx, tx, ref, "alarm: "+alarm)
+	}
 	if source != "" {
 		var err error
 		if c.Authority, err = registry.KeyFile(keyFile); err != nil {
