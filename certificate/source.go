@@ -91,11 +91,14 @@ func FromRecords(s *vaccination.Service) Source {
 
 // ofRecord takes over what a certificate is made from.
 func ofRecord(r vaccination.Record) Vaccination {
-	p := r.Patient
+	p, place := r.Patient, r.Location
+	if place == "" {
+		place = r.Place
+	}
 	return Vaccination{
 		RecordID: r.ID, KeyID: r.KeyID, PersonID: r.LoginPersonID,
 		Vaccination: dcc.Vaccination{
-			ProductID: r.ProductID, Place: r.Place, Day: r.Day, DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal,
+			ProductID: r.ProductID, Place: place, Day: r.Day, DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal,
 			Stated:     r.Channel == vaccination.ByIssuer,
 			FamilyName: p.FamilyName, GivenName: p.GivenName, PassportFamily: p.PassportFamily, PassportGiven: p.PassportGiven,
 			Birth: p.Birth.String(),

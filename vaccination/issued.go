@@ -31,12 +31,15 @@ type IssuedDose struct {
 	Operator   string // who there, opaque
 	Path       string // PathWeb, PathMTLS or PathCard
 	Region     string // Region of the issuer
+	// Location is the id of the place as it goes into the certificate's id: 1 to 20 of A-Z
+	// and 0-9; "" leaves the issuer's reference there.
+	Location string
 
 	Basis     Basis
 	Document  *Document // for Seen, and only there
 	Patient   Patient   // Sex may be empty: software does not tell it
 	ProductID string
-	LotNumber string // required for Given
+	LotNumber string // required for Given over PathWeb; software may know none
 	// As the issuer states them, each 1..9: 3 of 3 for a booster, 2 of 1 after Janssen.
 	DoseNumber, DosesTotal int
 	Day                    time.Time // of the dose, UTC midnight; not after today
@@ -47,6 +50,7 @@ type IssuedDose struct {
 
 var (
 	lotForm   = regexp.MustCompile(`^[A-Z0-9][A-Z0-9 ./_-]{0,39}$`)
+	location  = regexp.MustCompile(`^[A-Z0-9]{0,20}$`)
 	issuerRef = regexp.MustCompile(`^issuer:[A-Za-z0-9-]{1,60}$`)
 )
 
@@ -64,13 +68,14 @@ func (in *IssuedDose) check() error {
 		!issuerRef.MatchString(in.IssuerRef),
 		!slices.Contains(issuerKinds, in.IssuerKind),
 		in.Path != PathWeb && in.Path != PathMTLS && in.Path != PathCard,
+		!location.MatchString(in.Location),
 		len(in.Patient.Clean(today)) > 0,
 		in.DoseNumber < 1, in.DoseNumber > maxDoses, in.DosesTotal < 1, in.DosesTotal > maxDoses,
 		in.Day.IsZero(), in.Day.After(today), in.Day.Before(in.Patient.Birth.Earliest()):
 		return ErrInvalid
 	case in.LotNumber != "" && !lotForm.MatchString(in.LotNumber):
 		return ErrWrongLot
-	case in.Basis == Given && (in.LotNumber == "" || in.Document != nil),
+	case in.Basis == Given && (in.LotNumber == "" && in.Path == PathWeb || in.Document != nil),
 		in.Basis == Seen && (in.Document == nil || !in.Document.valid()),
 		in.Basis != Given && in.Basis != Seen:
 		return ErrInvalid
@@ -124,12 +129,12 @@ func (s *Service) RecordIssued(ctx context.Context, tx pgx.Tx, in IssuedDose) (r
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO vaccination.record (id, request_key, key_id, sealed, person_index, programme_id, product_id, lot_number,
 		       dose_number, doses_total, day, given_at, channel, place, recorded_by, recorded_at,
-		       basis, issuer_ref, issuer_kind, operator, path, region)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'issuer', $13, $14, $15, $16, $13, $17, $18, $19, $20)
+		       basis, issuer_ref, issuer_kind, operator, path, region, location)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'issuer', $13, $14, $15, $16, $13, $17, $18, $19, $20, $21)
 		ON CONFLICT (request_key) DO NOTHING`,
 		recordID, in.Key, key.ID, box, index, product.ProgrammeID, product.ID, in.LotNumber,
 		in.DoseNumber, in.DosesTotal, in.Day, givenAt(in.Day, in.Now), in.IssuerRef, in.Actor, in.Now, in.Basis, in.IssuerKind,
-		in.Operator, in.Path, in.Region)
+		in.Operator, in.Path, in.Region, in.Location)
 	if pg.Violates(err, "record_person_dose") {
 		return "", ErrAlreadyGiven // the lock on the person makes this a mere last line
 	}

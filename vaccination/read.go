@@ -42,7 +42,7 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 	rows, err := q.Query(ctx, `
 		SELECT r.id, r.key_id, r.sealed, k.wrapped, r.programme_id, r.product_id, coalesce(r.lot_id::text, ''), r.lot_number, r.dose_number,
 		       r.doses_total, r.day, r.given_at, r.channel, r.place, coalesce(r.appointment_id::text, ''),
-		       coalesce(r.login_person_id::text, ''), r.recorded_at, r.basis, r.issuer_ref, r.issuer_kind, r.operator, r.path, r.region,
+		       coalesce(r.login_person_id::text, ''), r.recorded_at, r.basis, r.issuer_ref, r.issuer_kind, r.operator, r.path, r.region, r.location,
 		       r.version, coalesce(r.corrected_at, 'epoch'), coalesce(r.stock_place, ''), 'namesake' = ANY (r.overrides),
 		       coalesce(r.voided_at, 'epoch'), coalesce(r.void_why, ''), r.voided_at IS NOT NULL
 		  FROM vaccination.record r LEFT JOIN vault.key k ON k.id = r.key_id
@@ -58,7 +58,7 @@ func (s *Service) records(ctx context.Context, q pg.Querier, where string, args 
 		)
 		err := row.Scan(&r.ID, &r.KeyID, &box, &wrapped, &r.ProgrammeID, &r.ProductID, &r.LotID, &r.LotNumber, &r.DoseNumber,
 			&r.DosesTotal, &r.Day, &r.GivenAt, &r.Channel, &r.Place, &r.AppointmentID, &r.LoginPersonID,
-			&r.RecordedAt, &r.Basis, &r.IssuerRef, &r.IssuerKind, &r.Operator, &r.Path, &r.Region,
+			&r.RecordedAt, &r.Basis, &r.IssuerRef, &r.IssuerKind, &r.Operator, &r.Path, &r.Region, &r.Location,
 			&r.Version, &r.CorrectedAt, &r.stockPlace, &r.namesake,
 			&r.RemovedAt, &r.RemovedWhy, &removed)
 		if err != nil {

@@ -66,6 +66,7 @@ type Record struct {
 	Operator   string    // who there, opaque: the staff account's id for the portal's own sites
 	Path       string    // PathSite, PathWeb, PathMTLS, PathCard
 	Region     string    // Region of the place; "" unknown
+	Location   string    // id of the place for the certificate's id; "" = Place
 	Document   *Document // Seen only
 
 	LoginPersonID string // citizen's person id that may see the certificate; "" for people who never registered

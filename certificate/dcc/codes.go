@@ -96,6 +96,24 @@ func CodesFor(productID string, issued time.Time) (Codes, bool) {
 	return found, ok
 }
 
+// ProductOf finds the product that an issuer's software names by codes: each code
+// that the value sets have or had for it, and J07BX03 for all of them, as the
+// German guide allows. Which code the certificate carries is the affair of
+// [CodesFor], not of whoever asks for it.
+func ProductOf(disease, prophylaxis, product, holder string) (productID string, ok bool) {
+	if disease != diseaseCOVID19 {
+		return "", false
+	}
+	for productID, periods := range codesByProduct {
+		for _, p := range periods {
+			if p.codes.Product == product && p.codes.Holder == holder && (prophylaxis == p.codes.Prophylaxis || prophylaxis == vpATC) {
+				return productID, true
+			}
+		}
+	}
+	return "", false
+}
+
 // Describe finds the codes that stand in a certificate, whenever it was
 // issued, for the words beside them.
 func Describe(e Entry) Codes {

@@ -65,15 +65,21 @@ var decMode = func() cbor.DecMode {
 
 // Decode reads an HC1 text down to its claims. It verifies nothing.
 func Decode(text string) (*Decoded, error) {
-	packed, err := unwrapText(text)
-	if err != nil {
-		return nil, err
-	}
-	message, err := inflate(packed)
+	message, err := Binary(text)
 	if err != nil {
 		return nil, err
 	}
 	return decodeCOSE(message)
+}
+
+// Binary is a certificate without compression and text: the COSE_Sign1 message
+// that an HC1 text carries.
+func Binary(text string) ([]byte, error) {
+	packed, err := unwrapText(text)
+	if err != nil {
+		return nil, err
+	}
+	return inflate(packed)
 }
 
 // unwrapText removes the prefix and base45.
