@@ -62,6 +62,7 @@ func RunPortal(ctx context.Context, cfg config.Config, log *slog.Logger, out io.
 		return app.Fiber().ShutdownWithTimeout(shutdownTimeout)
 	})
 	g.Go(func() error { return serveMetrics(ctx, env) })
+	g.Go(func() error { return s.serveClients(ctx) })
 	s.background(ctx, g)
 	if cfg.Local() {
 		s.work(ctx, g)

@@ -15,6 +15,7 @@ import (
 	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/certify"
 	"impfportal/certificate/claim"
 	"impfportal/certificate/desk"
 	"impfportal/certificate/distrust"
@@ -69,6 +70,7 @@ type Slices struct {
 	Certificate *certificate.Service
 	Issuers     *issuer.Service
 	Desk        *desk.Service
+	Certify     *certify.Service
 	Claim       *claim.Service
 	Log         *translog.Log
 	Stop        *stop.Service
@@ -165,6 +167,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	if err := s.buildIssuers(base); err != nil {
 		return nil, err
 	}
+	if err := s.buildCertify(base); err != nil {
+		return nil, err
+	}
 	s.Claim = claim.New(claim.Config{
 		Pool: pool, Vault: v, Now: now, Records: s.Vaccination, Certificates: s.Certificate, Send: s.Notify.Send, Sender: sender, BaseURL: strings.TrimSuffix(base, "/"),
 	})
@@ -227,6 +232,7 @@ func (s *Slices) buildRetention() {
 	add(nil, translog.RetentionExempt())
 	add(nil, stop.RetentionExempt())
 	add(nil, distrust.RetentionExempt())
+	add(certify.RetentionRules(), nil)
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
@@ -271,6 +277,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Distrust.Routes())
 	add(s.Issuers.Routes())
 	add(s.Desk.Routes())
+	add(s.Certify.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
 	add(s.Inventory.Routes())
@@ -293,7 +300,7 @@ func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, verifier.Assets, mobileteams.Assets, hotline.Assets,
-		issuer.Assets, desk.Assets,
+		issuer.Assets, desk.Assets, certify.Assets,
 	}
 }
 

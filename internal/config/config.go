@@ -82,6 +82,9 @@ type Config struct {
 	// page, which works offline; with older ones it decides nothing.
 	VerifierMaxAge time.Duration `env:"VERIFIER_MAX_AGE" envDefault:"24h"`
 
+	// Certify is the issuing interface for the software of practices and pharmacies.
+	Certify Certify `envPrefix:"CERTIFY_"`
+
 	SMTPHost     string `env:"SMTP_HOST"`
 	SMTPPort     int    `env:"SMTP_PORT"`
 	SMTPTLS      string `env:"SMTP_TLS" envDefault:"mandatory"` // "mandatory" (STARTTLS), "implicit", "none"
@@ -147,6 +150,7 @@ func Load() (Config, error) {
 	if c.IssuerRegistryGrace < 0 || c.IssuerRegistryGrace > 30*24*time.Hour {
 		fail("ISSUER_REGISTRY_GRACE is %s; it must lie between 0 and 720h", c.IssuerRegistryGrace)
 	}
+	bad = append(bad, c.Certify.check()...)
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		fail("DATA_DIR: %w", err)
 	}

@@ -1,0 +1,74 @@
+package wiring
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/go-redis/redis_rate/v10"
+
+	"impfportal/certificate/certify"
+	"impfportal/certificate/certify/card"
+)
+
+// buildCertify wires the issuing interface for software. What is not configured is
+// not there: no authorities of cards, no log-in with a card; no address, no
+// listener for client certificates.
+func (s *Slices) buildCertify(base string) error {
+	cfg := s.env.Cfg.Certify
+	c := certify.Config{
+		Pool: s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Log: s.env.Log, Limiter: redis_rate.NewLimiter(s.env.Redis),
+		Issuers: s.Issuers, Records: s.Vaccination, Certificates: s.Certificate, Stopped: s.Stop.Applies, BaseURL: base,
+		Cards: certify.Cards{Realm: cfg.Realm, Clients: cfg.Clients, Redirects: cfg.Redirects, PKCS1: cfg.PKCS1},
+	}
+	var err error
+	if c.Cards.Trust, err = trust(cfg.CardCA, cfg.Policies, cfg.Professions); err != nil {
+		return fmt.Errorf("CERTIFY_CARD: %w", err)
+	}
+	if c.Client.Trust, err = trust(cfg.ClientCA, cfg.ClientPolicies, cfg.ClientProfessions); err != nil {
+		return fmt.Errorf("CERTIFY_CLIENT: %w", err)
+	}
+	c.Client.Trust.Organisations = cfg.ClientOrganisations
+	for _, p := range cfg.ClientProxies {
+		a, err := netip.ParseAddr(p)
+		if err != nil {
+			return fmt.Errorf("CERTIFY_CLIENT_PROXIES: %w", err)
+		}
+		c.Client.Proxies = append(c.Client.Proxies, a.Unmap())
+	}
+	s.Certify, err = certify.New(c)
+	return err
+}
+
+func trust(files, policies, professions []string) (t card.Trust, err error) {
+	if t.Authorities, err = card.Authorities(files); err != nil {
+		return t, err
+	}
+	if t.Policies, err = card.OIDs(policies); err != nil {
+		return t, err
+	}
+	t.Professions, err = card.Professions(professions)
+	return t, err
+}
+
+// serveClients answers software that logs in with a client certificate, on a
+// listener of its own; it returns at once where none is configured.
+func (s *Slices) serveClients(ctx context.Context) error {
+	cfg := s.env.Cfg.Certify
+	if cfg.ClientAddr == "" {
+		return nil
+	}
+	own, err := tls.LoadX509KeyPair(cfg.ClientCert, cfg.ClientKey)
+	if err != nil {
+		return fmt.Errorf("CERTIFY_CLIENT_CERT: %w", err)
+	}
+	var listen net.ListenConfig
+	ln, err := listen.Listen(ctx, "tcp", cfg.ClientAddr)
+	if err != nil {
+		return fmt.Errorf("CERTIFY_CLIENT_ADDR: %w", err)
+	}
+	s.env.Log.Info("portal listens for client certificates", "address", ln.Addr().String())
+	return s.Certify.ServeClients(ctx, ln, own)
+}
