@@ -110,9 +110,14 @@ func notTrusted(err error) error {
 		err error
 		key string
 	}{
-		{card.ErrTime, "certify.error.expired"}, {card.ErrAuthority, "certify.error.authority"}, {card.ErrUsage, "certify.error.usage"},
-		{card.ErrPolicy, "certify.error.policy"}, {card.ErrProfession, "certify.error.profession"}, {card.ErrSignature, "certify.error.signature"},
-		{card.ErrMalformed, "certify.error.certificate"}, {card.ErrKey, "certify.error.certificate"},
+		{card.ErrTime, "certify.error.expired"},
+		{card.ErrAuthority, "certify.error.authority"},
+		{card.ErrUsage, "certify.error.usage"},
+		{card.ErrPolicy, "certify.error.policy"},
+		{card.ErrProfession, "certify.error.profession"},
+		{card.ErrSignature, "certify.error.signature"},
+		{card.ErrMalformed, "certify.error.certificate"},
+		{card.ErrKey, "certify.error.certificate"},
 	} {
 		if errors.Is(err, w.err) {
 			return refuse(http.StatusForbidden, w.key)

@@ -131,10 +131,9 @@ func locationOf(i issuer.Issuer) string {
 // What is refused here leaves no record.
 func (s *Service) makeable(in *vaccination.IssuedDose, now time.Time) error {
 	no := func(key, field string) error { return refuse(http.StatusNotAcceptable, key).at(field) }
-	for _, f := range in.Patient.Clean(clock.Day(now)) {
-		if f.Field == "birth" {
-			return no("certify.error.birth", "dob")
-		}
+	if bad := in.Patient.Clean(clock.Day(now)); len(bad) > 0 && bad[0].Field == "birth" {
+		return no("certify.error.birth", "dob")
+	} else if len(bad) > 0 {
 		return no("certify.error.name", "nam")
 	}
 	_, err := dcc.Build(dcc.Vaccination{

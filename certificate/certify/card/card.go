@@ -202,9 +202,13 @@ func sequence(parts ...[]byte) ([]byte, error) {
 // placeholder is the base point of P-256 as a key.
 func placeholder() []byte {
 	p := elliptic.P256().Params()
-	der, err := x509.MarshalPKIXPublicKey(&ecdsa.PublicKey{Curve: elliptic.P256(), X: p.Gx, Y: p.Gy})
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, append(p.Gx.FillBytes(make([]byte, 32)), p.Gy.FillBytes(make([]byte, 32))...)...))
 	if err != nil {
 		panic(err) // constants
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(err)
 	}
 	return der
 }
@@ -232,18 +236,17 @@ func brainpoolKey(der []byte) (*ecdsa.PublicKey, error) {
 	if len(point) != 1+2*size || point[0] != 4 {
 		return nil, fmt.Errorf("%w: point", ErrKey)
 	}
-	k := &ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(point[1 : 1+size]), Y: new(big.Int).SetBytes(point[1+size:])}
-	p := curve.Params().P
-	if k.X.Cmp(p) >= 0 || k.Y.Cmp(p) >= 0 || !onCurve(curve, k.X, k.Y) {
+	x, y := new(big.Int).SetBytes(point[1:1+size]), new(big.Int).SetBytes(point[1+size:])
+	if p := curve.Params().P; x.Cmp(p) >= 0 || y.Cmp(p) >= 0 || !onCurve(curve, x, y) {
 		return nil, fmt.Errorf("%w: point is not on its curve", ErrKey)
 	}
-	return k, nil
+	return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil //nolint:staticcheck // what replaces X and Y knows no Brainpool curve
 }
 
 // onCurve checks a point of foreign origin. The standard library's replacement
 // (crypto/ecdh) knows no Brainpool curve.
 func onCurve(curve elliptic.Curve, x, y *big.Int) bool {
-	return (x.Sign() != 0 || y.Sign() != 0) && curve.IsOnCurve(x, y)
+	return (x.Sign() != 0 || y.Sign() != 0) && curve.IsOnCurve(x, y) //nolint:staticcheck // as above
 }
 
 // professions reads the profession OIDs of an admission extension (AdmissionSyntax

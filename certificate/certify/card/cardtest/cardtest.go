@@ -58,9 +58,9 @@ func Brainpool(t testing.TB) Key {
 	c := brainpool.P256r1()
 	d, err := rand.Int(rand.Reader, c.Params().N)
 	ok(t, err)
-	k := &ecdsa.PrivateKey{D: d}
+	k := &ecdsa.PrivateKey{D: d} //nolint:staticcheck // what replaces D, X and Y knows no Brainpool curve
 	k.Curve = c
-	k.X, k.Y = c.ScalarBaseMult(d.Bytes())
+	k.X, k.Y = c.ScalarBaseMult(d.Bytes()) //nolint:staticcheck // as above
 	return k
 }
 
@@ -95,9 +95,9 @@ func NewAuthority(t testing.TB, key Key, from time.Time) *Card {
 }
 
 // Issue makes a certificate of an authority.
-func (a *Card) Issue(t testing.TB, key Key, s Spec) *Card {
+func (c *Card) Issue(t testing.TB, key Key, s Spec) *Card {
 	t.Helper()
-	return issue(t, a, key, s)
+	return issue(t, c, key, s)
 }
 
 func issue(t testing.TB, by *Card, key Key, s Spec) *Card {
@@ -194,7 +194,7 @@ func publicKey(t testing.TB, key Key) []byte {
 		return der
 	}
 	pub := key.Public().(*ecdsa.PublicKey)
-	point := append([]byte{4}, append(pub.X.FillBytes(make([]byte, 32)), pub.Y.FillBytes(make([]byte, 32))...)...)
+	point := append([]byte{4}, append(pub.X.FillBytes(make([]byte, 32)), pub.Y.FillBytes(make([]byte, 32))...)...) //nolint:staticcheck // as above
 	params, err := asn1.Marshal(asn1.ObjectIdentifier{1, 3, 36, 3, 3, 2, 8, 1, 1, 7})
 	ok(t, err)
 	der, err := asn1.Marshal(struct {
