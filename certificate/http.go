@@ -68,10 +68,11 @@ func fullName(n dcc.Name) string {
 
 // fullFrom is the day from which the holder counts as fully vaccinated
 // (section 2 no. 3 SchAusnahmV): on the 15th day after the last dose, at once
-// for one dose after an infection; zero while a dose is missing.
+// for one dose after an infection; zero while a dose is missing, and for a
+// booster, whose holder was fully vaccinated before.
 func fullFrom(e dcc.Entry, codes dcc.Codes, day time.Time) time.Time {
 	switch {
-	case e.Dose < e.Doses:
+	case e.Dose < e.Doses, e.Dose > 2, e.Dose > e.Doses:
 		return time.Time{}
 	case e.Doses == 1 && codes.Doses == 2:
 		return day
