@@ -98,6 +98,21 @@ func TestKeys(t *testing.T) {
 	runBrowser(t, "keys.mjs", p, t.TempDir())
 }
 
+// TestIssuer brings a pharmacy from the claim of its entry to its first certificate, and
+// through a stop of issuing and back. The printed code is read by zbar and verified by
+// go-cose.
+func TestIssuer(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	p := startPortal(t, t.TempDir(), "PORTAL_CLOCK=2021-01-12T09:05")
+	p.awaitDemoState(t)
+	address := p.URL
+	p.URL = strings.Replace(p.URL, "127.0.0.1", "localhost", 1)
+	runBrowser(t, "issuer.mjs", p, folder)
+	p.URL = address
+	checkIssued(t, p, folder)
+}
+
 // walk runs a script of browser tests against a portal of its own.
 func walk(t *testing.T, script string, settings ...string) {
 	t.Helper()

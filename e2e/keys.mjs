@@ -2,41 +2,8 @@
 // key each, a third account gets one by a code, two people admit it, nobody twice;
 // log-in with a key, another key, a copied key.
 import { assert, check, desk, ok, person, run, shoot } from './lib.mjs';
-import { go, password, submit, text, type, until, visit } from './story/hands.mjs';
-
-// plug gives the person's browser a key that is touched by itself.
-async function plug(p) {
-  const cdp = await p.context.newCDPSession(p.page);
-  await cdp.send('WebAuthn.enable');
-  const add = async () => (await cdp.send('WebAuthn.addVirtualAuthenticator', { options: {
-    protocol: 'ctap2', transport: 'usb', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true,
-  } })).authenticatorId;
-  p.cdp = cdp;
-  p.keyID = await add();
-  p.another = add; // plugs a second one in
-}
-
-// nextCode asks in the page itself: Playwright's own requests share no cookies with
-// pages of localhost.
-async function nextCode(p, login) {
-  const page = await p.page.evaluate(async () => (await fetch('/dev/logins')).text());
-  return page.split('<tr>').find((r) => r.includes(`<th scope="row">${login}</th>`)).match(/class="code">(\d{6})</)[1];
-}
-
-async function logIn(p, login) {
-  await visit(p, '/staff/login', 'staff login');
-  await type(p, { login, password, code: await nextCode(p, login) });
-  await submit(p, '/staff/login');
-  assert(!p.page.url().includes('/staff/login'), `${login} cannot log in`);
-}
-
-async function enrolFirst(p, login) {
-  await visit(p, '/admin/keys', 'keys, none yet');
-  await type(p, { password, code: await nextCode(p, login), key_name: 'Schlüsselbund' });
-  await go(p, p.page.locator('form[data-passkey=create] button'));
-  assert(/Der Schlüssel ist eingerichtet/.test(await text(p, 'main')), `${login}: ${await text(p, 'main')}`);
-  ok(`${p.name} has a key`);
-}
+import { go, text, type, until, visit } from './story/hands.mjs';
+import { enrolFirst, logIn, plug } from './story/key.mjs';
 
 async function say(p) { return (await p.page.locator('[data-say]').first().innerText()).trim(); }
 

@@ -149,6 +149,24 @@ func checkCertificates(t *testing.T, p *portal, folder string) {
 	}
 }
 
+// checkIssued verifies what a pharmacy has printed.
+func checkIssued(t *testing.T, p *portal, folder string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, "issued.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc1 := strings.TrimSpace(string(text))
+	sheet := filepath.Join(folder, "issued-page")
+	printed(t, "pdftoppm", "-png", "-r", "200", "-f", "1", "-singlefile", filepath.Join(folder, "issued.pdf"), sheet)
+	for _, picture := range []string{sheet + ".png", filepath.Join(folder, "issued.png")} {
+		if got := readQR(t, picture); got != hc1 {
+			t.Errorf("%s says %q, the text %q", picture, got, hc1)
+		}
+	}
+	checkHC1(t, hc1, fact{Family: "Müßiggang", Given: "Erika", Year: "1964", Month: "8", Day: "12"}, trusted(t, p))
+}
+
 // readQR reads the one HC1 code of a picture.
 func readQR(t *testing.T, png string) string {
 	t.Helper()

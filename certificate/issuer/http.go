@@ -36,6 +36,10 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodGet, Path: "/issuer", Roles: operator, Nav: "issuer.nav", Handle: s.home},
 		{Method: http.MethodPost, Path: "/issuer/receipts", Roles: operator, Handle: s.receipt},
 		{Method: http.MethodPost, Path: "/issuer/days", Roles: operator, Handle: s.dayForm},
+		{Method: http.MethodPost, Path: "/issuer/receipts/:id/back", Roles: operator, Handle: s.takeBack},
+		{Method: http.MethodGet, Path: "/issuer/operators", Roles: operator, Handle: s.operatorsPage},
+		{Method: http.MethodPost, Path: "/issuer/operators", Roles: operator, Handle: s.inviteForm},
+		{Method: http.MethodPost, Path: "/issuer/operators/:id/end", Roles: operator, Handle: s.endOperator},
 		{Method: http.MethodGet, Path: "/api/v1/issuer", Roles: operator, API: web.JSON("Whether this issuer can issue, since when and why not, its limits and lots", s.apiHome)},
 		{Method: http.MethodPost, Path: "/api/v1/issuer/receipts", Roles: operator, API: web.JSON("Declare vaccine received", s.apiReceipt)},
 		{Method: http.MethodPost, Path: "/api/v1/issuer/days", Roles: operator, API: web.JSON("Declare how many appointments a day had", s.apiDay)},
@@ -84,6 +88,7 @@ func asProblem(err error) error {
 		{ErrOwn, http.StatusForbidden, "issuer.error.own"},
 		{ErrReceipt, http.StatusUnprocessableEntity, "issuer.error.receipt"},
 		{ErrTooManyDoses, http.StatusConflict, "issuer.error.doses"},
+		{ErrOperators, http.StatusConflict, "issuer.error.operators"},
 		{ErrLot, http.StatusConflict, "issuer.error.lot"},
 	} {
 		if errors.Is(err, p.err) {

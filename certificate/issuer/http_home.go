@@ -47,11 +47,20 @@ type homePage struct {
 	Status   status
 	Limits   Limits
 	Lots     []lotRow
+	Receipts []receiptRow
 	Accounts []Account
 	Products []web.Option
 	Today    string
 	Cards    []template.HTML
 }
+
+type receiptRow struct {
+	Received
+	Product string
+}
+
+// receiptsShown is how many receipts the page lists to be taken back.
+const receiptsShown = 10
 
 type lotRow struct {
 	Lot
@@ -82,6 +91,19 @@ func (s *Service) homeData(c *web.Ctx) (p homePage, err error) {
 	}
 	if p.Accounts, err = accounts(c.Std(), s.Pool, p.Issuer.ID); err != nil {
 		return p, err
+	}
+	received, err := Receipts(c.Std(), s.Pool, p.Issuer.ID, receiptsShown)
+	if err != nil {
+		return p, err
+	}
+	for _, r := range received {
+		row := receiptRow{Received: r}
+		for _, o := range p.Products {
+			if o.Value == r.ProductID {
+				row.Product = o.Label
+			}
+		}
+		p.Receipts = append(p.Receipts, row)
 	}
 	p.Today = today(c.Now).Format(time.DateOnly)
 	p.Cards, err = c.Cards(s.Cards)

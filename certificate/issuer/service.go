@@ -58,6 +58,10 @@ var (
 	// ErrNoKey says that nobody of the issuer has a security key, and the registry
 	// names no certificate of it.
 	ErrNoKey = errors.New("issuer: nobody has a key")
+	// ErrOperators says that enough people of the issuer have access.
+	ErrOperators = errors.New("issuer: too many operators")
+	// ErrUsed says that doses of a receipt were certified already.
+	ErrUsed = errors.New("issuer: the receipt is needed")
 	// ErrOwn says that an approver works for the issuer.
 	ErrOwn = errors.New("issuer: an approver belongs to the issuer")
 )
