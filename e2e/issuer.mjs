@@ -59,7 +59,7 @@ async function issue(p, family, shots) {
   if (shots) await look(p, 'form');
   await submit(p, '/issuer/issue/given/check');
   if (shots) await look(p, 'answers');
-  await go(p, p.page.locator('#main button'));
+  await go(p, p.page.locator('main form[action="/issuer/issue/given"] button'));
   assert(/\/issuer\/issued\//.test(p.page.url()), await main(p));
 }
 
