@@ -81,7 +81,11 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		if r.version > 1 {
 			kind = translog.KindReissue
 		}
-		return s.Transparency.Append(ctx, tx, refOf(r.id), s.leaf(kind, r.id, v, digest[:], kid[:]))
+		leaf := s.leaf(kind, r.id, v, digest[:], kid[:])
+		if err := replaces(ctx, tx, &leaf, v.RecordID, r.version); err != nil {
+			return err
+		}
+		return s.Transparency.Append(ctx, tx, refOf(r.id), leaf)
 	})
 }
 
@@ -90,14 +94,34 @@ const refPrefix = "certificate:"
 
 func refOf(certificateID string) string { return refPrefix + certificateID }
 
+// replaces lets the leaf of a later version name what was signed before it, so
+// that whoever reads the log alone can follow a certificate through its versions.
+func replaces(ctx context.Context, tx pgx.Tx, leaf *translog.Leaf, recordID string, version int) error {
+	if version == 1 {
+		return nil
+	}
+	var before []byte
+	err := tx.QueryRow(ctx, `
+		SELECT digest FROM certificate.certificate WHERE record_id = $1 AND version < $2 AND digest IS NOT NULL ORDER BY version DESC LIMIT 1`, recordID, version).Scan(&before)
+	if pg.NoRows(err) {
+		return nil
+	}
+	leaf.Detail["replaces"] = hex.EncodeToString(before)
+	return err
+}
+
 // leaf is what the log says of a certificate: nothing of the person.
 func (s *Service) leaf(kind, certificateID string, v Vaccination, digest, kid []byte) translog.Leaf {
+	detail := map[string]string{"kid": hex.EncodeToString(kid), "basis": v.Basis, "path": v.Path, "issuer_kind": v.IssuerKind}
+	if v.Further {
+		detail["further"] = "yes"
+	}
 	return translog.Leaf{
 		Kind: kind, Subject: refOf(certificateID), Digest: digest,
 		Issuer:   s.Transparency.Pseudonym("issuer", v.IssuerRef),
 		Operator: s.Transparency.Pseudonym("operator", v.IssuerRef+" "+v.Operator),
 		Day:      clock.Day(s.Now()),
-		Detail:   map[string]string{"kid": hex.EncodeToString(kid), "basis": v.Basis, "path": v.Path, "issuer_kind": v.IssuerKind},
+		Detail:   detail,
 	}
 }
 

@@ -31,6 +31,9 @@ type Origin struct {
 	Basis      string // given, seen
 	Operator   string // opaque
 	LotNumber  string
+	// Further: seen in a document like another dose of the same person that the
+	// same issuer recorded before on the same day.
+	Further bool
 }
 
 // Cohorts are the groups of issuers that have a document signer of their own,
@@ -68,6 +71,11 @@ func FromRecords(s *vaccination.Service) Source {
 			v := ofRecord(r)
 			if r.Removed() {
 				return v, ErrVoid
+			}
+			if r.Basis == vaccination.Seen {
+				if v.Further, err = s.Further(ctx, q, recordID); err != nil {
+					return v, err
+				}
 			}
 			if !v.Stated {
 				history, err := s.History(ctx, q, recordID)

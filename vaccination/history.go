@@ -89,3 +89,23 @@ func merge(all []PriorDose) (out []PriorDose) {
 	slices.SortStableFunc(out, func(a, b PriorDose) int { return a.Day.Compare(b.Day) })
 	return out
 }
+
+// Further tells of a record that was seen in a document whether the same issuer had
+// seen another one of the same person earlier on the same day in Berlin: what is
+// paid less for (CoronaImpfV § 6 Abs. 5, § 9 Abs. 3).
+func (s *Service) Further(ctx context.Context, q pg.Querier, recordID string) (further bool, err error) {
+	err = q.QueryRow(ctx, `
+		SELECT EXISTS (
+		       SELECT FROM vaccination.record o
+		        WHERE o.person_index = r.person_index AND o.programme_id = r.programme_id AND o.issuer_ref = r.issuer_ref AND o.basis = 'seen' AND o.voided_at IS NULL
+		          AND (o.recorded_at, o.id) < (r.recorded_at, r.id)
+		          AND (o.recorded_at AT TIME ZONE 'Europe/Berlin')::date = (r.recorded_at AT TIME ZONE 'Europe/Berlin')::date)
+		  FROM vaccination.record r WHERE r.id = $1 AND r.basis = 'seen'`, recordID).Scan(&further)
+	if pg.NoRows(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("further record: %w", err)
+	}
+	return further, nil
+}

@@ -24,6 +24,14 @@ func Search(ctx context.Context, q pg.Querier, state, text string) ([]Issuer, er
 		ORDER BY i.state = 'paused' DESC, i.state = 'proven' DESC, i.since DESC, i.id LIMIT $3`, state, strings.TrimSpace(text), listMost)
 }
 
+// Ever returns every issuer that was ever activated, also those that ended.
+func Ever(ctx context.Context, q pg.Querier) ([]Issuer, error) {
+	return collect(ctx, q, `WHERE i.activated_at IS NOT NULL`)
+}
+
+// Lang is the language in which the portal writes to the issuer.
+func (i Issuer) Lang() string { return i.lang }
+
 // Counts counts issuers by state.
 func Counts(ctx context.Context, q pg.Querier) (map[string]int, error) {
 	rows, err := q.Query(ctx, `SELECT state, count(*) FROM certificate.issuer GROUP BY state`)

@@ -88,10 +88,14 @@ func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 	if err != nil {
 		return err
 	}
+	detail := map[string]string{"reason": string(r.Reason)}
+	if r.Replaced {
+		detail["replaced"] = "yes"
+	}
 	return s.log.Append(ctx, tx, "revocation:"+r.CertificateID, translog.Leaf{
 		Kind: translog.KindRevocation, Subject: ref, Digest: digest,
 		Issuer: s.log.Pseudonym("issuer", issuerRef), Operator: s.log.Pseudonym("operator", issuerRef+" "+operator),
-		Day: clock.Day(r.At), Detail: map[string]string{"reason": string(r.Reason)},
+		Day: clock.Day(r.At), Detail: detail,
 	})
 }
 

@@ -21,6 +21,7 @@ import (
 	"impfportal/certificate/distrust"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/revocation"
+	"impfportal/certificate/statement"
 	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/certificate/verifier"
@@ -75,6 +76,7 @@ type Slices struct {
 	Log         *translog.Log
 	Stop        *stop.Service
 	Distrust    *distrust.Service
+	Statements  *statement.Service
 	Revoked     *revocation.Publisher
 	Revocation  *revocation.Desk
 	Verifier    *verifier.Service
@@ -174,6 +176,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		Pool: pool, Vault: v, Now: now, Records: s.Vaccination, Certificates: s.Certificate, Send: s.Notify.Send, Sender: sender, BaseURL: strings.TrimSuffix(base, "/"),
 	})
 	s.Teams = mobileteams.New(pool, s.Inventory, s.Vaccination)
+	s.buildStatements(strings.TrimSuffix(base, "/"))
 	s.Inventory.TeamNames = s.teamNames
 	s.Inventory.Demand = s.Booking.WeekDemand
 	s.Inventory.Needs = s.Booking.DayNeeds
@@ -234,6 +237,7 @@ func (s *Slices) buildRetention() {
 	add(nil, distrust.RetentionExempt())
 	add(certify.RetentionRules(), nil)
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
+	add(statement.RetentionRules(), statement.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
 	add(hotline.RetentionRules(), hotline.RetentionExempt())
 	s.Retention = retention.New(s.env.Pool, s.env.Now, rules)
@@ -243,7 +247,7 @@ func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
 		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
-		s.Issuers.Jobs(m),
+		s.Issuers.Jobs(m), s.Statements.Jobs(),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}
@@ -278,6 +282,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Issuers.Routes())
 	add(s.Desk.Routes())
 	add(s.Certify.Routes())
+	add(s.Statements.Routes())
 	add(s.Teams.Routes())
 	add(s.Centre.Routes())
 	add(s.Inventory.Routes())
@@ -300,7 +305,7 @@ func Bundles() []web.Bundle {
 	return []web.Bundle{
 		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, verifier.Assets, mobileteams.Assets, hotline.Assets,
-		issuer.Assets, desk.Assets, certify.Assets,
+		issuer.Assets, desk.Assets, statement.Assets, certify.Assets,
 	}
 }
 

@@ -44,6 +44,7 @@ type LetterSpec struct {
 	Subject   string  // bold, without a word like "Betreff"
 	Blocks    []Block // salutation, text, closing
 	Footer    []string
+	Mark      string // "MUSTER": large and grey across every page
 }
 
 // Letter writes a letter.
@@ -53,6 +54,7 @@ func Letter(s LetterSpec) ([]byte, error) {
 	if len(s.Footer) > 0 {
 		w.bottom = pageHeight - 16 - 4*float64(len(s.Footer))
 	}
+	w.mark = printable(s.Mark)
 	w.addPage()
 	letterhead(w, s.Sender)
 	if err := addressWindow(w, s); err != nil {
