@@ -16,7 +16,7 @@ import (
 	"impfportal/internal/web"
 )
 
-//go:embed templates i18n
+//go:embed all:templates i18n
 var files embed.FS
 
 // Assets are this package's pages and texts.
@@ -56,6 +56,9 @@ func ref(c *web.Ctx) (string, error) {
 type ownView struct{ Statements []Statement }
 
 func (s *Service) ownPage(c *web.Ctx) error {
+	if !id.Valid(c.User.Scope) {
+		return c.Page("statement/own", ownView{}) // an account of no place
+	}
 	r, err := ref(c)
 	if err != nil {
 		return err
