@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"impfportal/certificate/statement"
 	"impfportal/certificate/translog"
 )
 
@@ -28,6 +30,7 @@ type verifyLogCmd struct {
 	Key     string   `help:"Public key of the log as it is printed elsewhere (/certificates/log/key); it must be the one that signed." placeholder:"KEY"`
 	Witness string   `help:"Witness file, or any file with checkpoints that were saved: the log must still contain each of them." placeholder:"FILE"`
 	Save    string   `help:"File to which the checkpoint is appended when all holds, for --witness of a later run." placeholder:"FILE"`
+	Proofs  string   `help:"Proofs of a monthly statement: each of its leaves must stand under its checkpoint, and the log must still contain that." placeholder:"FILE"`
 	Digest  []string `help:"SHA-256 of what was signed, hexadecimal: the log must contain it." placeholder:"HEX"`
 }
 
@@ -106,6 +109,14 @@ func (c verifyLogCmd) verify(ctx context.Context, w io.Writer) error {
 	}
 	if r.earlier, err = c.saved(key); err != nil {
 		return err
+	}
+	if c.Proofs != "" {
+		under, err := proofs(c.Proofs, key)
+		found.say("proofs of the statement", err)
+		if err == nil {
+			r.earlier = append(r.earlier, under)
+			slices.SortStableFunc(r.earlier, func(a, b translog.Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+		}
 	}
 	if err := r.download(ctx, p, now.Size, &found); err != nil {
 		found.say("all leaves, well-formed, what was signed once", err)
@@ -277,4 +288,27 @@ func (r *recount) proofs(ctx context.Context, p logPortal, now translog.Checkpoi
 		}
 	}
 	return nil
+}
+
+// proofs checks the proofs of a statement and returns the checkpoint that they
+// stand under.
+func proofs(name string, key note.Verifier) (translog.Checkpoint, error) {
+	var in statement.Proofs
+	body, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(body, &in)
+	}
+	if err != nil {
+		return translog.Checkpoint{}, err
+	}
+	under, err := translog.OpenCheckpoint([]byte(in.Checkpoint), key)
+	if err != nil {
+		return under, err
+	}
+	for _, l := range in.Leaves {
+		if err := tlog.CheckRecord(l.Proof, under.Size, under.Root, l.Index, tlog.RecordHash([]byte(l.Leaf))); err != nil {
+			return under, fmt.Errorf("leaf %d: %w", l.Index, err)
+		}
+	}
+	return under, nil
 }
