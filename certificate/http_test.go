@@ -275,13 +275,19 @@ func scan(t *testing.T, file, dpi string) []byte {
 	if dir := os.Getenv("CERTIFICATE_PREVIEW"); dir != "" {
 		_ = os.WriteFile(filepath.Join(dir, "certificate.png"), raw, 0o600)
 	}
+	return upperLeft(t, raw)
+}
+
+// upperLeft is the part of a page's picture in which the code is.
+func upperLeft(t *testing.T, raw []byte) []byte {
+	t.Helper()
 	img, err := png.Decode(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := img.Bounds()
-	part := image.NewGray(image.Rect(0, 0, b.Dx()*2/5, b.Dy()/4))
-	draw.Draw(part, part.Bounds(), img, image.Pt(0, b.Dy()/6), draw.Src)
+	part := image.NewGray(image.Rect(0, 0, b.Dx()*2/5, b.Dy()*3/10))
+	draw.Draw(part, part.Bounds(), img, image.Pt(0, b.Dy()/9), draw.Src)
 	var out bytes.Buffer
 	if err := png.Encode(&out, part); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,11 @@ func (s *Service) PDF(c Certificate, lang string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return form.Fill(c.IssuedAt, c.values())
+}
+
+// values fill the slots of the form.
+func (c Certificate) values() map[string]string {
 	e, codes, n := c.Entry(), c.Codes(), c.Payload.Name
 	values := map[string]string{
 		"code": c.HC1, "family": n.Family, "given": n.Given, "birth": c.Payload.Birth,
@@ -72,7 +77,7 @@ func (s *Service) PDF(c Certificate, lang string) ([]byte, error) {
 			values[name] = "–"
 		}
 	}
-	return form.Fill(c.IssuedAt, values)
+	return values
 }
 
 func (k paperKind) sheet() pdf.SheetSpec {

@@ -36,7 +36,7 @@ var ErrNotFound = errors.New("certificate: no such certificate")
 // Source reads vaccination records. FromRecords makes it of the treatment
 // record; tests have their own.
 type Source struct {
-	// Record returns one record, ErrGone or ErrVoid.
+	// Record returns one record, or ErrGone; a voided one beside ErrVoid.
 	Record func(ctx context.Context, q pg.Querier, recordID string) (Vaccination, error)
 	// OfPerson returns the records that belong to a login, oldest first.
 	OfPerson func(ctx context.Context, q pg.Querier, personID string) ([]Vaccination, error)
@@ -71,6 +71,8 @@ type Config struct {
 	// registration is gone. Without it the contact that stays with the record
 	// is used.
 	Recipient func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error)
+	// Sender stands on letters: name, street, city.
+	Sender []string
 	// PublicURL stands in messages, "https://..."; may be empty.
 	PublicURL string
 }

@@ -90,6 +90,7 @@ func setupOn(t testing.TB, pool *pgxpool.Pool) *bench {
 		t.Fatal(err)
 	}
 	b.Service = s
+	s.Revocations.Told = s.Revoked
 	return b
 }
 

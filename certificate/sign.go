@@ -159,7 +159,8 @@ func (s *Service) release(ctx context.Context, v Vaccination) error {
 		if dsc == nil {
 			return fmt.Errorf("%w: no DSC %x", signing.ErrKeys, r.kid)
 		}
-		if _, err := checkText(string(text), claims, dsc); err != nil {
+		d, err := checkText(string(text), claims, dsc)
+		if err != nil {
 			return err
 		}
 		if _, err := s.sameAsRecord(claims, v, r); err != nil {
@@ -175,7 +176,10 @@ func (s *Service) release(ctx context.Context, v Vaccination) error {
 		}); err != nil {
 			return err
 		}
-		return s.announce(ctx, tx, v, r.version)
+		return s.announce(ctx, tx, v, Certificate{
+			ID: r.id, RecordID: v.RecordID, State: StateReleased, Version: r.version, Day: v.Day, HC1: string(text), Payload: d.Claims.HCert.DCC,
+			IssuedAt: *r.issued, ExpiresAt: *r.expires, KID: r.kid,
+		})
 	})
 }
 

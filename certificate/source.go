@@ -66,12 +66,9 @@ func FromRecords(s *vaccination.Service) Source {
 				return Vaccination{}, err
 			}
 			if r.Removed() {
-				return Vaccination{}, ErrVoid
+				return ofRecord(r), ErrVoid
 			}
 			v := ofRecord(r)
-			if r.Removed() {
-				return v, ErrVoid
-			}
 			if r.Basis == vaccination.Seen {
 				if v.Further, err = s.Further(ctx, q, recordID); err != nil {
 					return v, err

@@ -124,6 +124,9 @@ func TestVoid(t *testing.T) {
 	if len(list) != 1 || list[0].State != StateRevoked || list[0].Reason != revocation.RecordVoid || list[0].Replaced {
 		t.Errorf("%+v", list)
 	}
+	if last := b.told[len(b.told)-1]; last.Kind != "certificate.revoked" {
+		t.Errorf("told %s", last.Kind)
+	}
 	// Even if the record came back: what was revoked for good gets no successor.
 	b.mu.Lock()
 	clear(b.void)

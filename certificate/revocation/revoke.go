@@ -48,10 +48,15 @@ type Log interface {
 }
 
 // Service revokes.
-type Service struct{ log Log }
+type Service struct {
+	log Log
+	// Told tells the owner of a certificate that was handed out and gets no
+	// successor, in the transaction; may be nil.
+	Told func(ctx context.Context, tx pgx.Tx, certificateID string) error
+}
 
 // New makes the service.
-func New(log Log) *Service { return &Service{log} }
+func New(log Log) *Service { return &Service{log: log} }
 
 // Revoke takes a certificate back in the caller's transaction: its row, the
 // revocation, the audit entry and the leaf. One that is revoked already, or
@@ -87,6 +92,11 @@ func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.Told != nil && !r.Replaced {
+		if err := s.Told(ctx, tx, r.CertificateID); err != nil {
+			return err
+		}
 	}
 	detail := map[string]string{"reason": string(r.Reason)}
 	if r.Replaced {

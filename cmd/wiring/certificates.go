@@ -99,8 +99,12 @@ func (s *Slices) buildRevocation() error {
 			return err
 		}
 	}
+	revoker := revocation.New(s.Log)
+	revoker.Told = func(ctx context.Context, tx pgx.Tx, certificateID string) error {
+		return s.Certificate.Revoked(ctx, tx, certificateID)
+	}
 	s.Revocation = &revocation.Desk{
-		Pool: s.env.Pool, Now: s.env.Now, Service: revocation.New(s.Log), Dual: s.Dual,
+		Pool: s.env.Pool, Now: s.env.Now, Service: revoker, Dual: s.Dual,
 		Reissue: func(ctx context.Context, tx pgx.Tx, recordIDs []string) error {
 			for _, recordID := range recordIDs {
 				if err := vaccination.Recorded.Enqueue(ctx, tx, vaccination.RecordedPayload{RecordID: recordID}); err != nil {
@@ -131,7 +135,7 @@ func (s *Slices) buildCertificate(base string) error {
 	s.Distrust = distrust.New(distrust.Config{Pool: s.env.Pool, Now: s.env.Now, Keys: keys, Log: s.Log, Dual: s.Dual})
 	s.Certificate, err = certificate.New(certificate.Config{
 		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
-		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Stop: s.Stop, Distrusted: s.Distrust.KIDs, Cards: []web.Card{s.Stop.Card()}, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send,
+		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Stop: s.Stop, Distrusted: s.Distrust.KIDs, Cards: []web.Card{s.Stop.Card()}, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send, Sender: sender,
 		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
 			p, err := s.Citizen.Person(ctx, q, personID)
 			if errors.Is(err, citizen.ErrNotFound) {

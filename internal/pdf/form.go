@@ -56,8 +56,10 @@ type Form struct {
 }
 
 // NewForm lays out a sheet whose blocks may have slots.
-func NewForm(s SheetSpec) (*Form, error) {
-	w := s.layout(true)
+func NewForm(s SheetSpec) (*Form, error) { return s.layout(true).form() }
+
+// form makes a form of what is laid out.
+func (w *writer) form() (*Form, error) {
 	if w.err != nil {
 		return nil, w.err
 	}

@@ -49,6 +49,29 @@ type LetterSpec struct {
 
 // Letter writes a letter.
 func Letter(s LetterSpec) ([]byte, error) {
+	w, err := s.layout(nil)
+	if err != nil {
+		return nil, err
+	}
+	return w.file(s.Created)
+}
+
+// LetterWith writes a letter and, on pages of its own behind it, what it
+// encloses: a sheet whose slots get these values.
+func LetterWith(s LetterSpec, enclosed SheetSpec, values map[string]string) ([]byte, error) {
+	w, err := s.layout(&enclosed)
+	if err != nil {
+		return nil, err
+	}
+	f, err := w.form()
+	if err != nil {
+		return nil, err
+	}
+	return f.Fill(s.Created, values)
+}
+
+// layout sets the letter, and behind it the enclosed sheet if there is one.
+func (s LetterSpec) layout(enclosed *SheetSpec) (*writer, error) {
 	w := newWriter(s.Lang, s.Subject, strings.Join(s.Sender[:min(1, len(s.Sender))], ""))
 	w.left, w.right, w.top, w.bottom = marginLeft, marginRight, 30, 277
 	if len(s.Footer) > 0 {
@@ -71,17 +94,29 @@ func Letter(s LetterSpec) ([]byte, error) {
 	})
 	w.y += 2 * lineHeight(11)
 	w.blocks(s.Blocks, w.left, w.width())
-	w.eachPage(func(page, pages int) {
+	own := len(w.doc.pages)
+	if enclosed != nil {
+		w.mark, w.fields = printable(enclosed.Mark), true
+		w.addPage()
+		w.blocks(enclosed.Blocks, w.left, w.width())
+	}
+	w.eachPage(func(page, _ int) {
+		if page > own {
+			if page == own+1 {
+				w.folds(enclosed.Folds, enclosed.FoldMid)
+			}
+			return
+		}
 		w.marks(page)
 		w.footer(s.Footer, page)
 		if page > 1 {
 			w.aside(artHeader, func() { pageHeader(w, s) })
 		}
-		if pages > 1 {
-			w.pageNumber(page, pages)
+		if own > 1 {
+			w.pageNumber(page, own)
 		}
 	})
-	return w.file(s.Created)
+	return w, w.err
 }
 
 // pageHeader says on later pages which letter they belong to.
