@@ -76,5 +76,9 @@ func (b Bucket) Wait(tokens float64) time.Duration {
 		return 0
 	}
 	d := time.Duration((1 - tokens) / float64(b.Hourly) * float64(time.Hour))
-	return d.Truncate(time.Second) + time.Second
+	d = d.Truncate(time.Second) + time.Second
+	if b.Left(tokens, d) < 1 { // rounded down by the last bit
+		d += time.Second
+	}
+	return d
 }
