@@ -276,8 +276,8 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Booking.DeskRoutes())
 	add(s.Vaccination.Routes())
 	add(s.Claim.Routes())
+	add(s.Stop.Routes()) // before the certificates' own, whose :id would take its place
 	add(s.Certificate.Routes())
-	add(s.Stop.Routes())
 	add(s.Distrust.Routes())
 	add(s.Issuers.Routes())
 	add(s.Desk.Routes())
