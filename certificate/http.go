@@ -27,9 +27,9 @@ func (s *Service) Routes() []web.Route {
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/certificates", Roles: citizen, Nav: "certificate.nav", Handle: s.showList},
 		{Method: http.MethodGet, Path: "/certificates/:id/wallet", Roles: citizen, Handle: s.download(s.showWallet)},
-		{Method: http.MethodGet, Path: "/certificates/:id/certificate.pdf", Roles: citizen, Handle: s.download(s.sendPDF)},
-		{Method: http.MethodGet, Path: "/certificates/:id/qr.png", Roles: citizen, Handle: s.download(s.sendPNG)},
-		{Method: http.MethodGet, Path: "/certificates/:id/hc1.txt", Roles: citizen, Handle: s.download(s.sendText)},
+		{Method: http.MethodGet, Path: "/certificates/:id/certificate.pdf", Roles: citizen, Handle: s.download(s.file(FilePDF))},
+		{Method: http.MethodGet, Path: "/certificates/:id/qr.png", Roles: citizen, Handle: s.download(s.showPNG)},
+		{Method: http.MethodGet, Path: "/certificates/:id/hc1.txt", Roles: citizen, Handle: s.download(s.file(FileText))},
 
 		{Method: http.MethodGet, Path: "/api/v1/certificates", Roles: citizen, API: web.JSON("The citizen's vaccination certificates, newest first, with those that are still being made", s.apiList)},
 		{Method: http.MethodGet, Path: "/api/v1/certificates/trust", API: web.JSON("Certificates with which the portal's vaccination certificates can be verified", s.apiTrust)},
@@ -192,26 +192,59 @@ func (s *Service) showWallet(c *web.Ctx, x Certificate) error {
 	return c.Page("certificate/wallet", walletPage{viewOf(x), !s.Production, strings.TrimSuffix(s.PublicURL, "/") + "/certificates/" + x.ID + "/wallet"})
 }
 
-func (s *Service) sendPDF(c *web.Ctx, x Certificate) error {
-	body, err := s.PDF(x, c.Lang)
-	if err != nil {
-		return err
+// Kinds of file in which a certificate is handed out.
+const (
+	FilePDF  = "certificate.pdf" // to print
+	FilePNG  = "qr.png"          // the QR code
+	FileText = "hc1.txt"         // what the QR code says
+)
+
+// SendFile hands out a ready certificate as one of these files, in the language
+// of who asks; anything else is not found. Who may have it the caller has
+// looked at.
+func (s *Service) SendFile(c *web.Ctx, x Certificate, kind string) error {
+	name := say(c.Lang, "file") + "-" + x.Entry().Date
+	switch kind {
+	case FilePDF:
+		body, err := s.PDF(x, c.Lang)
+		if err != nil {
+			return err
+		}
+		return c.Download("application/pdf", name+".pdf", body)
+	case FilePNG:
+		body, err := picture(x)
+		if err != nil {
+			return err
+		}
+		return c.Download("image/png", name+".png", body)
+	case FileText:
+		return c.Download("text/plain; charset=us-ascii", name+".txt", []byte(x.HC1))
 	}
-	return c.Download("application/pdf", c.T("certificate.file")+"-"+x.Entry().Date+".pdf", body)
+	return web.NotFound()
 }
 
-func (s *Service) sendPNG(c *web.Ctx, x Certificate) error {
+// picture is the QR code as the page shows it.
+func picture(x Certificate) ([]byte, error) {
 	code, err := qr.Encode(x.HC1, qr.Q)
+	if err != nil {
+		return nil, err
+	}
+	return code.PNG(pngScale), nil
+}
+
+// showPNG is the picture within the page; its link saves it.
+func (s *Service) showPNG(c *web.Ctx, x Certificate) error {
+	body, err := picture(x)
 	if err != nil {
 		return err
 	}
 	c.Set(fiber.HeaderContentType, "image/png")
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.Send(code.PNG(pngScale))
+	return c.Send(body)
 }
 
-func (s *Service) sendText(c *web.Ctx, x Certificate) error {
-	return c.Download("text/plain; charset=us-ascii", c.T("certificate.file")+"-"+x.Entry().Date+".txt", []byte(x.HC1))
+func (s *Service) file(kind string) func(c *web.Ctx, x Certificate) error {
+	return func(c *web.Ctx, x Certificate) error { return s.SendFile(c, x, kind) }
 }
 
 // day is a moment's day in Berlin, ISO 8601.

@@ -13,7 +13,6 @@ import (
 	"impfportal/certificate"
 	"impfportal/internal/pdf"
 	"impfportal/internal/pg"
-	"impfportal/internal/qr"
 	"impfportal/internal/web"
 	"impfportal/notify"
 	"impfportal/vaccination"
@@ -26,9 +25,6 @@ var files embed.FS
 var Assets = web.Bundle{Name: "claim", FS: files}
 
 var texts = web.LoadTexts(Assets)
-
-// pngScale makes a QR code of some 800 pixels, as the citizen's page does.
-const pngScale = 8
 
 // Routes are the page of whoever has a code, and the site's page that makes it.
 func (s *Service) Routes() []web.Route {
@@ -91,23 +87,7 @@ func (s *Service) download(c *web.Ctx) error {
 		if x.ID != c.Params("id") || !x.Ready() {
 			continue
 		}
-		name := c.T("claim.file") + "-" + x.Entry().Date
-		switch c.Params("kind") {
-		case "pdf":
-			body, err := s.Certificates.PDF(x, c.Lang)
-			if err != nil {
-				return err
-			}
-			return c.Download("application/pdf", name+".pdf", body)
-		case "png":
-			q, err := qr.Encode(x.HC1, qr.Q)
-			if err != nil {
-				return err
-			}
-			return c.Download("image/png", name+".png", q.PNG(pngScale))
-		case "txt":
-			return c.Download("text/plain; charset=us-ascii", name+".txt", []byte(x.HC1))
-		}
+		return s.Certificates.SendFile(c, x, map[string]string{"pdf": certificate.FilePDF, "png": certificate.FilePNG, "txt": certificate.FileText}[c.Params("kind")])
 	}
 	return web.NotFound()
 }

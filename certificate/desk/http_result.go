@@ -4,13 +4,9 @@ import (
 	"time"
 
 	"impfportal/certificate"
-	"impfportal/internal/qr"
 	"impfportal/internal/web"
 	"impfportal/vaccination"
 )
-
-// pngScale makes a QR code of some 800 pixels, as the citizen's page does.
-const pngScale = 8
 
 // waitCalmly is how long after a record the page looks again every two seconds; later,
 // and while something is stopped, every half minute.
@@ -92,24 +88,7 @@ func (s *Service) download(c *web.Ctx) error {
 		if !x.Ready() {
 			continue
 		}
-		name := c.T("desk.file") + "-" + x.Entry().Date
-		switch c.Params("kind") {
-		case "certificate.pdf":
-			body, err := s.Certificates.PDF(x, c.Lang)
-			if err != nil {
-				return err
-			}
-			return c.Download("application/pdf", name+".pdf", body)
-		case "qr.png":
-			q, err := qr.Encode(x.HC1, qr.Q)
-			if err != nil {
-				return err
-			}
-			return c.Download("image/png", name+".png", q.PNG(pngScale))
-		case "hc1.txt":
-			return c.Download("text/plain; charset=us-ascii", name+".txt", []byte(x.HC1))
-		}
-		break
+		return s.Certificates.SendFile(c, x, c.Params("kind"))
 	}
 	return web.NotFound()
 }

@@ -20,36 +20,19 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	if full() {
 		steady, kills = 10*time.Minute, 200
 	}
-	p, err := startPortal(ctx, portalOptions{})
+	d, err := startDoses(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	site, err := newSite(ctx, p)
-	if err != nil {
-		return err
-	}
-	w, err := startWorker(p.dataDir)
-	if err != nil {
-		return err
-	}
-	stop := func() error { return w.stop() }
-	defer func() { err = errors.Join(err, stop()) }()
-	d := &doses{p: p, site: site}
-	// The first dose waits for the worker to be up.
-	if err := d.record(ctx, 1, 1); err != nil {
-		return err
-	}
-	if err := d.await(ctx, w, time.Minute); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, d.end()) }()
+	p := d.p
 
 	r.note("%d doses a second for %v", dosesPerSecond, steady)
 	start, from := p.env.Now(), d.given
 	if err := d.record(ctx, int(dosesPerSecond*steady.Seconds()), dosesPerSecond); err != nil {
 		return err
 	}
-	if err := d.await(ctx, w, 2*time.Minute); err != nil {
+	if err := d.await(ctx, 2*time.Minute); err != nil {
 		return err
 	}
 	ready, last, err := d.waits(ctx, start)
@@ -73,12 +56,8 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	g.Go(func() error {
 		defer enough()
 		for i := range kills {
-			next, err := killAt(gctx, p, i%len(killSteps), w)
-			w = next
-			if err != nil {
-				if w == nil {
-					stop = func() error { return nil }
-				}
+			var err error
+			if d.worker, err = killAt(gctx, p, i%len(killSteps), d.worker); err != nil {
 				return err
 			}
 		}
@@ -88,7 +67,7 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 		return err
 	}
 	again := time.Now()
-	if err := d.await(ctx, w, 10*time.Minute); err != nil {
+	if err := d.await(ctx, 10*time.Minute); err != nil {
 		return err
 	}
 	r.add(Figure{Name: "certificate.recovered_s", Value: time.Since(again).Seconds(), Unit: "s"})
@@ -100,9 +79,42 @@ const dosesUnderKills = 5
 
 // doses are all that were recorded.
 type doses struct {
-	p     *portal
-	site  *site
-	given int
+	p      *portal
+	site   *site
+	worker *child // nil = it could not be started again
+	given  int
+}
+
+// startDoses brings up a portal with a worker beside it that has made its first
+// certificate.
+func startDoses(ctx context.Context) (_ *doses, err error) {
+	d := &doses{}
+	if d.p, err = startPortal(ctx, portalOptions{}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.end())
+		}
+	}()
+	if d.site, err = newSite(ctx, d.p); err != nil {
+		return nil, err
+	}
+	if d.worker, err = startWorker(d.p.dataDir); err != nil {
+		return nil, err
+	}
+	if err := d.record(ctx, 1, 1); err != nil {
+		return nil, err
+	}
+	return d, d.await(ctx, time.Minute)
+}
+
+// end stops worker and portal.
+func (d *doses) end() (err error) {
+	if d.worker != nil {
+		err = d.worker.stop()
+	}
+	return errors.Join(err, d.p.stop())
 }
 
 // record records n doses, perSecond a second, whatever time each takes.
@@ -139,7 +151,7 @@ func (d *doses) released(ctx context.Context) (n int, err error) {
 }
 
 // await waits until every dose has its certificate, or fails after a while.
-func (d *doses) await(ctx context.Context, w *child, patience time.Duration) error {
+func (d *doses) await(ctx context.Context, patience time.Duration) error {
 	for end := time.Now().Add(patience); ; {
 		n, err := d.released(ctx)
 		if err != nil || n >= d.given {
@@ -148,7 +160,7 @@ func (d *doses) await(ctx context.Context, w *child, patience time.Duration) err
 		if time.Now().After(end) {
 			return errors.New("certificates are missing; the worker is too slow or has lost them")
 		}
-		if err := errors.Join(w.running(), pause(ctx, 50*time.Millisecond)); err != nil {
+		if err := errors.Join(d.worker.running(), pause(ctx, 50*time.Millisecond)); err != nil {
 			return err
 		}
 	}

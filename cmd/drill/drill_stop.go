@@ -27,27 +27,12 @@ func drillStop(ctx context.Context, r *Report) (err error) {
 	if full() {
 		queued = 60_000
 	}
-	p, err := startPortal(ctx, portalOptions{})
+	d, err := startDoses(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	site, err := newSite(ctx, p)
-	if err != nil {
-		return err
-	}
-	w, err := startWorker(p.dataDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.stop()) }()
-	d := &doses{p: p, site: site}
-	if err := d.record(ctx, 1, 1); err != nil {
-		return err
-	}
-	if err := d.await(ctx, w, time.Minute); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, d.end()) }()
+	p, w := d.p, d.worker
 	stopID, err := p.Stop.Order(ctx, stop.Order{ReasonDE: "Übung", ReasonEN: "Drill", Internal: "drill", Actor: "system", Role: "system"})
 	if err != nil {
 		return err
@@ -100,7 +85,7 @@ func drillStop(ctx context.Context, r *Report) (err error) {
 		return fmt.Errorf("drain: %w", err)
 	}
 	d.given += queued
-	if err := d.await(ctx, w, 2*time.Minute); err != nil {
+	if err := d.await(ctx, 2*time.Minute); err != nil {
 		return err
 	}
 	var fresh []time.Duration
