@@ -82,7 +82,9 @@ func benchPlan(ctx context.Context, r *Report, _ time.Duration) (err error) {
 		return err
 	}
 	// What a booking takes without a plan, to tell the machine's own pauses apart.
-	if err := b.paced(ctx, pairs, 3*time.Second, planHolds); err != nil {
+	quiet, over := context.WithTimeout(ctx, 3*time.Second)
+	defer over()
+	if err := b.pacedUntil(quiet, pairs, planHolds); err != nil {
 		return err
 	}
 	calm := slices.Max(b.holds)
