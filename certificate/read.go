@@ -69,6 +69,23 @@ func (s *Service) OfRecord(ctx context.Context, q pg.Querier, recordID string) (
 	return s.read(ctx, q, `c.record_id = $1`, recordID)
 }
 
+// RecordOf returns the treatment record of the certificate with an id as people type it,
+// of whatever version; "" when there is none. dcc.ErrUVCI for what is no id.
+func RecordOf(ctx context.Context, q pg.Querier, typed string) (recordID string, err error) {
+	uvci, err := dcc.ParseUVCI(typed)
+	if err != nil {
+		return "", err
+	}
+	err = q.QueryRow(ctx, `SELECT record_id::text FROM certificate.certificate WHERE uvci = $1`, uvci).Scan(&recordID)
+	if pg.NoRows(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("record of a certificate: %w", err)
+	}
+	return recordID, nil
+}
+
 // Get returns one certificate of a login. Somebody else's is ErrNotFound.
 func (s *Service) Get(ctx context.Context, q pg.Querier, certificateID, personID string) (Certificate, error) {
 	if uuid.Validate(certificateID) != nil || uuid.Validate(personID) != nil {

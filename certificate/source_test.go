@@ -33,7 +33,7 @@ func TestRemovedRecordIsVoid(t *testing.T) {
 	citizens := citizen.New(citizen.Config{Pool: pool, Redis: rdb, Vault: v, Now: now})
 	sites := vaccination.New(pool, v, stock, booking.New(booking.Deps{Pool: pool, Now: now, Citizens: citizens, Inventory: stock}), citizens)
 	two := dualcontroltest.New(t, pool, rdb, now)
-	sites.RemoveBy(two.Service, now)
+	sites.DecideBy(two.Service, now)
 
 	var recordID string
 	err := pg.InTx(ctx, pool, func(tx pgx.Tx) error {

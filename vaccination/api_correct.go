@@ -8,10 +8,11 @@ import (
 )
 
 type findRecordsIn struct {
-	Code       string `json:"code,omitempty" doc:"reference of the appointment"`
-	FamilyName string `json:"family_name,omitempty"`
-	GivenName  string `json:"given_name,omitempty"`
-	Birth      string `json:"birth,omitempty" doc:"YYYY, YYYY-MM or YYYY-MM-DD"`
+	Code        string `json:"code,omitempty" doc:"reference of the appointment"`
+	Certificate string `json:"certificate,omitempty" doc:"id of a certificate (URN:UVCI:...)"`
+	FamilyName  string `json:"family_name,omitempty"`
+	GivenName   string `json:"given_name,omitempty"`
+	Birth       string `json:"birth,omitempty" doc:"YYYY, YYYY-MM or YYYY-MM-DD"`
 }
 
 type findRecordsOut struct {
@@ -93,7 +94,7 @@ func deskRecord(r Record, revisions []Revision) deskRecordJSON {
 
 func (s *Service) apiFindRecords(c *web.Ctx, in findRecordsIn) (findRecordsOut, error) {
 	out := findRecordsOut{Records: []deskRecordJSON{}}
-	q := Query{Code: in.Code, Family: in.FamilyName, Given: in.GivenName}
+	q := Query{Code: in.Code, Certificate: in.Certificate, Family: in.FamilyName, Given: in.GivenName}
 	if err := q.Birth.UnmarshalText([]byte(in.Birth)); err != nil {
 		return out, web.Invalid(web.FieldError{Field: "birth", Key: "vaccination.error.birth"})
 	}
@@ -101,6 +102,8 @@ func (s *Service) apiFindRecords(c *web.Ctx, in findRecordsIn) (findRecordsOut, 
 	switch {
 	case errors.Is(err, ErrCode):
 		return out, web.Invalid(web.FieldError{Field: "code", Key: "vaccination.error.code"})
+	case errors.Is(err, ErrCertificate):
+		return out, web.Invalid(web.FieldError{Field: "certificate", Key: "vaccination.error.certificate"})
 	case errors.Is(err, ErrInvalid):
 		return out, web.Invalid(web.FieldError{Field: "family_name", Key: "vaccination.error.query"})
 	}

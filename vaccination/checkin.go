@@ -22,7 +22,10 @@ import (
 // Query is what the check-in desk knows of somebody: the scanned or typed
 // reference, or name and birth date.
 type Query struct {
-	Code   string
+	Code string
+	// Certificate is the id of a certificate as somebody types it; for FindRecords only.
+	Certificate string
+
 	Family string
 	Given  string
 	Birth  PartialDate

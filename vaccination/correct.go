@@ -103,6 +103,8 @@ type Correction struct {
 	Now      time.Time
 	Actor    string // as in audit
 	Role     string
+
+	decided decided // by two people, about the same dose of a namesake
 }
 
 // Correct changes what a record says, in one transaction: the former content stays
@@ -135,14 +137,26 @@ func (s *Service) CorrectTx(ctx context.Context, tx pgx.Tx, in Correction) (Reco
 	if err := lockPerson(ctx, tx, index); err != nil {
 		return Record{}, err
 	}
-	if err := s.freeDose(ctx, tx, to, index); err != nil {
-		return Record{}, err
+	var (
+		given    *AlreadyGivenError
+		namesake bool
+	)
+	err = s.freeDose(ctx, tx, to, index)
+	if namesake = errors.As(err, &given) && given.RecordID == in.decided.other; !namesake && err != nil {
+		return to, err
 	}
 	if err := s.keepFormer(ctx, tx, was, to, in, changed); err != nil {
 		return Record{}, err
 	}
 	after := inTheClear(in.To)
 	after["changed"], after["version"] = changed, to.Version
+	if namesake {
+		after["namesake"], after["proposal"] = "record:"+in.decided.other, in.decided.proposalID
+		if err := beNamesake(ctx, tx, was.ID, in.decided.proposalID); err != nil {
+			return Record{}, err
+		}
+		to.namesake = true
+	}
 	if err := audit.Write(ctx, tx, in.Now, audit.Entry{
 		Actor: in.Actor, Role: in.Role, Action: "vaccination.corrected", Subject: "record:" + was.ID, Before: inTheClear(was.Content()), After: after,
 	}); err != nil {

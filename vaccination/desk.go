@@ -39,11 +39,13 @@ func (d Desk) may(r Record) bool {
 }
 
 // FindRecords returns the records of the desk that fit: those of the person whose
-// appointment has the reference, or of the person with that name and birth date, the
-// newest first. ErrCode for what is no reference, ErrInvalid for too little.
+// appointment has the reference, that of a certificate, or those of the person with that
+// name and birth date, the newest first. ErrCode for what is no reference, ErrCertificate
+// for what is no certificate's id, ErrInvalid for too little.
 func (s *Service) FindRecords(ctx context.Context, d Desk, in Query) (found []Record, err error) {
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if in.Code != "" {
+		switch {
+		case in.Code != "":
 			series, err := booking.SeriesByReference(ctx, tx, in.Code)
 			switch {
 			case errors.Is(err, booking.ErrReference):
@@ -56,7 +58,17 @@ func (s *Service) FindRecords(ctx context.Context, d Desk, in Query) (found []Re
 					return err
 				}
 			}
-		} else {
+		case in.Certificate != "" && s.Certified != nil:
+			recordID, err := s.Certified(ctx, tx, in.Certificate)
+			if err != nil {
+				return err
+			}
+			if id.Valid(recordID) {
+				if found, err = s.records(ctx, tx, `r.id = $1 AND k.id IS NOT NULL`, recordID); err != nil {
+					return err
+				}
+			}
+		default:
 			p := Patient{FamilyName: in.Family, GivenName: in.Given, Birth: in.Birth}
 			if citizen.MatchName(p.FamilyName) == "" || in.Birth.Year < 1 {
 				return ErrInvalid
@@ -98,7 +110,7 @@ func (s *Service) OpenRecord(ctx context.Context, d Desk, recordID string) (r Re
 var errTried = errors.New("vaccination: tried")
 
 // TryCorrection tells what a correction would change, without changing anything.
-// Errors as of Correct.
+// Errors as of Correct; beside *AlreadyGivenError, too, it tells what would be changed.
 func (s *Service) TryCorrection(ctx context.Context, d Desk, in Correction) (was, to Record, err error) {
 	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if was, to, err = s.correctAt(ctx, tx, d, in); err != nil {

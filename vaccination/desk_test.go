@@ -1,11 +1,19 @@
 package vaccination_test
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"impfportal/internal/pg"
 	"impfportal/internal/web"
+	"impfportal/internal/web/webtest"
 	"impfportal/inventory"
+	"impfportal/staff/dualcontrol"
+	"impfportal/staff/passkey"
 	"impfportal/vaccination"
 )
 
@@ -116,4 +124,155 @@ func TestCorrectionByAPI(t *testing.T) {
 	content["day"] = "2021-02-01"
 	want(t, "day to come", a.JSON("POST", path, map[string]any{"version": 2, "reason": "x", "content": content}, nil), 422, `"day"`)
 	want(t, "elsewhere", b.app(web.RoleSite, dresden).JSON("GET", path, nil, nil), 404)
+}
+
+// A correction ends at the same dose of somebody of the same name and birth date: the
+// desk asks two people, who let it be made, and nobody else does.
+func TestNamesakeTakesTwo(t *testing.T) {
+	b := setup(t)
+	d := b.deciders()
+	lot := b.receive(inventory.CentrePlace(leipzig), "comirnaty", "EX1", day(2021, 5, 31), 2)
+	taken, r := b.walkedIn("Müller", lot), b.walkedIn("Mühler", lot)
+	a := webtest.New(t, webtest.Config{
+		Pool: b.pool, Now: func() time.Time { return b.now }, Routes: b.s.Routes(), Bundles: []web.Bundle{vaccination.Assets},
+	})
+	a.LoginAs(web.User{Kind: "staff", ID: d.asks, Name: "Test", Roles: []web.Role{web.RoleSite}, Scope: leipzig})
+	page := "/site/corrections/" + r.ID
+	form := correctionForm(r, "family_name", "Müller", "reason", "Ausweis gesehen")
+	two := append(slices.Clone(form), "why_two", "verschiedene Anschriften")
+
+	want(t, "no collision", a.PostForm(page+"/namesake", append(correctionForm(r, "family_name", "Möller"), "why_two", "x")...), 422, "keine Zustimmung mehr")
+	want(t, "check", a.PostForm(page+"/check", form...), 200, "ist diese Impfung schon dokumentiert", "Comirnaty, EX1; 1. von 2", "/site/corrections/"+taken.ID, page+"/namesake", "Ausweis gesehen")
+	want(t, "not alone", a.PostForm(page, form...), 422, "schon dokumentiert")
+	want(t, "no reason", a.PostForm(page+"/namesake", append(slices.Clone(form), "why_two", "")...), 422, "woran Sie die zwei Personen", "<strong>Müller, Karl</strong>")
+	want(t, "ask", a.PostForm(page+"/namesake", two...), 303)
+	want(t, "waits", a.Get(page), 200, "Eine Berichtigung ist beantragt")
+	want(t, "again", a.PostForm(page+"/namesake", two...), 422, "schon etwas beantragt")
+	want(t, "nor a removal", a.PostForm(page+"/remove", "version", "1", "why", "twice", "why_text", "doppelt"), 422, "schon etwas beantragt")
+	proposal := func() (proposalID string) {
+		t.Helper()
+		if err := b.pool.QueryRow(b.ctx, `SELECT id::text FROM staff.proposal WHERE kind = 'record.namesake' AND state = 'open' ORDER BY created_at DESC`).Scan(&proposalID); err != nil {
+			t.Fatal(err)
+		}
+		return proposalID
+	}
+	if n := b.count(`SELECT count(*) FROM staff.proposal p WHERE p::text ~* 'm[uü]h?ller'`) + b.count(`SELECT count(*) FROM audit.entry e WHERE e::text ~* 'm[uü]h?ller'`); n != 0 {
+		t.Error("names stand in the proposal or in the audit")
+	}
+	first := proposal()
+	if err := d.ApproveBy(d.Approvers[0], first); err != nil || b.get(r.ID).Version != 1 {
+		t.Fatalf("one person was enough: %v", err)
+	}
+	for _, sql := range []string{
+		`UPDATE vaccination.record SET overrides = '{namesake}'`,
+		`UPDATE vaccination.record SET overrides = '{namesake}', namesake_proposal = '` + first + `'`,
+	} {
+		if _, err := b.pool.Exec(b.ctx, sql); !pg.Violates(err, "record_namesake_two") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+
+	// What is decided is about what was seen: after a correction it applies to nothing.
+	r, err := b.s.Correct(b.ctx, b.correction(r, func(c *vaccination.Content) { c.GivenName = "Carl" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problem *web.Problem
+	if err := d.ApproveBy(d.Approvers[1], first); !errors.As(err, &problem) || problem.Status != 409 || b.get(r.ID).Version != 2 {
+		t.Errorf("made after a correction: %v", err)
+	}
+	content := map[string]any{
+		"family_name": "Müller", "given_name": "Karl", "passport_family": "", "passport_given": "", "birth": "1938", "day": "2021-01-18",
+		"dose_number": 1, "doses_total": 2, "product_id": "comirnaty", "lot_number": "EX1", "place": leipzig,
+	}
+	in := map[string]any{"version": 2, "reason": "Ausweis gesehen", "content": content, "why": "verschiedene Anschriften"}
+	want(t, "by API", a.JSON("POST", "/api/v1"+page+"/namesake", in, nil), 202, `"proposal_id"`)
+	admin := webtest.New(t, webtest.Config{
+		Pool: b.pool, Now: func() time.Time { return b.now }, Routes: d.Routes(), Bundles: []web.Bundle{vaccination.Assets, dualcontrol.Assets, passkey.Assets},
+	})
+	admin.LoginAs(d.Approvers[0].User())
+	second := proposal()
+	shown := admin.Get("/admin/approvals/" + second)
+	want(t, "those who decide", shown, 200, "obwohl eine andere Person gleich heißt", "Comirnaty, EX1; 1. von 2", "wird berichtigt", "verschiedene Anschriften")
+	if strings.Contains(shown.Body, "Müller") || strings.Contains(shown.Body, "Mühler") {
+		t.Error("those who decide are told the name")
+	}
+	if err := d.ApproveByTwo(second); err != nil {
+		t.Fatal(err)
+	}
+
+	got := b.get(r.ID)
+	if got.Patient.FamilyName != "Müller" || got.Patient.GivenName != "Karl" || got.Version != 3 || b.get(taken.ID).Version != 1 {
+		t.Errorf("%+v", got)
+	}
+	revisions, err := b.s.Revisions(b.ctx, b.pool, got)
+	if err != nil || len(revisions) != 2 || revisions[1].Reason != "Ausweis gesehen" || revisions[1].By != "staff:"+d.asks {
+		t.Errorf("%+v, %v", revisions, err)
+	}
+	if n := b.count(`SELECT count(*) FROM jobs.outbox WHERE kind = 'vaccination.corrected' AND payload::text LIKE '%' || $1 || '%'`, r.ID); n != 2 {
+		t.Errorf("%d events, want 2", n)
+	}
+	want(t, "done", a.Get(page), 200, `value="Müller"`, "Ausweis gesehen")
+	want(t, "decided", admin.Get("/admin/approvals"), 200, "obwohl eine andere Person gleich heißt")
+	// Neither is the history of the other, and the dose is still given once to each.
+	next := b.seen("Müller")
+	next.DoseNumber, next.DosesTotal = 2, 2
+	if recordID, err := b.recordIssued(next); err != nil {
+		t.Error(err)
+	} else if h, err := b.s.History(b.ctx, b.pool, recordID); err != nil || len(h) != 1 {
+		t.Errorf("history: %+v, %v", h, err)
+	}
+	if _, err := b.s.Record(b.ctx, b.walkIn("Müller", lot)); !errors.Is(err, vaccination.ErrAlreadyGiven) {
+		t.Errorf("the dose again: %v", err)
+	}
+	b.reconciled()
+}
+
+// The other record goes before two people have decided: what they decide is then a
+// correction like any other.
+func TestNamesakeThatWentMeanwhile(t *testing.T) {
+	b := setup(t)
+	d := b.deciders()
+	lot := b.receive(inventory.CentrePlace(leipzig), "comirnaty", "EX1", day(2021, 5, 31), 2)
+	taken, r := b.walkedIn("Müller", lot), b.walkedIn("Mühler", lot)
+	proposal, err := b.s.ProposeNamesake(b.ctx, vaccination.Desk{CentreID: leipzig, Actor: "staff:" + d.asks, Role: "site", Now: b.now}, vaccination.NamesakeCorrection{
+		Correction: b.correction(r, func(c *vaccination.Content) { c.FamilyName = "Müller" }), Why: "zwei Ausweise", Account: d.asks,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.removed(d, taken, vaccination.Twice)
+	if err := d.ApproveByTwo(proposal); err != nil || b.get(r.ID).Patient.FamilyName != "Müller" {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM vaccination.record WHERE 'namesake' = ANY (overrides)`); n != 0 {
+		t.Error("it counts as a namesake's although there is none")
+	}
+}
+
+func TestCorrectionByCertificate(t *testing.T) {
+	b := setup(t)
+	lot := b.receive(inventory.CentrePlace(leipzig), "comirnaty", "EX1", day(2021, 5, 31), 2)
+	r := b.walkedIn("Kennung", lot)
+	if a := b.app(web.RoleSite, leipzig).Get("/site/corrections"); strings.Contains(a.Body, "Kennung des Zertifikats</label>") {
+		t.Error("a way is offered that there is not")
+	}
+	b.s.Certified = func(_ context.Context, _ pg.Querier, typed string) (string, error) {
+		switch typed {
+		case "the one":
+			return r.ID, nil
+		case "another":
+			return "", nil
+		}
+		return "", vaccination.ErrCertificate
+	}
+	a := b.app(web.RoleSite, leipzig)
+	want(t, "form", a.Get("/site/corrections"), 200, "Kennung des Zertifikats")
+	want(t, "found", a.PostForm("/site/corrections", "certificate", "the one"), 200, "Kennung, Karl", r.ID)
+	want(t, "none", a.PostForm("/site/corrections", "certificate", "another"), 200, "keine Impfung dokumentiert")
+	want(t, "no id", a.PostForm("/site/corrections", "certificate", "x"), 422, "Diese Kennung stimmt nicht")
+	want(t, "elsewhere", b.app(web.RoleSite, dresden).PostForm("/site/corrections", "certificate", "the one"), 200, "keine Impfung dokumentiert")
+	api := "/api/v1/site/corrections/find"
+	want(t, "API", a.JSON("POST", api, map[string]any{"certificate": "the one"}, nil), 200, r.ID)
+	want(t, "API, no id", a.JSON("POST", api, map[string]any{"certificate": "x"}, nil), 422, `"certificate"`)
 }

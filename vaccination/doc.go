@@ -34,6 +34,13 @@
 // without. A dose of a wrong lot or centre moves in the stock ledger. Who corrects says
 // which version they have seen: of two corrections one wins. [Corrected] tells others.
 //
+// When a correction gives a record the name and birth date of somebody who has the same
+// dose already, it is refused: mostly it is one person and one of two records goes. Where
+// two persons have the same name and birth date (Namensvetter), two people decide it
+// (kind record.namesake, [Service.ProposeNamesake]): what shall be corrected waits sealed in
+// the proposal, the second approval makes the correction, and the database lets nobody
+// else put a namesake's dose beside one that stands.
+//
 // A record that was made twice, or of somebody else, is removed: two people decide it
 // (dualcontrol, kind record.remove), and the database removes none without. It then
 // counts as not given everywhere, its dose comes back into the ledger, a registration to
@@ -41,6 +48,10 @@
 // time is up.
 //
 //	version 1 --correct--> version 2 --correct--> ... --two approve--> removed
+//	     \--the same dose of a namesake: two approve--/
+//
+// Records are found by the reference of the appointment, by name and birth date, or by the
+// id of a certificate (a function of the certificate's package: Service.Certified).
 //
 // # Perhaps registered twice
 //

@@ -24,9 +24,11 @@ func (s *Service) correctRoutes() []web.Route {
 		{Method: "POST", Path: "/site/corrections/:id/edit", Roles: site, Handle: s.editCorrection},
 		{Method: "POST", Path: "/site/corrections/:id/check", Roles: site, Handle: s.checkCorrection},
 		{Method: "POST", Path: "/site/corrections/:id", Roles: site, Handle: s.postCorrection},
+		{Method: "POST", Path: "/site/corrections/:id/namesake", Roles: site, Handle: s.postNamesake},
 		{Method: "POST", Path: "/site/corrections/:id/remove", Roles: site, Handle: s.postRemoval},
 		{Method: "POST", Path: "/api/v1/site/corrections/:id/remove", Roles: site, API: web.JSON("Ask two people to remove a treatment record", s.apiRemove)},
-		{Method: "POST", Path: "/api/v1/site/corrections/find", Roles: site, API: web.JSON("Find treatment records by reference, or by name and birth date", s.apiFindRecords)},
+		{Method: "POST", Path: "/api/v1/site/corrections/:id/namesake", Roles: site, API: web.JSON("Ask two people to let a record be corrected beside the same dose of a namesake", s.apiNamesake)},
+		{Method: "POST", Path: "/api/v1/site/corrections/find", Roles: site, API: web.JSON("Find treatment records by reference, by certificate, or by name and birth date", s.apiFindRecords)},
 		{Method: "GET", Path: "/api/v1/site/corrections/:id", Roles: site, API: web.JSON("A treatment record with its former contents", s.apiOpenRecord)},
 		{Method: "POST", Path: "/api/v1/site/corrections/:id", Roles: site, API: web.JSON("Correct a treatment record", s.apiCorrect)},
 	}
@@ -73,7 +75,10 @@ type fact struct {
 	Changed       bool
 }
 
-// facts are the lines of two contents of a record, in the order of Changed.
+// factsOrder is the order of facts.
+var factsOrder = []string{changedName, changedPassport, changedBirth, changedLot, changedDose, changedDay, changedPlace}
+
+// facts are the lines of two contents of a record.
 func (n names) facts(c *web.Ctx, r Record, was, is Content) (out []fact) {
 	changed := was.Changed(is)
 	lines := func(x Content) map[string]string {
@@ -97,7 +102,7 @@ func (n names) facts(c *web.Ctx, r Record, was, is Content) (out []fact) {
 		return m
 	}
 	a, b := lines(was), lines(is)
-	for _, f := range []string{changedName, changedPassport, changedBirth, changedLot, changedDose, changedDay, changedPlace} {
+	for _, f := range factsOrder {
 		out = append(out, fact{c.T("vaccination.correct.fact." + f), a[f], b[f], slices.Contains(changed, f)})
 	}
 	return out
@@ -112,22 +117,25 @@ type foundRecord struct {
 type correctionsPage struct {
 	Asked bool
 	All   bool // the desk is one of all centres
+	Certs bool // records are found by their certificate
 	Found []foundRecord
 }
 
 func (s *Service) showCorrections(c *web.Ctx) error {
-	return c.PageForm("vaccination/corrections", &web.Form{}, correctionsPage{All: c.User.Scope == ""})
+	return c.PageForm("vaccination/corrections", &web.Form{}, correctionsPage{All: c.User.Scope == "", Certs: s.Certified != nil})
 }
 
 func (s *Service) findCorrections(c *web.Ctx) error {
 	f := c.Form()
-	p := correctionsPage{All: c.User.Scope == ""}
-	found, err := s.FindRecords(c.Std(), deskOf(c), Query{Code: f.Get("code"), Family: f.Get("family_name"), Given: f.Get("given_name"), Birth: BirthForm(f)})
+	p := correctionsPage{All: c.User.Scope == "", Certs: s.Certified != nil}
+	found, err := s.FindRecords(c.Std(), deskOf(c), Query{Code: f.Get("code"), Certificate: f.Get("certificate"), Family: f.Get("family_name"), Given: f.Get("given_name"), Birth: BirthForm(f)})
 	switch {
 	case errors.Is(err, ErrCode):
 		f.Fail("code", "vaccination.error.code")
+	case errors.Is(err, ErrCertificate):
+		f.Fail("certificate", "vaccination.error.certificate")
 	case errors.Is(err, ErrInvalid):
-		f.Fail("code", "vaccination.error.query")
+		f.Fail("family_name", "vaccination.error.query")
 	case err != nil:
 		return err
 	default:
@@ -161,7 +169,8 @@ type correctionPage struct {
 	Facts    []fact // before and after, to be checked
 	Reason   string
 	Fields   []web.Option // the form as it was filled in
-	Asked    *time.Time   // since when its removal waits to be decided
+	Same     *sameDose    // the same dose of somebody of the same name and birth date
+	Asked    *asked       // what waits to be decided about it
 	May      bool         // its removal can be asked for
 }
 
@@ -291,22 +300,31 @@ func (s *Service) editCorrection(c *web.Ctx) error {
 
 // checkCorrection shows what would be changed.
 func (s *Service) checkCorrection(c *web.Ctx) error {
-	return s.correction(c, func(f *web.Form, in Correction) error {
-		was, to, err := s.TryCorrection(c.Std(), deskOf(c), in)
-		if err != nil {
+	return s.correction(c, func(f *web.Form, in Correction) error { return s.renderCheck(c, f, in) })
+}
+
+// renderCheck shows what a correction would change, or that it needs two people.
+func (s *Service) renderCheck(c *web.Ctx, f *web.Form, in Correction) error {
+	was, to, err := s.TryCorrection(c.Std(), deskOf(c), in)
+	var given *AlreadyGivenError
+	if err != nil && (!errors.As(err, &given) || s.dual == nil) {
+		return err
+	}
+	p, n, err := s.correctionPage(c, was, nil)
+	if err != nil {
+		return err
+	}
+	if given != nil {
+		if p.Same, err = s.sameDose(c, n, given.RecordID); err != nil {
 			return err
 		}
-		p, n, err := s.correctionPage(c, was, nil)
-		if err != nil {
-			return err
-		}
-		p.Facts, p.Reason = n.facts(c, was, was.Content(), to.Content()), in.Reason
-		for _, name := range correctionFields {
-			p.Fields = append(p.Fields, web.Option{Value: f.Get(name), Label: name})
-		}
-		c.Set("Cache-Control", "no-store")
-		return c.Page("vaccination/correct_check", p)
-	})
+	}
+	p.Facts, p.Reason = n.facts(c, was, was.Content(), to.Content()), in.Reason
+	for _, name := range correctionFields {
+		p.Fields = append(p.Fields, web.Option{Value: f.Get(name), Label: name})
+	}
+	c.Set("Cache-Control", "no-store")
+	return c.PageForm("vaccination/correct_check", f, p)
 }
 
 func (s *Service) postCorrection(c *web.Ctx) error {
@@ -350,6 +368,7 @@ func correctionProblem(err error) error {
 		err        error
 		field, key string
 	}{
+		{errWhyTwo, "why", "vaccination.namesake.error.why"},
 		{ErrReason, "reason", "vaccination.correct.error.reason"},
 		{ErrLot, "lot", "vaccination.correct.error.lot"},
 		{errRightLotEmpty, "lot", "vaccination.correct.error.lot_empty"},
@@ -367,6 +386,8 @@ func correctionProblem(err error) error {
 		return web.Fail(http.StatusConflict, "vaccination.remove.error.removed")
 	case errors.Is(err, ErrProposed):
 		return web.Fail(http.StatusConflict, "vaccination.remove.error.proposed")
+	case errors.Is(err, ErrNoNamesake):
+		return web.Fail(http.StatusConflict, "vaccination.namesake.error.none")
 	case errors.Is(err, ErrChanged):
 		return web.Fail(http.StatusConflict, "vaccination.correct.error.changed")
 	}

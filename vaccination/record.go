@@ -114,5 +114,6 @@ var (
 	ErrAlreadyGiven = errors.New("vaccination: this dose already stands in the record")
 	ErrKeyReused    = errors.New("vaccination: key was used for another dose")
 	ErrCode         = errors.New("vaccination: not a reference")
+	ErrCertificate  = errors.New("vaccination: not a certificate's id")
 	ErrInvalid      = errors.New("vaccination: incomplete")
 )

@@ -43,22 +43,39 @@ type removal struct {
 	Why     string `json:"why"`
 }
 
-func removeSubject(recordID string) string { return "record:" + recordID }
+func subject(recordID string) string { return "record:" + recordID }
 
-// RemoveBy lets records be removed when two people decide it, and only then.
-func (s *Service) RemoveBy(d *dualcontrol.Service, now func() time.Time) {
+// recordOf is the record that a proposal is about.
+func recordOf(p dualcontrol.Proposal) string { return strings.TrimPrefix(p.Subject, "record:") }
+
+// actorOf is who asked for what two people have decided, as in audit.
+func actorOf(p dualcontrol.Proposal) (actor, role string) {
+	if p.ProposedBy == "" {
+		return "system", ""
+	}
+	return "staff:" + p.ProposedBy, "proposer"
+}
+
+// DecideBy lets two people decide what one must not: that a record is removed, or that it
+// is corrected beside the same dose of somebody of the same name and birth date.
+func (s *Service) DecideBy(d *dualcontrol.Service, now func() time.Time) {
 	s.dual = d
+	d.Handle(KindNamesake, dualcontrol.Handler{
+		Title: func(c *web.Ctx, p dualcontrol.Proposal) (string, error) {
+			return c.T("vaccination.namesake.proposal", "Record", recordOf(p)), nil
+		},
+		Changes: s.namesakeChanges,
+		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error {
+			return Problem(s.applyNamesake(ctx, tx, p, now()))
+		},
+	})
 	d.Handle(KindRemove, dualcontrol.Handler{
 		Title: func(c *web.Ctx, p dualcontrol.Proposal) (string, error) {
-			return c.T("vaccination.remove.proposal", "Record", strings.TrimPrefix(p.Subject, "record:")), nil
+			return c.T("vaccination.remove.proposal", "Record", recordOf(p)), nil
 		},
 		Changes: s.removalChanges,
 		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error {
-			err := s.remove(ctx, tx, p, now())
-			if err != nil {
-				return Problem(err)
-			}
-			return nil
+			return Problem(s.remove(ctx, tx, p, now()))
 		},
 	})
 }
@@ -69,20 +86,23 @@ func (s *Service) removalChanges(c *web.Ctx, p dualcontrol.Proposal) ([]dualcont
 	if err := json.Unmarshal(p.Payload, &what); err != nil {
 		return nil, err
 	}
-	r, err := s.Get(c.Std(), s.pool, strings.TrimPrefix(p.Subject, "record:"))
+	r, err := s.Get(c.Std(), s.pool, recordOf(p))
+	if gone(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, Problem(err)
+		return nil, err
 	}
 	n, err := s.names(c.Std())
 	if err != nil {
 		return nil, err
 	}
-	gone := c.T("vaccination.remove.gone")
+	goes := c.T("vaccination.remove.gone")
 	return []dualcontrol.Change{
-		{What: c.T("vaccination.correct.fact.lot"), Before: n.products[r.ProductID] + ", " + r.LotNumber, After: gone},
-		{What: c.T("vaccination.correct.fact.dose"), Before: c.T("vaccination.dose_of", "N", r.DoseNumber, "Total", r.DosesTotal), After: gone},
-		{What: c.T("vaccination.correct.fact.day"), Before: web.FormatDayShort(c.Lang, r.Day), After: gone},
-		{What: c.T("vaccination.correct.fact.place"), Before: n.place(c, r), After: gone},
+		{What: c.T("vaccination.correct.fact.lot"), Before: n.products[r.ProductID] + ", " + r.LotNumber, After: goes},
+		{What: c.T("vaccination.correct.fact.dose"), Before: c.T("vaccination.dose_of", "N", r.DoseNumber, "Total", r.DosesTotal), After: goes},
+		{What: c.T("vaccination.correct.fact.day"), Before: web.FormatDayShort(c.Lang, r.Day), After: goes},
+		{What: c.T("vaccination.correct.fact.place"), Before: n.place(c, r), After: goes},
 		{What: c.T("vaccination.remove.why"), After: c.T("vaccination.remove.why." + what.Why)},
 	}, nil
 }
@@ -120,42 +140,60 @@ func (s *Service) ProposeRemoval(ctx context.Context, d Desk, in Removal) (propo
 		case r.Version != in.Version:
 			return ErrChanged
 		}
-		if asked, err := proposed(ctx, tx, r, d.Now); err != nil {
-			return err
-		} else if asked != nil {
-			return ErrProposed
-		}
-		payload, err := json.Marshal(removal{r.Version, in.Why})
-		if err != nil {
-			return err
-		}
-		var barred []string
-		if id.Valid(r.Operator) {
-			barred = append(barred, r.Operator) // who made the record does not decide about it
-		}
-		proposalID, err = s.dual.Propose(ctx, tx, dualcontrol.Proposal{
-			Kind: KindRemove, Subject: removeSubject(r.ID), Payload: payload, Why: in.Reason, ProposedBy: in.Account, Barred: barred,
-		})
+		proposalID, err = s.proposeFor(ctx, tx, r, KindRemove, removal{r.Version, in.Why}, in.Reason, in.Account, d.Now)
 		return err
 	})
 	return proposalID, err
 }
 
-// proposed tells since when the removal of a record, as it is now, waits to be decided;
-// nil = it does not. A proposal about an older version applies to nothing any more.
-func proposed(ctx context.Context, q pg.Querier, r Record, now time.Time) (*time.Time, error) {
-	p, open, err := dualcontrol.OpenFor(ctx, q, KindRemove, removeSubject(r.ID))
-	if err != nil || !open || !now.Before(p.ExpiresAt) {
-		return nil, err
+// proposeFor asks two people to decide about a record: one thing at a time.
+func (s *Service) proposeFor(ctx context.Context, tx pgx.Tx, r Record, kind string, what any, why, account string, now time.Time) (string, error) {
+	if asked, err := proposed(ctx, tx, r, now); err != nil {
+		return "", err
+	} else if asked != nil {
+		return "", ErrProposed
 	}
-	var what removal
-	if err := json.Unmarshal(p.Payload, &what); err != nil {
-		return nil, fmt.Errorf("removal: %w", err)
+	payload, err := json.Marshal(what)
+	if err != nil {
+		return "", err
 	}
-	if what.Version != r.Version {
-		return nil, nil
+	var barred []string
+	if id.Valid(r.Operator) {
+		barred = append(barred, r.Operator) // who made the record does not decide about it
 	}
-	return &p.CreatedAt, nil
+	return s.dual.Propose(ctx, tx, dualcontrol.Proposal{
+		Kind: kind, Subject: subject(r.ID), Payload: payload, Why: why, ProposedBy: account, Barred: barred,
+	})
+}
+
+// asked is what waits to be decided about a record.
+type asked struct {
+	Kind string // last part of the proposal's: "remove" or "namesake"
+	At   time.Time
+}
+
+// proposed tells what waits to be decided about a record as it is now; nil = nothing. A
+// proposal about an older version applies to nothing any more.
+func proposed(ctx context.Context, q pg.Querier, r Record, now time.Time) (*asked, error) {
+	for _, kind := range []string{KindRemove, KindNamesake} {
+		p, open, err := dualcontrol.OpenFor(ctx, q, kind, subject(r.ID))
+		if err != nil {
+			return nil, err
+		}
+		if !open || !now.Before(p.ExpiresAt) {
+			continue
+		}
+		var what struct {
+			Version int `json:"version"`
+		}
+		if err := json.Unmarshal(p.Payload, &what); err != nil {
+			return nil, fmt.Errorf("proposal about a record: %w", err)
+		}
+		if what.Version == r.Version {
+			return &asked{strings.TrimPrefix(kind, "record."), p.CreatedAt}, nil
+		}
+	}
+	return nil, nil
 }
 
 // remove carries out what two people have decided, in the transaction of the second
@@ -167,7 +205,7 @@ func (s *Service) remove(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal,
 	if err := json.Unmarshal(p.Payload, &what); err != nil {
 		return fmt.Errorf("removal: %w", err)
 	}
-	r, err := s.lock(ctx, tx, strings.TrimPrefix(p.Subject, "record:"))
+	r, err := s.lock(ctx, tx, recordOf(p))
 	switch {
 	case err != nil:
 		return err
@@ -176,10 +214,7 @@ func (s *Service) remove(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal,
 	case r.Version != what.Version:
 		return ErrChanged
 	}
-	actor, role := "system", ""
-	if p.ProposedBy != "" {
-		actor, role = "staff:"+p.ProposedBy, "proposer"
-	}
+	actor, role := actorOf(p)
 	if err := s.keepFormer(ctx, tx, r, r, Correction{Reason: p.Why, Now: now, Actor: actor, Role: role}, []string{changedRemoved}); err != nil {
 		return err
 	}

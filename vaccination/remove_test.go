@@ -27,7 +27,7 @@ func (b *bundle) deciders() deciders {
 	now := func() time.Time { return b.now }
 	d := deciders{Desk: dualcontroltest.New(b.t, b.pool, redistest.New(b.t), now)}
 	d.asks = d.Account("site", leipzig)
-	b.s.RemoveBy(d.Service, now)
+	b.s.DecideBy(d.Service, now)
 	return d
 }
 

@@ -31,7 +31,11 @@ type Service struct {
 	stock   *inventory.Service
 	booking *booking.Service
 	citizen *citizen.Service
-	dual    *dualcontrol.Service // nil until RemoveBy: then no record is removed
+	// Certified finds the treatment record of a certificate's id (UVCI) as people type
+	// it; "" when there is none, ErrCertificate for what is none. nil = not at this desk.
+	Certified func(ctx context.Context, q pg.Querier, typed string) (recordID string, err error)
+
+	dual *dualcontrol.Service // nil until DecideBy: then nothing waits for two people
 }
 
 // New makes the service.

@@ -16,6 +16,9 @@ var ErrUVCI = errors.New("dcc: bad certificate id")
 // certificates of the eHealth network, annex 2, and in the schema's notes.
 const uvciAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:"
 
+// uvciPrefix begins every id of this portal.
+const uvciPrefix = "URN:UVCI:01DE/"
+
 // maxSite keeps the whole id well below the schema's 80 characters.
 const maxSite = 20
 
@@ -29,7 +32,7 @@ func NewUVCI(site string) string {
 	var b [opaqueLen*5/8 + 1]byte
 	rand.Read(b[:])
 	opaque := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])[:opaqueLen]
-	id := "URN:UVCI:01DE/" + siteCode(site) + "/" + opaque
+	id := uvciPrefix + siteCode(site) + "/" + opaque
 	check, err := checkCharacter(id)
 	if err != nil {
 		panic(err) // every character above is in the alphabet
@@ -78,7 +81,7 @@ func checkCharacter(id string) (byte, error) {
 // Ids of other issuers may have no check character, or one of their own.
 func CheckUVCI(id string) error {
 	body, check, ok := strings.Cut(id, "#")
-	if !ok || len(check) != 1 || !strings.HasPrefix(body, "URN:UVCI:01DE/") || len(id) > 80 {
+	if !ok || len(check) != 1 || !strings.HasPrefix(body, uvciPrefix) || len(id) > 80 {
 		return ErrUVCI
 	}
 	want, err := checkCharacter(body)
@@ -89,4 +92,23 @@ func CheckUVCI(id string) error {
 		return fmt.Errorf("%w: check character", ErrUVCI)
 	}
 	return nil
+}
+
+// ParseUVCI reads an id of this portal as people type it: in small letters, with
+// blanks, without the beginning that all have, or without the check character.
+// ErrUVCI for what is none, or has a typing error.
+func ParseUVCI(typed string) (string, error) {
+	id := strings.ToUpper(strings.Join(strings.Fields(typed), ""))
+	id = "URN:UVCI:" + strings.TrimPrefix(strings.TrimPrefix(id, "URN:"), "UVCI:")
+	if !strings.Contains(id, "#") {
+		check, err := checkCharacter(id)
+		if err != nil {
+			return "", err
+		}
+		id += "#" + string(check)
+	}
+	if err := CheckUVCI(id); err != nil {
+		return "", err
+	}
+	return id, nil
 }

@@ -1,7 +1,9 @@
 package dcc
 
 import (
+	"errors"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +52,27 @@ func TestNewUVCI(t *testing.T) {
 	for _, bad := range []string{"", good[:len(good)-2], "URN:UVCI:01:AT:B5921A35D6A0D696421B3E2462178297#I"} {
 		if CheckUVCI(bad) == nil {
 			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
+func TestParseUVCI(t *testing.T) {
+	t.Parallel()
+	good := NewUVCI("leipzig")
+	short := strings.TrimPrefix(good, "URN:UVCI:")
+	for _, typed := range []string{
+		good, "  " + good + "\n", short, "uvci:" + short, strings.ToLower(good), good[:len(good)-2], short[:len(short)-2],
+		short[:5] + " " + short[5:20] + "\u00a0" + short[20:],
+	} {
+		if got, err := ParseUVCI(typed); err != nil || got != good {
+			t.Errorf("%q: %q, %v, want %q", typed, got, err, good)
+		}
+	}
+	wrong := []byte(good)
+	wrong[len(wrong)-4] ^= 1
+	for _, typed := range []string{"", "#", "EX1234", string(wrong), "URN:UVCI:01:AT:B5921A35D6A0D696421B3E2462178297#I", good + "X", "01DE/LEIPZIG/Ä"} {
+		if got, err := ParseUVCI(typed); !errors.Is(err, ErrUVCI) {
+			t.Errorf("%q: %q, %v", typed, got, err)
 		}
 	}
 }

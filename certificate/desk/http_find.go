@@ -125,9 +125,13 @@ func (s *Service) search(c *web.Ctx) error {
 	if err := s.look(c.Std(), w, "search", searchesMost); err != nil {
 		return problem(err)
 	}
-	if uvci := strings.ToUpper(strings.Join(strings.Fields(f.Get("uvci")), "")); uvci != "" {
+	if typed := f.Get("uvci"); typed != "" {
+		uvci, err := dcc.ParseUVCI(typed)
+		if err != nil { // a typing error is found nowhere
+			return s.showList(c, f, []vaccination.Record{})
+		}
 		var recordID string
-		err := s.Pool.QueryRow(c.Std(), `SELECT record_id::text FROM certificate.certificate WHERE uvci = $1 AND issuer_ref = $2`, uvci, w.Issuer.Ref()).Scan(&recordID)
+		err = s.Pool.QueryRow(c.Std(), `SELECT record_id::text FROM certificate.certificate WHERE uvci = $1 AND issuer_ref = $2`, uvci, w.Issuer.Ref()).Scan(&recordID)
 		if pg.NoRows(err) {
 			return s.showList(c, f, []vaccination.Record{})
 		}

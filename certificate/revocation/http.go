@@ -13,6 +13,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
@@ -206,8 +207,9 @@ func (d *Desk) selection(c *web.Ctx, f *web.Form) (s Selection, err error) {
 		return &at
 	}
 	s.From, s.To = day("from", 0), day("to", 1)
-	if uvci := f.Get("certificate"); uvci != "" {
+	if typed := f.Get("certificate"); typed != "" {
 		var person *string
+		uvci, _ := dcc.ParseUVCI(typed) // what is none is no certificate's
 		err := d.Pool.QueryRow(c.Std(), `SELECT person_id::text FROM certificate.certificate WHERE uvci = $1`, uvci).Scan(&person)
 		switch {
 		case pg.NoRows(err):
@@ -262,7 +264,8 @@ func (d *Desk) single(c *web.Ctx) error {
 	}
 	err := pg.InTx(c.Std(), d.Pool, func(tx pgx.Tx) error {
 		var certificateID, recordID string
-		err := tx.QueryRow(c.Std(), `SELECT id::text, record_id::text FROM certificate.certificate WHERE uvci = $1`, f.Get("uvci")).Scan(&certificateID, &recordID)
+		uvci, _ := dcc.ParseUVCI(f.Get("uvci")) // what is none is no certificate's
+		err := tx.QueryRow(c.Std(), `SELECT id::text, record_id::text FROM certificate.certificate WHERE uvci = $1`, uvci).Scan(&certificateID, &recordID)
 		if pg.NoRows(err) {
 			return ErrNotRevocable
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/smallstep/pkcs7"
 
+	"impfportal/certificate/dcc"
 	"impfportal/certificate/translog"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
@@ -89,7 +91,7 @@ func (b *bundle) certificates(n int, kid, issuer, lot string) (ids []string) {
 		b.exec(`INSERT INTO certificate.certificate (id, record_id, version, key_id, person_id, state, uvci, issued_at, expires_at, claims, kid, digest, hc1, r_hash, created_at, signed_at, logged_at, released_at,
 			issuer_ref, operator, lot_number)
 			VALUES ($1, $2, 1, $3, $4, 'released', $5, $6, $6::timestamptz + interval '1 year', 'x', $7, $8, 'x', $9, $6, $6, $6, $6, $10, 'staff:7', $11)`,
-			certificateID, id.New(), b.keyID, id.New(), "URN:UVCI:01DE/"+certificateID, b.clock(), []byte(kid), digest[:], digest[:16], issuer, lot)
+			certificateID, id.New(), b.keyID, id.New(), dcc.NewUVCI("test"), b.clock(), []byte(kid), digest[:], digest[:16], issuer, lot)
 		ids = append(ids, certificateID)
 	}
 	return ids
@@ -313,7 +315,12 @@ func TestPage(t *testing.T) {
 	app := b.app()
 	app.LoginAs(b.people.Approvers[0].User())
 	ids := b.certificates(25, "kid-one.", "issuer:bad", "L1")
-	uvci := func(i int) string { return "URN:UVCI:01DE/" + ids[i] }
+	uvci := func(i int) (uvci string) {
+		if err := b.pool.QueryRow(t.Context(), `SELECT uvci FROM certificate.certificate WHERE id = $1`, ids[i]).Scan(&uvci); err != nil {
+			t.Fatal(err)
+		}
+		return strings.ToLower(strings.TrimPrefix(uvci, "URN:UVCI:")) // as somebody types it
+	}
 	wantIn := func(ans webtest.Answer, status int, text string) {
 		t.Helper()
 		if ans.Status != status || !strings.Contains(ans.Body, text) {
@@ -337,7 +344,7 @@ func TestPage(t *testing.T) {
 	wantIn(app.Get("/admin/revocations?from=x&lot=L1"), 422, "einen Tag")
 	wantIn(app.Get("/admin/revocations?lot=L9"), 200, "Kein gültiges Zertifikat")
 	wantIn(app.Get("/admin/revocations?from=2021-07-01&to=2021-07-01&lot=L1"), 200, "5 Zertifikate würden widerrufen")
-	wantIn(app.Get("/admin/revocations?certificate="+uvci(22)), 200, "Ein Zertifikat würde widerrufen")
+	wantIn(app.Get("/admin/revocations?certificate="+url.QueryEscape(uvci(22))), 200, "Ein Zertifikat würde widerrufen")
 	wantIn(app.PostForm("/admin/revocations/propose", "lot", "L1", "reason", "lot"), 422, "Bitte begründen")
 	if ans := app.PostForm("/admin/revocations/propose", "lot", "L1", "reason", "lot", "why", "Rückruf"); ans.Status != 303 {
 		t.Errorf("%d\n%s", ans.Status, ans.Body)

@@ -219,3 +219,12 @@ func (s *Slices) verifyIssuers(ctx context.Context, q pg.Querier, refs []string)
 	maps.Copy(failed, problems)
 	return failed, err
 }
+
+// certified finds the record of a certificate for the correction desk.
+func certified(ctx context.Context, q pg.Querier, typed string) (recordID string, err error) {
+	recordID, err = certificate.RecordOf(ctx, q, typed)
+	if errors.Is(err, dcc.ErrUVCI) {
+		err = vaccination.ErrCertificate
+	}
+	return recordID, err
+}

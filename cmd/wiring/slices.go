@@ -159,7 +159,8 @@ func Build(env *Env) (_ *Slices, err error) {
 		Limiter: redis_rate.NewLimiter(env.Redis),
 	})
 	s.Vaccination = vaccination.New(pool, v, s.Inventory, s.Booking, s.Citizen)
-	s.Vaccination.RemoveBy(s.Dual, now)
+	s.Vaccination.DecideBy(s.Dual, now)
+	s.Vaccination.Certified = certified
 	if err := s.buildCertificates(base); err != nil {
 		return nil, err
 	}
