@@ -34,13 +34,15 @@ function findChromium() {
   throw new Error('Chromium is not installed; scripts/setup.sh test installs it');
 }
 
-// launch starts Chromium, which talks to nobody but the portal.
-export async function launch() {
+// launch starts Chromium, which talks to nobody but the portal. camera is a film
+// (Y4M) that its camera shows; without one it has none.
+export async function launch(camera) {
   return chromium.launch({
     executablePath: findChromium(),
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      ...(camera ? ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${camera}`] : []),
     ],
   });
 }
@@ -207,11 +209,11 @@ export async function download(p, locator) {
   return file.path();
 }
 
-// run starts the browser, walks the story, and ends the process. On failure the
+// run starts the browser (see launch), walks the story, and ends the process. On failure the
 // screenshots show what each person saw.
-export async function run(story) {
+export async function run(story, { camera } = {}) {
   assert(base, 'BASE_URL is not set: start the browser tests with `make test`');
-  const browser = await launch();
+  const browser = await launch(camera);
   try {
     await story(browser);
     for (const p of people) assertNothingWrong(p, 'at the end');

@@ -61,8 +61,23 @@ await run(async (browser) => {
   assert(await byText(guard, 'guten Tag') === 'unreadable', await text(guard, '#result'));
   await guard.page.setInputFiles('#picture', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no picture') });
   await guard.page.getByText('Die Datei ist kein Bild').waitFor();
+
+  // The camera: not allowed first, then it sees an empty table, and then the code.
+  const label = () => text(guard, '#camera');
+  await guard.page.click('#camera');
+  await guard.page.getByText('Die Kamera ist nicht verfügbar oder nicht erlaubt').waitFor();
+  await guard.context.grantPermissions(['camera']);
+  await guard.page.evaluate(() => document.getElementById('result').replaceChildren());
+  await guard.page.click('#camera');
+  await guard.page.waitForFunction(() => document.getElementById('video').videoWidth > 0);
+  assert(await label() === 'Kamera beenden' && await guard.page.locator('#video').isVisible(), 'the camera is not shown');
+  await check(guard, 'verifier: camera');
+  await shoot(guard, 'camera');
+  await guard.page.waitForSelector('#result [data-verdict]');
+  assert(await guard.page.locator('#result [data-verdict]').getAttribute('data-verdict') === 'revoked', await text(guard, '#result'));
+  assert(await label() === 'Kamera starten' && !await guard.page.locator('#video').isVisible(), 'the camera stays on');
   await guard.context.setOffline(false);
-  ok('it works without a connection');
+  ok('it works without a connection, with the camera too');
 
   // Without JavaScript the server checks the text.
   const plain = await person(browser, 'plain', { viewport: desk, javaScript: false });
@@ -74,4 +89,4 @@ await run(async (browser) => {
   }
   await check(plain, 'verifier without JavaScript');
   await shoot(plain, 'plain');
-});
+}, { camera: file('camera.y4m') });

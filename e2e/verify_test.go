@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,7 +44,11 @@ func TestVerify(t *testing.T) {
 	picture("genuine", genuine)
 	picture("edited", dcctest.Replace(t, genuine, "Gabriele", "Angelika"))
 	taken := musterText(t, signer)
-	picture("revoked", dcctest.Rewrite(t, taken))
+	revoked := dcctest.Rewrite(t, taken)
+	picture("revoked", revoked)
+	if err := os.WriteFile(filepath.Join(folder, "camera.y4m"), film(t, revoked), 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	d, err := dcc.Decode(taken)
 	if err != nil {
@@ -62,6 +69,40 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("%d batches are published (%v)", batches, err)
 	}
 	runBrowser(t, "verify.mjs", p, folder)
+}
+
+// film is what a camera sees, a picture a second: first an empty table, then the code
+// of a certificate on it (YUV4MPEG2, as Chromium's own camera for tests reads it).
+func film(t testing.TB, text string) []byte {
+	t.Helper()
+	const width, height, scale = 960, 720, 5
+	code, err := qr.Encode(text, qr.Q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, top := (width-scale*code.Size())/2, (height-scale*code.Size())/2
+	table := bytes.Repeat([]byte{200}, width*height*3/2) // brightness, then the two colours of quarter size
+	for i := width * height; i < len(table); i++ {
+		table[i] = 128
+	}
+	seen := slices.Clone(table)
+	for y := range height {
+		for x := range width {
+			if i, j := x-left, y-top; i >= 0 && j >= 0 && code.Black(i/scale, j/scale) {
+				seen[y*width+x] = 30
+			}
+		}
+	}
+	out := fmt.Appendf(nil, "YUV4MPEG2 W%d H%d F1:1 Ip A1:1 C420\n", width, height)
+	for i := range 12 {
+		out = append(out, "FRAME\n"...)
+		if i < 6 {
+			out = append(out, table...)
+		} else {
+			out = append(out, seen...)
+		}
+	}
+	return out
 }
 
 // signer opens the portal's own issuing keys.

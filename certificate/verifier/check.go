@@ -101,7 +101,7 @@ func (s *Service) Check(ctx context.Context, text string, now time.Time) (Verdic
 func (s *Service) signerOf(d *dcc.Decoded) (*x509.Certificate, Reason) {
 	reason := Signer
 	for _, dsc := range s.Signers() {
-		if kid := dcc.KID(dsc); !bytes.Equal(kid[:], d.KID) {
+		if kid := s.kidOf(dsc); !bytes.Equal(kid[:], d.KID) {
 			continue
 		}
 		err := d.Verify(dsc)

@@ -69,7 +69,9 @@ type desk struct {
 	server  *Service
 	signers []*x509.Certificate
 	batches []string
-	pins    []string
+	pins    []string // sign batches
+	anchors []string // of the signers; nil = they themselves
+	kid     []byte   // of every signer; nil = their own
 	listsAt time.Time
 	hashes  map[string]bool
 
@@ -100,10 +102,19 @@ type listsAnswer struct {
 func (d *desk) open(test bool) (a listsAnswer) {
 	d.t.Helper()
 	var signers []map[string]string
+	pinned := append([]string{}, d.anchors...)
 	for _, s := range d.signers {
-		signers = append(signers, map[string]string{"certificate": base64.StdEncoding.EncodeToString(s.Raw)})
+		text := base64.StdEncoding.EncodeToString(s.Raw)
+		signers = append(signers, map[string]string{"certificate": text})
+		if d.anchors == nil {
+			pinned = append(pinned, text)
+		}
 	}
-	d.ask("lists", map[string]any{"pins": d.pins, "downloaded": map[string]any{
+	d.server.kidOf = dcc.KID
+	if d.kid != nil {
+		d.server.kidOf = func(*x509.Certificate) [8]byte { return [8]byte(d.kid) }
+	}
+	d.ask("lists", map[string]any{"pins": map[string]any{"signers": pinned, "batches": append([]string{}, d.pins...)}, "kid": d.kid, "downloaded": map[string]any{
 		"trust":       map[string]any{"at": d.listsAt.UnixMilli(), "test": test, "signers": signers, "distrusted": append([][]byte{}, d.distrusted...)},
 		"revocations": map[string]any{"at": d.listsAt.UnixMilli(), "batches": d.batches},
 	}}, &a)

@@ -11,10 +11,13 @@
 // are kept with the moment as of which they hold.
 //
 // It needs two lists. Whose signatures count comes from the portal's trust list
-// (GET /api/v1/certificates/trust). What was taken back comes in batches (package
-// revocation), each signed as CMS: the page brings the certificates of their
-// signers with it (pinned), and where one batch is not signed by them, none of the
-// new download counts. The index of batches is not signed; that it is complete is
+// (GET /api/v1/certificates/trust): every signer (DSC) in it must be signed by an
+// authority (CSCA) that the page brings with it, or, where browsers cannot check that
+// authority's signature, be brought itself. What was taken back comes in batches
+// (package revocation), each signed as CMS by those whose certificates the page brings
+// too. Where one signer or one batch is not signed so, none of the new download
+// counts. Key ids are 8 bytes, so every signer of the same id is tried.
+// The index of batches is not signed; that it is complete is
 // vouched for by the connection to the portal, as the page itself is. Lists that
 // are older than Config.MaxAge decide nothing: the page says so in yellow.
 //

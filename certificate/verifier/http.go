@@ -1,7 +1,10 @@
 package verifier
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"embed"
 	"encoding/base64"
@@ -39,6 +42,8 @@ const maxText = 5000
 // Config is what the page needs from outside.
 type Config struct {
 	Signers func() []*x509.Certificate // the trust list
+	// Authorities have signed the signers (CSCA).
+	Authorities []*x509.Certificate
 	// Distrusted lists the key ids of signers that do not count any more.
 	Distrusted func(ctx context.Context) (kids [][]byte, err error)
 	Revoked    func(ctx context.Context, uvci string, rHash []byte) (bool, error)
@@ -50,10 +55,16 @@ type Config struct {
 }
 
 // Service is the page.
-type Service struct{ Config }
+type Service struct {
+	Config
+	anchors string
+	kidOf   func(*x509.Certificate) [8]byte
+}
 
 // New makes it.
-func New(c Config) *Service { return &Service{c} }
+func New(c Config) *Service {
+	return &Service{Config: c, anchors: joined(anchors(c.Authorities, c.Signers())), kidOf: dcc.KID}
+}
 
 // Routes are the page, its service worker, and the way without JavaScript. The
 // page is the same for everybody, since browsers keep it.
@@ -73,7 +84,8 @@ type view struct {
 	Answer   *answer  // of the server, without JavaScript
 	Reasons  []Reason // for the script
 	Facts    []string // names of all facts, for the script
-	Pins     string   // base64, separated by spaces
+	Pins     string   // certificates that sign batches, as joined gives them
+	Anchors  string   // those of which one has signed every signer
 	MaxAge   int64    // milliseconds
 	Shift    int64    // milliseconds that a demonstration's clock differs
 	Products string   // JSON
@@ -92,12 +104,7 @@ type fact struct{ Name, Value string }
 var factNames = []string{"name", "standard", "birth", "product", "dose", "day", "full_from", "missing", "issuer", "id", "until"}
 
 func (s *Service) page(c *web.Ctx, f *web.Form, a *answer) error {
-	v := view{Answer: a, Reasons: Reasons, Facts: factNames, MaxAge: s.MaxAge.Milliseconds()}
-	pins := make([]string, len(s.Uploads))
-	for i, der := range s.Uploads {
-		pins[i] = base64.StdEncoding.EncodeToString(der)
-	}
-	v.Pins = strings.Join(pins, " ")
+	v := view{Answer: a, Reasons: Reasons, Facts: factNames, MaxAge: s.MaxAge.Milliseconds(), Pins: joined(s.Uploads), Anchors: s.anchors}
 	if c.Local() {
 		v.Shift = int64(math.Round(time.Until(c.Now).Seconds())) * 1000
 	}
@@ -108,6 +115,46 @@ func (s *Service) page(c *web.Ctx, f *web.Form, a *answer) error {
 	v.Products = string(list)
 	c.AllowCamera()
 	return c.PageForm("verifier/verify", f, v)
+}
+
+// joined writes certificates (DER) for the page: base64, separated by spaces.
+func joined(certs [][]byte) string {
+	out := make([]string, len(certs))
+	for i, der := range certs {
+		out[i] = base64.StdEncoding.EncodeToString(der)
+	}
+	return strings.Join(out, " ")
+}
+
+// anchors are the certificates with which the page holds the trust list: the
+// authorities, and a signer itself whose authority's signature browsers cannot check.
+func anchors(authorities, signers []*x509.Certificate) (out [][]byte) {
+	for _, dsc := range signers {
+		anchor := dsc
+		for _, ca := range authorities {
+			if checkable(dsc, ca) && dsc.CheckSignatureFrom(ca) == nil {
+				anchor = ca
+				break
+			}
+		}
+		if !slices.ContainsFunc(out, func(der []byte) bool { return bytes.Equal(der, anchor.Raw) }) {
+			out = append(out, anchor.Raw)
+		}
+	}
+	return out
+}
+
+// checkable reports whether browsers can check an authority's signature; the
+// script (chain.js) knows the same ways.
+func checkable(dsc, ca *x509.Certificate) bool {
+	switch dsc.SignatureAlgorithm {
+	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA:
+		return true
+	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+		key, ok := ca.PublicKey.(*ecdsa.PublicKey)
+		return ok && key.Curve != elliptic.P224()
+	}
+	return false
 }
 
 // product is what the page knows of a vaccine beside its codes.
@@ -204,7 +251,7 @@ func asOnCard(day string) string {
 var modules = []string{
 	"app.css", "kern.css", "icon.svg", "fonts/FiraSans-Regular.woff2", "fonts/FiraSans-Medium.woff2", "fonts/FiraSans-SemiBold.woff2",
 	"qr/decode.js", "qr/index.js", "fflate.js",
-	"verifier/cbor.js", "verifier/check.js", "verifier/cose.js", "verifier/dcc.js", "verifier/der.js", "verifier/lists.js", "verifier/page.js", "verifier/picture.js",
+	"verifier/cbor.js", "verifier/chain.js", "verifier/check.js", "verifier/cose.js", "verifier/dcc.js", "verifier/der.js", "verifier/lists.js", "verifier/page.js", "verifier/picture.js",
 	"verifier/refusal.js", "verifier/store.js", "verifier/text.js",
 }
 

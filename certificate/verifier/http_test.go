@@ -3,6 +3,7 @@ package verifier
 import (
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestPages(t *testing.T) {
 	app := webtest.New(t, webtest.Config{Pool: pgtest.New(t), Now: func() time.Time { return issued.Add(time.Hour) }, Routes: s.Routes(), Bundles: []web.Bundle{Assets}})
 	app.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Frau Wachsam", Roles: []web.Role{web.RoleAdmin}})
 	page := app.Get(path)
-	for _, want := range []string{"data-pins=\"AQI=\"", "data-max-age=\"3600000\"", "data-reason=\"revoked\"", "bleibt auf Ihrem Gerät", "EU/1/20/1525 J07BX03"} {
+	for _, want := range []string{"data-pins=\"AQI=\"", "data-anchors=\"" + strings.ReplaceAll(base64.StdEncoding.EncodeToString(signer.Certificate().Raw), "+", "&#43;") + "\"", "data-max-age=\"3600000\"", "data-reason=\"revoked\"", "bleibt auf Ihrem Gerät", "EU/1/20/1525 J07BX03"} {
 		if page.Status != http.StatusOK || !strings.Contains(page.Body, want) {
 			t.Errorf("%d, lacks %q", page.Status, want)
 		}

@@ -16,7 +16,9 @@ func (s *Slices) buildVerifier() error {
 	if err != nil {
 		return err
 	}
+	authorities, _ := s.Certificate.Keys.TrustList()
 	s.Verifier = verifier.New(verifier.Config{
+		Authorities: authorities,
 		Signers: func() []*x509.Certificate {
 			_, dscs := s.Certificate.Keys.TrustList()
 			return dscs

@@ -56,9 +56,10 @@ async function layers({ text, certificate, now, inflater }) {
 let lists = null;
 const answers = {
   layers,
-  async lists({ downloaded, pins }) {
+  async lists({ downloaded, pins, kid }) {
     try {
       lists = await open(downloaded, pins);
+      if (kid) for (const signer of lists.signers) signer.kid = fromBase64(kid); // ids of 8 bytes that are the same cannot be made
       return { hashes: lists.hashes.size, signers: lists.signers.length };
     } catch (error) {
       lists = null;

@@ -58,17 +58,20 @@ const idKeyUsage = '2.5.29.15';
 const idExtKeyUsage = '2.5.29.37';
 
 // certificate reads a certificate: its public key (SubjectPublicKeyInfo and the
-// kind of key), its time in milliseconds, and what its key may be used for.
+// kind of key), its time in milliseconds, what its key may be used for, and what
+// was signed of it and how.
 export function certificate(der) {
   const outer = read(der, 0x30);
   if (outer.rest.length > 0) throw new Error('der: bytes left over');
-  const fields = children(read(outer.content, 0x30).content);
+  const [tbs, algorithmOfSignature, signature] = children(outer.content);
+  const fields = children(read(tbs.whole, 0x30).content);
   if (fields[0].tag === 0xa0) fields.shift(); // version
   // serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
   const [notBefore, notAfter] = children(fields[3].content).map(time);
   const spki = fields[5];
   const algorithm = children(read(spki.content, 0x30).content);
-  const out = { der, spki: spki.whole, key: oid(algorithm[0].content), curve: algorithm[1]?.tag === 6 ? oid(algorithm[1].content) : '', notBefore, notAfter, mayDigitallySign: true, usages: [] };
+  const out = { der, spki: spki.whole, key: oid(algorithm[0].content), curve: algorithm[1]?.tag === 6 ? oid(algorithm[1].content) : '', notBefore, notAfter, mayDigitallySign: true, mayCertify: true, usages: [],
+    signed: tbs.whole, algorithm: oid(children(algorithmOfSignature.content)[0].content), signature: read(signature.whole, 0x03).content.subarray(1) };
   for (const e of fields.slice(6)) if (e.tag === 0xa3) extensions(out, children(read(e.content, 0x30).content));
   return out;
 }
@@ -78,22 +81,25 @@ function extensions(out, list) {
     const parts = children(e.content);
     const value = parts[parts.length - 1].content;
     switch (oid(parts[0].content)) {
-      case idKeyUsage: out.mayDigitallySign = (read(value, 0x03).content[1] & 0x80) !== 0; break;
+      case idKeyUsage:
+        out.mayDigitallySign = (read(value, 0x03).content[1] & 0x80) !== 0;
+        out.mayCertify = (read(value, 0x03).content[1] & 0x04) !== 0;
+        break;
       case idExtKeyUsage: out.usages = children(read(value, 0x30).content).map((u) => oid(u.content)); break;
     }
   }
 }
 
-// rawSignature turns an ECDSA signature of DER into r and s of 32 bytes each.
-export function rawSignature(der) {
+// rawSignature turns an ECDSA signature of DER into r and s of size bytes each.
+export function rawSignature(der, size = 32) {
   const parts = children(read(der, 0x30).content);
   if (parts.length !== 2) throw new Error('der: signature');
-  const out = new Uint8Array(64);
+  const out = new Uint8Array(2 * size);
   parts.forEach((e, i) => {
     let n = e.content;
     while (n.length > 0 && n[0] === 0) n = n.subarray(1);
-    if (e.tag !== 2 || n.length > 32) throw new Error('der: signature');
-    out.set(n, (i + 1) * 32 - n.length);
+    if (e.tag !== 2 || n.length > size) throw new Error('der: signature');
+    out.set(n, (i + 1) * size - n.length);
   });
   return out;
 }

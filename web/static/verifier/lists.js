@@ -2,6 +2,7 @@
 // trust list), and what was taken back (revocation batches in the form of the EU
 // gateway, CMS of RFC 5652). Both stand here as they were downloaded, so that
 // they can be kept, and are read and checked again each time they are opened.
+import { signedBy } from './chain.js';
 import { same } from './cose.js';
 import * as der from './der.js';
 
@@ -22,16 +23,21 @@ export async function kidOf(certificate) { return (await sha256(certificate)).sl
 //
 //   { trust: {at, test, signers: [{certificate}], distrusted: [kid]}, revocations: {at, batches: [cms]} }
 //
-// (at in milliseconds, the rest base64). Batches count that one of the pinned
-// upload certificates has signed; where one does not, nothing is opened.
+// (at in milliseconds, the rest base64). pins are certificates that the page brings
+// with it: {signers, batches}. A signer counts that is pinned itself or signed by a
+// pinned authority, a batch that one of the pinned upload certificates has signed;
+// where one is not, nothing is opened.
 export async function open({ trust, revocations }, pins) {
+  const authorities = pins.signers.map((pin) => der.certificate(fromBase64(pin)));
   const signers = [];
-  for (const { certificate } of trust.signers) {
-    const bytes = fromBase64(certificate);
-    signers.push({ kid: await kidOf(bytes), certificate: der.certificate(bytes) });
+  for (const { certificate: text } of trust.signers) {
+    const bytes = fromBase64(text);
+    const certificate = der.certificate(bytes);
+    if (!pins.signers.includes(text) && !await anySigned(certificate, authorities)) throw new Error('trust: signature');
+    signers.push({ kid: await kidOf(bytes), certificate });
   }
   const keys = [];
-  for (const pin of pins) {
+  for (const pin of pins.batches) {
     const { spki } = der.certificate(fromBase64(pin));
     keys.push(await crypto.subtle.importKey('spki', spki, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify']));
   }
@@ -41,6 +47,11 @@ export async function open({ trust, revocations }, pins) {
     for (const { hash } of batch.entries) hashes.add(`${batch.hashType} ${hash}`);
   }
   return { test: trust.test, trustAt: trust.at, revocationsAt: revocations.at, signers, hashes, distrusted: new Set(trust.distrusted) };
+}
+
+async function anySigned(certificate, authorities) {
+  for (const authority of authorities) if (await signedBy(certificate, authority)) return true;
+  return false;
 }
 
 // age is how old the older one of the two lists is, in milliseconds.

@@ -7,7 +7,7 @@ import { prefix } from './text.js';
 const root = document.getElementById('verifier');
 const words = root.dataset;
 const element = (id) => document.getElementById(id);
-const pins = words.pins.split(' ').filter(Boolean);
+const pins = { signers: words.anchors.split(' ').filter(Boolean), batches: words.pins.split(' ').filter(Boolean) };
 const now = () => Date.now() + Number(words.shift);
 const options = {
   maxAge: Number(words.maxAge), products: JSON.parse(words.products),
