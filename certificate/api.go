@@ -10,9 +10,9 @@ import (
 	"impfportal/internal/web"
 )
 
-// certificateJSON is a certificate in the API. What a certificate attests is
-// missing while it is being made.
-type certificateJSON struct {
+// JSON is a certificate in the API. What a certificate attests is missing while it is
+// being made.
+type JSON struct {
 	ID           string `json:"id,omitempty" doc:"empty while the worker has not begun"`
 	State        string `json:"state" doc:"making, ready, revoked, or refused when a person has to settle something"`
 	Problem      string `json:"problem,omitempty" doc:"why it was refused: name, dose or dates"`
@@ -26,11 +26,12 @@ type certificateJSON struct {
 	ExpiresAt    string `json:"expires_at,omitempty" doc:"RFC 3339"`
 	Reason       string `json:"reason,omitempty" doc:"why it was revoked: corrected, record-void, fraud, compromise, lot or holder"`
 	RevokedAt    string `json:"revoked_at,omitempty" doc:"RFC 3339"`
-	HC1          string `json:"hc1,omitempty" doc:"the text of the QR code; only of a single certificate"`
+	HC1          string `json:"hc1,omitempty" doc:"the text of the QR code; not in the list of a login"`
 }
 
-func (s *Service) asJSON(c Certificate) certificateJSON {
-	out := certificateJSON{ID: c.ID, State: "making", Problem: c.Problem, Test: !s.Production}
+// JSON says a certificate for the API, withText with the text of its QR code.
+func (s *Service) JSON(c Certificate, withText bool) JSON {
+	out := JSON{ID: c.ID, State: "making", Problem: c.Problem, Test: !s.Production}
 	switch {
 	case c.State == StateRefused:
 		out.State = "refused"
@@ -42,19 +43,22 @@ func (s *Service) asJSON(c Certificate) certificateJSON {
 		out.State, out.Product, out.Dose, out.Doses = "ready", c.Codes().ProductName, e.Dose, e.Doses
 		out.VaccinatedOn, out.UVCI = e.Date, e.ID
 		out.IssuedAt, out.ExpiresAt = c.IssuedAt.UTC().Format(time.RFC3339), c.ExpiresAt.UTC().Format(time.RFC3339)
+		if withText {
+			out.HC1 = c.HC1
+		}
 	}
 	return out
 }
 
 type listJSON struct {
-	Certificates []certificateJSON `json:"certificates"`
+	Certificates []JSON `json:"certificates"`
 }
 
 func (s *Service) apiList(c *web.Ctx, _ struct{}) (listJSON, error) {
 	list, err := s.OfPerson(c.Std(), s.Pool, c.User.ID)
-	out := listJSON{Certificates: []certificateJSON{}}
+	out := listJSON{Certificates: []JSON{}}
 	for _, x := range list {
-		out.Certificates = append(out.Certificates, s.asJSON(x))
+		out.Certificates = append(out.Certificates, s.JSON(x, false))
 	}
 	return out, err
 }
@@ -63,14 +67,12 @@ type getJSON struct {
 	ID string `path:"id" json:"-"`
 }
 
-func (s *Service) apiGet(c *web.Ctx, in getJSON) (certificateJSON, error) {
+func (s *Service) apiGet(c *web.Ctx, in getJSON) (JSON, error) {
 	x, err := s.own(c, in.ID)
 	if err != nil {
-		return certificateJSON{}, err
+		return JSON{}, err
 	}
-	out := s.asJSON(x)
-	out.HC1 = x.HC1
-	return out, nil
+	return s.JSON(x, true), nil
 }
 
 // trustJSON is the trust list, in the manner of the national DSC lists.

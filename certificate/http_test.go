@@ -171,7 +171,7 @@ func TestAPI(t *testing.T) {
 	if first.State != "ready" || first.HC1 != "" || !first.Test || first.Product != "Comirnaty" || first.VaccinatedOn != "2021-07-19" {
 		t.Errorf("%+v", first)
 	}
-	var one certificateJSON
+	var one JSON
 	app.JSON(http.MethodGet, "/api/v1/certificates/"+first.ID, nil, &one)
 	if a := app.JSON(http.MethodGet, "/api/v1/certificates/"+id.New(), nil, nil); a.Status != http.StatusNotFound {
 		t.Errorf("unknown: %d", a.Status)

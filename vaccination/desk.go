@@ -23,7 +23,8 @@ import (
 // Desk is who sits at the correction desk.
 type Desk struct {
 	CentreID string // whose records; "" = all
-	// IssuerRef is a practice or pharmacy, whose desk sees its own records and none else.
+	// IssuerRef is a practice, a pharmacy or a mobile team, whose desk sees its own records
+	// and none else.
 	IssuerRef string
 	Actor     string
 	Role      string
@@ -33,7 +34,7 @@ type Desk struct {
 // may reports whether a record is one of the desk's.
 func (d Desk) may(r Record) bool {
 	if d.IssuerRef != "" {
-		return r.IssuerRef == d.IssuerRef && r.Channel == ByIssuer
+		return r.IssuerRef == d.IssuerRef
 	}
 	return d.CentreID == "" || r.Place == d.CentreID && (r.Channel == ByAppointment || r.Channel == WalkIn)
 }

@@ -237,6 +237,30 @@ func TestPages(t *testing.T) {
 	expect("of the team", team.Get("/teams/records/"+b.record.ID+"/claim"), 200, "Heim, Ida", "/teams/today")
 	expect("of the team, printed", team.PostForm("/teams/records/"+b.record.ID+"/claim", "how", "print"), 200, "%PDF")
 	expect("the page of the sites", team.Get(path), 403)
+	op := "/api/v1/teams/records/" + b.record.ID + "/claim"
+	var made struct{ Code, Address string }
+	expect("of the team, by API", team.JSON("POST", op, nil, &made), 201, `"until":"2022-01-18T`, "https://portal.test/certificates/claim")
+	if list, err := b.s.Open(b.ctx, made.Code, born); err != nil || len(list) != 1 {
+		t.Errorf("%q opens %d: %v", made.Code, len(list), err)
+	}
+	post := map[string]any{"post": map[string]any{"street": "Weg 1", "postcode": "04109"}}
+	expect("no city", team.JSON("POST", op, post, nil), 422, `"city"`)
+	post["post"].(map[string]any)["city"] = "Leipzig"
+	if a := team.JSON("POST", op, post, nil); a.Status != 201 || strings.Contains(a.Body, `"code"`) {
+		t.Errorf("by letter: %d %s", a.Status, a.Body)
+	}
+	expect("a site's operation", team.JSON("POST", "/api/v1"+path, nil, nil), 403)
+	stranger := app()
+	stranger.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{web.RoleTeam}, Scope: "team-2"})
+	expect("another team, by API", stranger.JSON("POST", op, nil, nil), 404)
+	nobody := app()
+	nobody.LoginAs(web.User{Kind: "staff", ID: id.New(), Name: "Test", Roles: []web.Role{web.RoleTeam}})
+	expect("of no team", nobody.JSON("POST", op, nil, nil), 404)
+	var looked int
+	b.ok(b.pool.QueryRow(b.ctx, `SELECT count(*) FROM audit.entry WHERE action = 'vaccination.read' AND role = 'team'`).Scan(&looked))
+	if looked == 0 {
+		t.Error("nobody knows which team has looked")
+	}
 
 	printed, a := b.code(), app()
 	form := []string{"code", printed, "birth_day", "", "birth_month", "5", "birth_year", "1938"}
@@ -251,5 +275,10 @@ func TestPages(t *testing.T) {
 	expect("PNG", a.PostForm(down+"/png", form...), 200, "PNG")
 	expect("text", a.PostForm(down+"/txt", form...), 200, "HC1:")
 	expect("without the code", a.PostForm(down+"/pdf", "code", "", "birth_year", "1938"), 422)
+	op = "/api/v1/certificates/claim"
+	expect("by API", a.JSON("POST", op, map[string]any{"code": printed, "birth": "1938-05"}, nil), 200, `"state":"ready"`, `"hc1":"HC1:`)
+	expect("by API, another birth date", a.JSON("POST", op, map[string]any{"code": printed, "birth": "1938"}, nil), 422, `"code"`)
+	expect("by API, typo", a.JSON("POST", op, map[string]any{"code": "X", "birth": "1938-05"}, nil), 422, `"code"`)
+	expect("by API, no date", a.JSON("POST", op, map[string]any{"code": printed, "birth": "x"}, nil), 422, `"birth"`)
 	expect("another certificate", a.PostForm("/certificates/claim/"+id.New()+"/pdf", form...), 404)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
@@ -26,19 +27,25 @@ var Assets = web.Bundle{Name: "claim", FS: files}
 
 var texts = web.LoadTexts(Assets)
 
-// Routes are the page of whoever has a code, and the site's page that makes it.
+// Who makes codes: a site or the administration, and a mobile team where the dose was
+// given, for those whom it vaccinated.
+var (
+	site = []web.Role{web.RoleSite, web.RoleAdmin}
+	team = []web.Role{web.RoleTeam}
+)
+
+// Routes are the page of whoever has a code, the pages that make it, and the same
+// operations as JSON.
 func (s *Service) Routes() []web.Route {
-	site := []web.Role{web.RoleSite, web.RoleAdmin}
-	return []web.Route{
+	return append(s.api(), []web.Route{
 		{Method: http.MethodGet, Path: "/certificates/claim", Handle: s.show},
 		{Method: http.MethodPost, Path: "/certificates/claim", Handle: s.open},
 		{Method: http.MethodPost, Path: "/certificates/claim/:id/:kind", Handle: s.download},
 		{Method: http.MethodGet, Path: "/site/records/:id/claim", Roles: site, Handle: s.showMake},
 		{Method: http.MethodPost, Path: "/site/records/:id/claim", Roles: site, Handle: s.postMake},
-		// A mobile team makes it where the dose was given, for those whom it vaccinated.
-		{Method: http.MethodGet, Path: "/teams/records/:id/claim", Roles: []web.Role{web.RoleTeam}, Handle: s.showMake},
-		{Method: http.MethodPost, Path: "/teams/records/:id/claim", Roles: []web.Role{web.RoleTeam}, Handle: s.postMake},
-	}
+		{Method: http.MethodGet, Path: "/teams/records/:id/claim", Roles: team, Handle: s.showMake},
+		{Method: http.MethodPost, Path: "/teams/records/:id/claim", Roles: team, Handle: s.postMake},
+	}...)
 }
 
 func (s *Service) show(c *web.Ctx) error { return c.PageForm("claim/claim", &web.Form{}, nil) }
@@ -92,8 +99,14 @@ func (s *Service) download(c *web.Ctx) error {
 	return web.NotFound()
 }
 
+// deskOf is whose records somebody sees: those of the own centre, of all centres, or of
+// the own mobile team.
 func deskOf(c *web.Ctx) vaccination.Desk {
-	return vaccination.Desk{CentreID: c.User.Scope, Actor: c.Actor(), Role: c.Role(web.RoleSite, web.RoleAdmin, web.RoleTeam), Now: c.Now}
+	d := vaccination.Desk{CentreID: c.User.Scope, Actor: c.Actor(), Role: c.Role(web.RoleSite, web.RoleAdmin, web.RoleTeam), Now: c.Now}
+	if forTeam(c) {
+		d.CentreID, d.IssuerRef = "", "facility-team:"+c.User.Scope
+	}
+	return d
 }
 
 type makePage struct {
@@ -109,25 +122,69 @@ func pageOf(c *web.Ctx, r vaccination.Record) makePage {
 	return makePage{r, "/site/records/" + r.ID + "/claim", "/site"}
 }
 
-// forTeam reports whether the page of the mobile teams was asked for.
-func forTeam(c *web.Ctx) bool { return strings.HasPrefix(c.Path(), "/teams/") }
+// forTeam reports whether it is an address of the mobile teams.
+func forTeam(c *web.Ctx) bool {
+	return strings.HasPrefix(strings.TrimPrefix(c.Path(), "/api/v1"), "/teams/")
+}
 
-// record opens a record that belongs to who asks: of the own centre, or given
-// by the own mobile team.
-func (s *Service) record(c *web.Ctx) (vaccination.Record, error) {
-	if forTeam(c) {
-		r, err := s.Records.Get(c.Std(), s.Pool, c.Params("id"))
-		if err == nil && (c.User.Scope == "" || r.IssuerRef != "facility-team:"+c.User.Scope || r.Removed()) {
-			err = vaccination.ErrNotFound
-		}
-		return r, vaccination.Problem(err)
-	}
-	r, _, err := s.Records.OpenRecord(c.Std(), deskOf(c), c.Params("id"))
+// record opens a record that belongs to who asks.
+func (s *Service) record(c *web.Ctx, recordID string) (vaccination.Record, error) {
+	r, _, err := s.Records.OpenRecord(c.Std(), deskOf(c), recordID)
 	return r, vaccination.Problem(err)
 }
 
+// addressOf is where a letter to the person of a record goes.
+func addressOf(r vaccination.Record, extra, street, postcode, city string) *notify.Address {
+	name := strings.TrimSpace(r.Patient.GivenName + " " + r.Patient.FamilyName)
+	return &notify.Address{Name: name, Extra: extra, Street: street, Postcode: postcode, City: city}
+}
+
+// maxLine is how much of an address fits into a line of a letter, in characters.
+const maxLine = 100
+
+// lacking says what a letter's address lacks, or what is too long in it.
+func lacking(to notify.Address) (out []web.FieldError) {
+	for _, line := range []struct {
+		field, value string
+		needed       bool
+	}{{"extra", to.Extra, false}, {"street", to.Street, true}, {"postcode", to.Postcode, true}, {"city", to.City, true}} {
+		switch {
+		case line.value == "" && line.needed:
+			out = append(out, web.FieldError{Field: line.field, Key: "web.error.required"})
+		case utf8.RuneCountInString(line.value) > maxLine:
+			out = append(out, web.FieldError{Field: line.field, Key: "web.error.too_long", Args: []any{"Max", maxLine}})
+		}
+	}
+	return out
+}
+
+// issue makes the code of a record, and sends it by letter where there is an address.
+func (s *Service) issue(c *web.Ctx, r vaccination.Record, to *notify.Address) (printed string, err error) {
+	err = pg.InTx(c.Std(), s.Pool, func(tx pgx.Tx) error {
+		if printed, err = s.Make(c.Std(), tx, deskOf(c), r); err != nil || to == nil {
+			return err
+		}
+		return s.letter(c.Std(), tx, r, *to, printed)
+	})
+	if errors.Is(err, ErrRegistered) {
+		return "", web.Fail(http.StatusConflict, "claim.error.registered")
+	}
+	return printed, vaccination.Problem(err)
+}
+
+// langOf is the language of a record's person.
+func langOf(r vaccination.Record) string {
+	if r.Patient.Contact.Lang == "" {
+		return "de"
+	}
+	return r.Patient.Contact.Lang
+}
+
+// address is that of the page that takes codes.
+func (s *Service) address() string { return s.BaseURL + "/certificates/claim" }
+
 func (s *Service) showMake(c *web.Ctx) error {
-	r, err := s.record(c)
+	r, err := s.record(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
@@ -138,46 +195,27 @@ func (s *Service) showMake(c *web.Ctx) error {
 
 // postMake makes the code and prints it, or sends it by letter.
 func (s *Service) postMake(c *web.Ctx) error {
-	r, err := s.record(c)
+	r, err := s.record(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
 	f := c.Form()
-	byPost := f.Get("how") == "post"
-	to := notify.Address{
-		Name:  strings.TrimSpace(r.Patient.GivenName + " " + r.Patient.FamilyName),
-		Extra: f.Get("extra"), Street: f.Get("street"), Postcode: f.Get("postcode"), City: f.Get("city"),
-	}
-	for field, value := range map[string]string{"street": to.Street, "postcode": to.Postcode, "city": to.City} {
-		if byPost && (value == "" || len(value) > 100) {
-			f.Fail(field, "web.error.required")
-		}
-	}
-	if !f.OK() {
+	to := addressOf(r, f.Get("extra"), f.Get("street"), f.Get("postcode"), f.Get("city"))
+	name := to.Name
+	if f.Get("how") != "post" {
+		to = nil
+	} else if f.Errors = append(f.Errors, lacking(*to)...); !f.OK() {
 		return c.PageForm("claim/make", f, pageOf(c, r))
 	}
-	lang := r.Patient.Contact.Lang
-	if lang == "" {
-		lang = "de"
-	}
-	var printed string
-	err = pg.InTx(c.Std(), s.Pool, func(tx pgx.Tx) error {
-		if printed, err = s.Make(c.Std(), tx, deskOf(c), r); err != nil || !byPost {
-			return err
-		}
-		return s.letter(c.Std(), tx, r, to, lang, printed)
-	})
-	if errors.Is(err, ErrRegistered) {
-		return web.Fail(http.StatusConflict, "claim.error.registered")
-	}
+	printed, err := s.issue(c, r, to)
 	if err != nil {
-		return vaccination.Problem(err)
+		return err
 	}
-	if byPost {
+	if to != nil {
 		c.Flash("claim.make.sent")
 		return c.See(pageOf(c, r).Here)
 	}
-	body, err := s.sheet(c, to.Name, lang, printed)
+	body, err := s.sheet(c, name, langOf(r), printed)
 	if err != nil {
 		return err
 	}
@@ -185,10 +223,11 @@ func (s *Service) postMake(c *web.Ctx) error {
 	return c.Download("application/pdf", c.T("claim.make.file")+".pdf", body)
 }
 
-func (s *Service) letter(ctx context.Context, tx pgx.Tx, r vaccination.Record, to notify.Address, lang, printed string) error {
+func (s *Service) letter(ctx context.Context, tx pgx.Tx, r vaccination.Record, to notify.Address, printed string) error {
+	lang := langOf(r)
 	return s.Send(ctx, tx, notify.Recipient{KeyID: r.KeyID, Postal: &to, Lang: lang}, notify.Message{
 		Kind: "claim.code", Subject: texts.Say(lang, "claim.letter.subject"), ByPost: true,
-		Text: texts.Say(lang, "claim.letter.text", "Name", to.Name, "Code", printed, "URL", s.BaseURL+"/certificates/claim"),
+		Text: texts.Say(lang, "claim.letter.text", "Name", to.Name, "Code", printed, "URL", s.address()),
 	})
 }
 
@@ -197,7 +236,7 @@ func (s *Service) sheet(c *web.Ctx, name, lang, printed string) ([]byte, error) 
 	return pdf.Sheet(pdf.SheetSpec{
 		Lang: lang, Created: c.Now, Issuer: s.Sender, Title: texts.Say(lang, "claim.sheet.title"), Subtitle: name,
 		Blocks: []pdf.Block{
-			pdf.Paragraph{Text: texts.Say(lang, "claim.sheet.text", "URL", s.BaseURL+"/certificates/claim")},
+			pdf.Paragraph{Text: texts.Say(lang, "claim.sheet.text", "URL", s.address())},
 			pdf.Code{Label: texts.Say(lang, "claim.code"), Text: printed},
 			pdf.Paragraph{Text: texts.Say(lang, "claim.sheet.keep"), Small: true},
 		},

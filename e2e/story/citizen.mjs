@@ -1,7 +1,7 @@
 // A citizen registers, books both appointments, and later fetches the certificate.
-import { readFileSync } from 'node:fs';
-import { assert, check, ok } from '../lib.mjs';
-import { at, choose, codes, field, flat, go, mails, paper, submit, text, tick, touch, type, until, visit, words } from './hands.mjs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { assert, check, ok, shoot } from '../lib.mjs';
+import { at, choose, codes, field, flat, go, mails, paper, readCodes, submit, text, tick, touch, type, until, visit, words } from './hands.mjs';
 
 const nextButton = 'button.kern-btn--primary';
 
@@ -156,10 +156,48 @@ export async function certificate(p, who) {
     files[kind] = `${who.file}-certificate.${kind}`;
     await file.saveAs(`${process.env.STORY}/${files[kind]}`);
   }
+  await wallet(p, `${process.env.STORY}/${files.txt}`);
   await until('a message tells of the certificate', async () => (await mails(p, who.email)).some((m) => m.kind === 'certificate.ready'));
   await visit(p, '/my-case', 'case with certificate');
   ok(`${p.name} has a certificate`);
   return files;
+}
+
+// wallet passes the certificate to an app: by the phone's own sharing and by the
+// clipboard, or, without JavaScript, by picture and text.
+async function wallet(p, file) {
+  const said = readFileSync(file, 'utf8');
+  if (p.javaScript) {
+    await p.context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await p.page.addInitScript(() => { // a browser without a phone has no sharing of its own
+      navigator.canShare = ({ files }) => files.length === 1 && files[0].type === 'image/png';
+      navigator.share = async ({ files: [f] }) => { window.shared = { name: f.name, type: f.type, bytes: [...new Uint8Array(await f.arrayBuffer())] }; };
+    });
+  }
+  await go(p, 'a[href$="/wallet"]');
+  await check(p, 'wallet');
+  await shoot(p, p.javaScript ? 'wallet' : 'wallet-plain');
+  assert(await p.page.locator('img.qr-large').evaluate((i) => i.complete && i.naturalWidth > 0), `${p.name}: no picture of the code`);
+  assert(await p.page.inputValue('#hc1') === said, `${p.name}: the page for apps says something else than the file`);
+  const link = await p.page.getByRole('link', { name: /\/wallet$/ }).getAttribute('href');
+  assert(new URL(link).pathname === new URL(p.page.url()).pathname && !link.includes('HC1'), `${p.name}: the link is ${link}`);
+  for (const button of ['#share', '#copy']) assert(await p.page.locator(button).isVisible() === p.javaScript, `${p.name}: ${button} is there, or not`);
+  if (p.javaScript) {
+    await p.page.click('#copy');
+    await p.page.getByText('Der Text ist kopiert.').waitFor();
+    assert(await p.page.evaluate(() => navigator.clipboard.readText()) === said, `${p.name}: something else is copied`);
+    await p.page.click('#share');
+    await p.page.waitForFunction(() => window.shared);
+    const shared = await p.page.evaluate(() => window.shared);
+    assert(/^impfzertifikat-.*\.png$/i.test(shared.name) && shared.type === 'image/png', `${p.name} shares ${shared.name}, ${shared.type}`);
+    writeFileSync(`${file}-shared.png`, Buffer.from(shared.bytes));
+    assert(readCodes(`${file}-shared.png`)[0] === said, `${p.name}: the shared picture says something else`);
+  } else {
+    const [picture] = await Promise.all([p.page.waitForEvent('download'), p.page.click('a[download][href$="/qr.png"]')]);
+    await picture.saveAs(`${file}-saved.png`);
+    assert(readCodes(`${file}-saved.png`)[0] === said, `${p.name}: the picture says something else`);
+  }
+  ok(`${p.name} passes the certificate to an app`);
 }
 
 // byPhone has an agent register somebody and returns the login data.

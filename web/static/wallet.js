@@ -8,15 +8,26 @@
   if (navigator.canShare?.({ files: [new File(['x'], share.dataset.name, { type: 'image/png' })] })) {
     share.hidden = false;
     share.addEventListener('click', async () => {
-      const picture = await (await fetch(share.dataset.picture)).blob();
+      const answer = await fetch(share.dataset.picture).catch(() => null);
+      if (!answer?.ok) { // no connection, or logged out meanwhile
+        say(share.dataset.failed);
+        return;
+      }
+      const picture = await answer.blob();
       await navigator.share({ files: [new File([picture], share.dataset.name, { type: 'image/png' })] }).catch(() => {});
     });
   }
   if (navigator.clipboard) {
     copy.hidden = false;
     copy.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(document.getElementById('hc1').value);
-      say(copy.dataset.done);
+      const text = document.getElementById('hc1');
+      try {
+        await navigator.clipboard.writeText(text.value);
+        say(copy.dataset.done);
+      } catch { // not allowed: it is marked, to be copied by hand
+        text.select();
+        say(copy.dataset.failed);
+      }
     });
   }
 })();
