@@ -20,8 +20,8 @@ import (
 // State of a certificate; see the diagram in doc.go.
 type State string
 
-// The states. Making has no row yet: the worker has not begun. Revoked is a
-// released one that no longer counts.
+// The states. Making has no row yet: the worker has not begun. Revoked is one that
+// was signed and does not count, or no longer.
 const (
 	StateMaking   State = "making"
 	StateRefused  State = "refused"

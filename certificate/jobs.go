@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/internal/id"
 	"impfportal/internal/jobs"
 	"impfportal/internal/pg"
 	"impfportal/vaccination"
@@ -60,12 +61,17 @@ func (s *Service) Jobs(m *jobs.Mux) []jobs.Periodic {
 }
 
 // Sequenced is the log's call for the leaves that have got their place: it
-// moves their certificates on, and calls for the release.
+// moves their certificates on, and calls for the release. A reference that is none to
+// a certificate is told to whoever runs the portal, and keeps no other back.
 func (s *Service) Sequenced(ctx context.Context, tx pgx.Tx, refs []string) error {
 	var ids []string
 	for _, ref := range refs {
-		if id, ok := strings.CutPrefix(ref, refPrefix); ok {
-			ids = append(ids, id)
+		switch certificateID, ok := strings.CutPrefix(ref, refPrefix); {
+		case !ok:
+		case !id.Valid(certificateID):
+			s.Log.ErrorContext(ctx, "a leaf of the log names no certificate", "ref", ref)
+		default:
+			ids = append(ids, certificateID)
 		}
 	}
 	if len(ids) == 0 {

@@ -22,7 +22,7 @@ type Certificate struct {
 	State     State
 	Problem   string // StateRefused: "name", "dose" or "dates"
 	Day       time.Time
-	HC1       string // StateReleased only, like the following
+	HC1       string // StateReleased and StateRevoked only, like the following
 	Payload   dcc.Payload
 	IssuedAt  time.Time
 	ExpiresAt time.Time
@@ -108,7 +108,7 @@ func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...
 		SELECT c.id::text, c.record_id::text, c.key_id::text, k.wrapped, c.state, c.problem, c.hc1, c.issued_at, c.expires_at, c.kid, c.created_at,
 		       c.version, c.revoked_at, coalesce(r.reason, ''), coalesce(r.replaced, false)
 		  FROM certificate.certificate c JOIN vault.key k ON k.id = c.key_id LEFT JOIN certificate.revocation r ON r.certificate_id = c.id
-		 WHERE (c.revoked_at IS NULL OR c.released_at IS NOT NULL) AND `+where+` ORDER BY c.created_at DESC, c.version DESC`, args...)
+		 WHERE (c.revoked_at IS NULL OR c.released_at IS NOT NULL OR NOT r.replaced) AND `+where+` ORDER BY c.created_at DESC, c.version DESC`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
 	}
@@ -123,11 +123,10 @@ func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...
 			&c.Version, &revoked, &c.Reason, &c.Replaced); err != nil {
 			return c, err
 		}
-		if !c.Ready() {
-			return c, nil
-		}
-		if revoked != nil {
+		if revoked != nil { // also one that nobody had yet
 			c.State, c.RevokedAt = StateRevoked, *revoked
+		} else if !c.Ready() {
+			return c, nil
 		}
 		c.IssuedAt, c.ExpiresAt = *issued, *expires
 		key, err := s.Vault.Unwrap(keyID, wrapped)

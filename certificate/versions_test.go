@@ -1,12 +1,18 @@
 package certificate
 
 import (
+	"crypto/sha256"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"impfportal/certificate/dcc"
 	"impfportal/certificate/revocation"
+	"impfportal/certificate/translog"
+	"impfportal/internal/clock"
+	"impfportal/internal/id"
 	"impfportal/internal/pg"
 
 	"github.com/jackc/pgx/v5"
@@ -86,6 +92,132 @@ func TestCorrectedAfterEachStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Revoked for good at any moment of its making, a certificate ends revoked, and is never
+// released afterwards; what is not signed yet cannot be revoked, and who asks is told so.
+func TestRevokedAfterEachStep(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		steps  int // of intend, sign, sequence, release
+		want   error
+		leaves int
+	}{{"intent", 1, revocation.ErrUnsigned, 1}, {"signed", 2, nil, 2}, {"logged", 3, nil, 2}, {"released", 4, nil, 2}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			v := b.vaccinate(nil)
+			for _, step := range []func() error{
+				func() error { return b.intend(t.Context(), v) }, func() error { return b.sign(t.Context(), v) },
+				func() error { return b.sequence(t.Context(), v) }, func() error { return b.release(t.Context(), v) },
+			}[:c.steps] {
+				if err := step(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var certificateID string
+			if err := b.Pool.QueryRow(t.Context(), `SELECT id::text FROM certificate.certificate`).Scan(&certificateID); err != nil {
+				t.Fatal(err)
+			}
+			err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+				return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: certificateID, Reason: revocation.ByHolder, Actor: "staff:a", Role: "admin", At: b.clock()})
+			})
+			if !errors.Is(err, c.want) {
+				t.Fatalf("revoked: %v, want %v", err, c.want)
+			}
+			var wg sync.WaitGroup
+			for range 4 { // task, repair and sequencer go on as if nothing had happened
+				wg.Go(func() {
+					if err := b.whole(v); err != nil {
+						t.Error(err)
+					}
+					if _, err := b.Repair(t.Context(), b.clock().Add(time.Hour)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			b.make(v)
+			list := b.list(v)
+			if len(list) != 1 || b.count(`SELECT count(*) FROM certificate.certificate`) != 1 || b.count(`SELECT count(*) FROM certificate.log_leaf WHERE idx IS NOT NULL`) != c.leaves {
+				t.Fatalf("%+v", list)
+			}
+			if c.want != nil {
+				b.exactlyOne(v)
+				return
+			}
+			if list[0].State != StateRevoked || list[0].Reason != revocation.ByHolder || list[0].Entry().Dose != 2 || b.JSON(list[0], true).HC1 != "" {
+				t.Errorf("the owner sees %+v", list[0])
+			}
+			if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE released_at IS NOT NULL`); n != max(0, c.steps-3) {
+				t.Errorf("%d released", n)
+			}
+			// Who never had it is not told that it was taken back.
+			if told := len(b.told); told != 2*max(0, c.steps-3) {
+				t.Errorf("%d messages", told)
+			}
+		})
+	}
+}
+
+// Revoking and releasing at the same moment: whoever is first, it ends revoked.
+func TestRevokedWhileReleased(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 10 {
+		v := b.vaccinate(nil)
+		for _, step := range []func() error{
+			func() error { return b.intend(t.Context(), v) }, func() error { return b.sign(t.Context(), v) }, func() error { return b.sequence(t.Context(), v) },
+		} {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var certificateID string
+		if err := b.Pool.QueryRow(t.Context(), `SELECT id::text FROM certificate.certificate WHERE record_id = $1`, v.RecordID).Scan(&certificateID); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := b.release(t.Context(), v); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+				return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: certificateID, Reason: revocation.Fraud, Actor: "staff:a", Role: "admin", At: b.clock()})
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		b.make(v)
+		if list := b.list(v); len(list) != 1 || list[0].State != StateRevoked {
+			t.Fatalf("%+v", list)
+		}
+	}
+}
+
+// A leaf that names no certificate keeps no certificate from its release.
+func TestForeignReference(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v := b.vaccinate(nil)
+	if err := b.Make(t.Context(), v.RecordID); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"certificate:", "certificate:x", "certificate:00000000-0000-0000-0000-00000000000g", "certificate:" + id.New()} {
+		digest := sha256.Sum256([]byte(ref))
+		err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+			return b.log.Append(t.Context(), tx, ref, translog.Leaf{Kind: translog.KindCertificate, Subject: ref, Digest: digest[:], Day: clock.Day(b.clock())})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.make(v)
+	b.exactlyOne(v)
 }
 
 // A lot is not in the certificate, but a revocation by lot must find it.

@@ -217,7 +217,7 @@ func (s *Service) Correct(ctx context.Context, w Who, in vaccination.Correction)
 var Reasons = []revocation.Reason{revocation.ByHolder, revocation.BadLot, revocation.Fraud}
 
 // Revoke takes the standing certificate of a record of the issuer back, for good.
-// ErrNotFound, revocation.ErrNotRevocable, issuer.AuthorizeChange's errors, and the
+// ErrNotFound, revocation.ErrNotRevocable and ErrUnsigned, issuer.AuthorizeChange's errors, and the
 // database's brake (constraint revocation_single).
 func (s *Service) Revoke(ctx context.Context, w Who, recordID string, why revocation.Reason) error {
 	now := s.Now()
@@ -234,7 +234,7 @@ func (s *Service) Revoke(ctx context.Context, w Who, recordID string, why revoca
 			return err
 		}
 		for _, x := range list {
-			if x.RevokedAt.IsZero() && x.Ready() {
+			if x.RevokedAt.IsZero() { // the one that stands, wherever it is on its way
 				return s.Revocations.Revoke(ctx, tx, revocation.Revocation{CertificateID: x.ID, Reason: why, Actor: w.Actor, Role: "issuer", At: now})
 			}
 		}

@@ -217,6 +217,20 @@ func TestCorrectAndRevoke(t *testing.T) {
 	b.wants(b.a.PostForm(path+"/revoke", "why", "holder"), 422, "kein gültiges Zertifikat")
 	b.work(recordID)
 	b.wants(b.a.Get("/issuer/issued/"+recordID+"/hc1.txt"), 404)
+
+	// One that nobody has yet: revoked before the log has it, it is never handed out.
+	second := b.issue(b.a, "given", fields("family_name", "Zweite"))
+	path = "/issuer/certificates/" + second
+	b.wants(b.a.PostForm(path+"/revoke", "why", "holder"), 422, "kein gültiges Zertifikat")
+	b.ok(b.certs.Make(t.Context(), second))
+	b.wants(b.a.Get(path), 200, "Zertifikat widerrufen")
+	if a := b.a.PostForm(path+"/revoke", "why", "holder"); a.Status != http.StatusSeeOther {
+		t.Fatal(a.Status, text(a))
+	}
+	b.work(second)
+	b.wants(b.a.Get(path), 200, "widerrufen")
+	b.wants(b.a.Get("/issuer/issued/"+second), 200, "widerrufen")
+	b.wants(b.a.Get("/issuer/issued/"+second+"/hc1.txt"), 404)
 }
 
 // A stop: records are taken, certificates wait, the box says so; the return in cohorts

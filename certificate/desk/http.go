@@ -126,6 +126,7 @@ func take(f *web.Form, err error) error {
 		{vaccination.ErrWrongProduct, "product", "desk.error.product"},
 		{vaccination.ErrInvalid, "main", "desk.error.invalid"},
 		{revocation.ErrNotRevocable, "why", "desk.error.not_revocable"},
+		{revocation.ErrUnsigned, "why", "desk.error.unsigned"},
 		{ErrOften, "main", "desk.error.often"},
 	} {
 		if errors.Is(err, p.err) {

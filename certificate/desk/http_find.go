@@ -162,6 +162,7 @@ type recordPage struct {
 	Product      string
 	Versions     []certificate.Certificate
 	Ready        bool
+	Revocable    bool // one stands that is signed, perhaps not yet with its owner
 	May          bool // the issuer may correct and revoke
 	Often        bool
 	Touch        touch
@@ -224,6 +225,9 @@ func (s *Service) recordPage(c *web.Ctx, w Who, r vaccination.Record) (p recordP
 		return p, err
 	}
 	p.Ready = slices.ContainsFunc(p.Versions, certificate.Certificate.Ready)
+	p.Revocable = slices.ContainsFunc(p.Versions, func(x certificate.Certificate) bool {
+		return x.State == certificate.StateSigned || x.State == certificate.StateLogged || x.State == certificate.StateReleased
+	})
 	return p, nil
 }
 

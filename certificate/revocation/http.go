@@ -283,6 +283,9 @@ func (d *Desk) single(c *web.Ctx) error {
 	case errors.Is(err, ErrNotRevocable):
 		f.Fail("uvci", "revocation.error.unknown")
 		return d.show(c, f, true)
+	case errors.Is(err, ErrUnsigned):
+		f.Fail("uvci", "revocation.error.unsigned")
+		return d.show(c, f, true)
 	case pg.Violates(err, "revocation_single"):
 		f.Fail("uvci", "revocation.error.many")
 		return d.show(c, f, true)

@@ -32,6 +32,10 @@ const (
 // was signed.
 var ErrNotRevocable = errors.New("revocation: nothing to revoke")
 
+// ErrUnsigned says that a certificate is being made and not signed yet: it can be
+// revoked in a moment, or when the stop that holds it back is over.
+var ErrUnsigned = errors.New("revocation: the certificate is not signed yet")
+
 // Revocation takes one certificate back.
 type Revocation struct {
 	CertificateID string
@@ -59,8 +63,9 @@ type Service struct {
 func New(log Log) *Service { return &Service{log: log} }
 
 // Revoke takes a certificate back in the caller's transaction: its row, the
-// revocation, the audit entry and the leaf. One that is revoked already, or
-// was never signed, is ErrNotRevocable.
+// revocation, the audit entry and the leaf. It may be signed only and not yet in the
+// log or with its owner: it is then never released. One that is revoked already or was
+// refused is ErrNotRevocable, one that is not signed yet ErrUnsigned.
 func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 	var (
 		uvci, issuerRef, operator string
@@ -73,7 +78,7 @@ func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 		RETURNING uvci, issuer_ref, operator, kid, digest, r_hash, expires_at`, r.CertificateID, r.At).
 		Scan(&uvci, &issuerRef, &operator, &kid, &digest, &rHash, &expires)
 	if pg.NoRows(err) {
-		return ErrNotRevocable
+		return unsigned(ctx, tx, r.CertificateID)
 	}
 	if err != nil {
 		return fmt.Errorf("revoke certificate %s: %w", r.CertificateID, err)
@@ -107,6 +112,18 @@ func (s *Service) Revoke(ctx context.Context, tx pgx.Tx, r Revocation) error {
 		Issuer: s.log.Pseudonym("issuer", issuerRef), Operator: s.log.Pseudonym("operator", issuerRef+" "+operator),
 		Day: clock.Day(r.At), Detail: detail,
 	})
+}
+
+// unsigned says why a certificate cannot be revoked.
+func unsigned(ctx context.Context, tx pgx.Tx, certificateID string) error {
+	var begun bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM certificate.certificate WHERE id = $1 AND state = 'intent')`, certificateID).Scan(&begun); err != nil {
+		return fmt.Errorf("revoke certificate %s: %w", certificateID, err)
+	}
+	if begun {
+		return ErrUnsigned
+	}
+	return ErrNotRevocable
 }
 
 // Revoked reports whether the certificate of that id, or with that signature, was
