@@ -8,22 +8,26 @@ const hashes = {
   '1.2.840.113549.1.1.11': 'SHA-256', '1.2.840.113549.1.1.12': 'SHA-384', '1.2.840.113549.1.1.13': 'SHA-512',
 };
 const ecdsa = '1.2.840.10045.4.3.';
-const keyRSA = '1.2.840.113549.1.1.1';
 
 // signedBy reports whether an authority has signed a certificate, both as
-// der.certificate reads them.
+// der.certificate reads them. What does not fit together, it has not signed.
 export async function signedBy(certificate, authority) {
   const hash = hashes[certificate.algorithm];
   if (!hash || !authority.mayCertify) return false;
-  const verify = async (imported, verified, signature) => {
-    const key = await crypto.subtle.importKey('spki', authority.spki, imported, false, ['verify']);
-    return crypto.subtle.verify(verified, key, signature, certificate.signed);
-  };
-  if (!certificate.algorithm.startsWith(ecdsa)) {
-    if (authority.key !== keyRSA) return false;
-    return verify({ name: 'RSASSA-PKCS1-v1_5', hash }, 'RSASSA-PKCS1-v1_5', certificate.signature);
+  try {
+    return await (certificate.algorithm.startsWith(ecdsa) ? byECDSA : byRSA)(certificate, authority, hash);
+  } catch {
+    return false;
   }
-  const [namedCurve, size] = curves[authority.curve] ?? [];
-  if (!namedCurve) return false;
-  return verify({ name: 'ECDSA', namedCurve }, { name: 'ECDSA', hash }, rawSignature(certificate.signature, size));
+}
+
+async function byECDSA({ signed, signature }, { spki, curve }, hash) {
+  const [namedCurve, size] = curves[curve];
+  const key = await crypto.subtle.importKey('spki', spki, { name: 'ECDSA', namedCurve }, false, ['verify']);
+  return crypto.subtle.verify({ name: 'ECDSA', hash }, key, rawSignature(signature, size), signed);
+}
+
+async function byRSA({ signed, signature }, { spki }, hash) {
+  const key = await crypto.subtle.importKey('spki', spki, { name: 'RSASSA-PKCS1-v1_5', hash }, false, ['verify']);
+  return crypto.subtle.verify('RSASSA-PKCS1-v1_5', key, signature, signed);
 }
