@@ -23,7 +23,9 @@
 //
 // Nothing is signed without a leaf in the transparency log (package translog),
 // written in the same transaction, and nothing is handed out before the log
-// has given the leaf its place.
+// has given the leaf its place. Of an issuer that may not issue any more (Config.Holds)
+// nothing is signed for the first time: what it recorded waits, and whoever looks into
+// it removes the records or lets the issuer go on.
 //
 // # Corrections
 //

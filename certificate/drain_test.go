@@ -55,6 +55,52 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// What an issuer recorded before it turned out that it must not issue waits, also when
+// no stop applies any more; what replaces a certificate is made all the same.
+func TestHeldIssuer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.mu.Lock()
+	b.stopped = true
+	b.mu.Unlock()
+	queued := b.vaccinate(func(v *Vaccination) { v.IssuerRef, v.IssuerKind = "issuer:invented", "pharmacy" })
+	genuine := b.vaccinate(func(v *Vaccination) { v.IssuerRef, v.IssuerKind = "issuer:real", "pharmacy" })
+	b.make(queued)
+	b.make(genuine)
+	b.mu.Lock()
+	b.stopped, b.held = false, map[string]bool{"issuer:invented": true}
+	b.mu.Unlock()
+	later := b.clock().Add(drainAnyway)
+	if _, err := b.Drain(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE digest IS NOT NULL AND issuer_ref = 'issuer:invented'`); n != 0 {
+		t.Error("a certificate of an issuer that may not issue was signed")
+	}
+	if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE record_id = $1 AND state = 'intent' AND waiting_since IS NOT NULL`, queued.RecordID); n != 1 {
+		t.Error("it does not wait")
+	}
+	b.make(genuine)
+	b.exactlyOne(genuine)
+	// The genuine one ends too: a holder who has a certificate gets the next one.
+	b.mu.Lock()
+	b.held["issuer:real"] = true
+	b.mu.Unlock()
+	genuine = b.correct(genuine, func(v *Vaccination) { v.GivenName = "Gabi" })
+	b.make(genuine)
+	if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE record_id = $1 AND version = 2 AND state = 'released'`, genuine.RecordID); n != 1 {
+		t.Error("a holder is left without")
+	}
+	b.mu.Lock()
+	clear(b.held)
+	b.mu.Unlock()
+	if _, err := b.Drain(t.Context(), later.Add(drainAnyway)); err != nil {
+		t.Fatal(err)
+	}
+	b.make(queued)
+	b.exactlyOne(queued)
+}
+
 // What could not be made counts against the error budget of a return, once.
 func TestFailuresAreCounted(t *testing.T) {
 	t.Parallel()

@@ -252,17 +252,18 @@ func (s *Service) intend(ctx context.Context, v Vaccination) error {
 }
 
 // insert stores the intent of the next version, unless the one before was
-// revoked for good.
+// revoked for good. A revocation whose row has gone, because its certificate would
+// have expired by now, stays one for good.
 func (s *Service) insert(ctx context.Context, tx pgx.Tx, v Vaccination, in intent) error {
-	var version int
-	var ended bool
+	version, ended := 0, false
 	err := tx.QueryRow(ctx, `
-		SELECT coalesce(max(c.version), 0) + 1, coalesce(bool_or(NOT r.replaced), false)
+		SELECT c.version, NOT coalesce(r.replaced, false)
 		  FROM certificate.certificate c LEFT JOIN certificate.revocation r ON r.certificate_id = c.id
-		 WHERE c.record_id = $1`, v.RecordID).Scan(&version, &ended)
-	if err != nil || ended {
+		 WHERE c.record_id = $1 ORDER BY c.version DESC LIMIT 1`, v.RecordID).Scan(&version, &ended)
+	if err != nil && !pg.NoRows(err) || ended {
 		return err
 	}
+	version++
 	state, sealed, err := s.seal(ctx, tx, v, in)
 	if err != nil {
 		return err

@@ -56,6 +56,9 @@ type Config struct {
 	Revocations  *revocation.Service
 	// Stop is asked before each signature and told what went wrong; *stop.Service.
 	Stop Stop
+	// Holds tells that the issuer of a record may not issue any more; nil = none is
+	// held. What it recorded and is not signed then waits, as for a stop.
+	Holds func(ctx context.Context, q pg.Querier, issuerRef string) (bool, error)
 	// Distrusted returns the key ids of signers that must not sign any more.
 	Distrusted func(ctx context.Context, q pg.Querier) ([][]byte, error)
 	// Cards stand above the owner's certificates: what is stopped.
@@ -106,6 +109,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Distrusted == nil {
 		cfg.Distrusted = func(context.Context, pg.Querier) ([][]byte, error) { return nil, nil }
+	}
+	if cfg.Holds == nil {
+		cfg.Holds = func(context.Context, pg.Querier, string) (bool, error) { return false, nil }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

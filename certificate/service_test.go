@@ -59,6 +59,7 @@ type bench struct {
 	void     map[string]bool
 	log      *translog.Log
 	stopped  bool
+	held     map[string]bool // issuers that may not issue any more
 	failures []string
 	now      time.Time
 	told     []notify.Message // committed or not
@@ -85,6 +86,11 @@ func setupOn(t testing.TB, pool *pgxpool.Pool) *bench {
 		Pool: pool, Vault: vault.ForTest(), Keys: openKeys(t, keyConfig(t)), Now: b.clock, Issuer: "MUSTER Impfportal Sachsen",
 		PublicURL: "https://portal.test", Log: slog.New(slog.DiscardHandler), Source: Source{Record: b.record, OfPerson: b.ofPerson}, Send: b.send,
 		Transparency: b.log, Revocations: revocation.New(b.log), Stop: b,
+		Holds: func(_ context.Context, _ pg.Querier, issuerRef string) (bool, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.held[issuerRef], nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,9 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		dsc := signer.Certificate()
 		kid := dcc.KID(dsc)
 		err = s.Stop.Check(ctx, tx, stop.Subject{IssuerRef: v.IssuerRef, IssuerKind: v.IssuerKind, Path: v.Path, Region: v.Region, KID: kid[:]})
+		if err == nil && r.version == 1 { // who had one that was revoked is not to blame
+			err = s.held(ctx, tx, v.IssuerRef)
+		}
 		if errors.Is(err, stop.ErrStopped) {
 			_, err := tx.Exec(ctx, `UPDATE certificate.certificate SET waiting_since = coalesce(waiting_since, $2) WHERE id = $1`, r.id, s.Now())
 			return err
@@ -87,6 +90,17 @@ func (s *Service) sign(ctx context.Context, v Vaccination) error {
 		}
 		return s.Transparency.Append(ctx, tx, refOf(r.id), leaf)
 	})
+}
+
+// held is stop.ErrStopped for an issuer that may not issue any more: an alarm has
+// paused it, the registry does not carry it, it has ended. A queue that a stop has
+// made is not signed after it for somebody who turned out to be nobody.
+func (s *Service) held(ctx context.Context, q pg.Querier, issuerRef string) error {
+	held, err := s.Holds(ctx, q, issuerRef)
+	if err == nil && held {
+		err = fmt.Errorf("%w: %s", stop.ErrStopped, issuerRef)
+	}
+	return err
 }
 
 // refPrefix begins the log's references to certificates.

@@ -284,6 +284,55 @@ func TestVoid(t *testing.T) {
 	}
 }
 
+// What was revoked for good stays so when its revocation is not needed any more: no
+// correction years later makes a genuine certificate of it.
+func TestRevokedForGoodOutlivesTheRevocation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v := b.vaccinate(nil)
+	b.make(v)
+	c := b.exactlyOne(v)
+	if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+		return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: c.ID, Reason: revocation.Fraud, Actor: "system", Role: "worker", At: b.clock()})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range revocation.RetentionRules() {
+		if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+			_, err := rule.Run(t.Context(), tx, b.clock().AddDate(2, 0, 0), 0, 100)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.count(`SELECT count(*) FROM certificate.revocation`); n != 0 {
+		t.Fatalf("%d revocations outlive their certificates", n)
+	}
+	v = b.correct(v, func(v *Vaccination) { v.GivenName = "Jemand Anders" })
+	b.make(v)
+	if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE record_id = $1`, v.RecordID); n != 1 {
+		t.Errorf("%d versions", n)
+	}
+}
+
+// Replaced ones go on as they did: only the newest version decides.
+func TestReplacedAfterTheRevocationHasGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v := b.vaccinate(nil)
+	b.make(v)
+	v = b.correct(v, func(v *Vaccination) { v.GivenName = "Gabi" })
+	b.make(v)
+	if _, err := b.Pool.Exec(t.Context(), `DELETE FROM certificate.revocation`); err != nil {
+		t.Fatal(err)
+	}
+	v = b.correct(v, func(v *Vaccination) { v.GivenName = "Gabriele" })
+	b.make(v)
+	if n := b.count(`SELECT count(*) FROM certificate.certificate WHERE record_id = $1 AND version = 3 AND state = 'released' AND revoked_at IS NULL`, v.RecordID); n != 1 {
+		t.Error("the third version is missing")
+	}
+}
+
 // The leaf says what was signed, and nothing of the person.
 func TestLeaf(t *testing.T) {
 	t.Parallel()

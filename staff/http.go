@@ -118,6 +118,9 @@ func (s *Service) view(c *web.Ctx) (listView, error) {
 		return v, err
 	}
 	for _, r := range web.StaffRoles {
+		if r == web.RoleIssuer {
+			continue // see Create
+		}
 		v.Roles = append(v.Roles, web.Option{Value: string(r), Label: c.T("staff.role." + string(r))})
 	}
 	if s.scopes != nil {

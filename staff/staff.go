@@ -144,16 +144,18 @@ func (n NewAccount) Check() *web.Problem {
 }
 
 // Create stores an account and returns its id and the TOTP secret (base32),
-// which is shown once.
+// which is shown once. Nobody creates accounts of issuers here: those come out of
+// the letter to the issuer, or are made by its own people.
 func (s *Service) Create(ctx context.Context, n NewAccount, actor string) (accountID, secret string, err error) {
+	if n.keyOnly() {
+		return "", "", web.Invalid(web.FieldError{Field: "roles", Key: "staff.error.key_only"})
+	}
 	if p := n.Check(); p != nil {
 		return "", "", p
 	}
-	hash := ""
-	if !n.keyOnly() {
-		if hash, err = s.hash(ctx, n.Password); err != nil {
-			return "", "", err
-		}
+	hash, err := s.hash(ctx, n.Password)
+	if err != nil {
+		return "", "", err
 	}
 	return s.add(ctx, n, hash, actor)
 }
@@ -308,31 +310,37 @@ func Since(ctx context.Context, q pg.Querier, actor string) (time.Time, error) {
 	return since, err
 }
 
-// Disable ends an account and its sessions; Enable brings it back. Nobody
-// disables themselves, so that one administrator always remains.
+// Disable ends an account and its sessions, or brings it back; one of an issuer
+// does not come back (ErrNotFound). Nobody disables themselves, so that one
+// administrator always remains.
 func (s *Service) Disable(ctx context.Context, accountID string, disable bool, by *web.User) error {
 	if by.ID == accountID {
 		return web.Fail(409, "staff.error.self")
 	}
+	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error { return s.DisableIn(ctx, tx, accountID, disable, by.Actor()) })
+}
+
+// DisableIn is Disable in the caller's transaction, by somebody who is not the
+// account itself.
+func (s *Service) DisableIn(ctx context.Context, tx pgx.Tx, accountID string, disable bool, actor string) error {
 	now := s.now()
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		var at *time.Time
-		action := "staff.enable"
-		if disable {
-			at, action = &now, "staff.disable"
-		}
-		tag, err := tx.Exec(ctx, `UPDATE staff.account SET disabled_at = $2 WHERE id = $1 AND (disabled_at IS NULL) = $3`, accountID, at, disable)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrNotFound
-		}
-		if err := web.EndSessions(ctx, tx, "staff", accountID); err != nil {
-			return err
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{Actor: by.Actor(), Role: "admin", Action: action, Subject: "staff:" + accountID})
-	})
+	var at *time.Time
+	action := "staff.enable"
+	if disable {
+		at, action = &now, "staff.disable"
+	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE staff.account SET disabled_at = $2 WHERE id = $1 AND (disabled_at IS NULL) = $3 AND ($3 OR NOT 'issuer' = ANY (roles))`, accountID, at, disable)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	if err := web.EndSessions(ctx, tx, "staff", accountID); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, audit.Entry{Actor: actor, Role: "admin", Action: action, Subject: "staff:" + accountID})
 }
 
 // Renew gives an account a new password and a new one-time secret, and ends

@@ -212,6 +212,8 @@ func TestCreateChecks(t *testing.T) {
 		{staff.NewAccount{Login: "berta", Name: "x", Password: password}, "roles"},
 		{staff.NewAccount{Login: "berta", Name: "x", Password: password, Roles: []string{"citizen"}}, "roles"},
 		{staff.NewAccount{Login: "berta", Name: "x", Password: password, Roles: []string{"site"}}, "scope"},
+		// One administrator alone makes nobody who issues.
+		{staff.NewAccount{Login: "berta", Name: "x", Roles: []string{"issuer"}, Scope: "00000000-0000-7000-8000-000000000001"}, "roles"},
 	} {
 		_, _, err := b.s.Create(context.Background(), tc.in, "system")
 		var p *web.Problem

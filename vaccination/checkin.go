@@ -197,7 +197,7 @@ func whyClosed(ctx context.Context, q pg.Querier, d dose) error {
 	if err != nil {
 		return fmt.Errorf("record of appointment: %w", err)
 	}
-	return &AlreadyGivenError{recordID}
+	return &AlreadyGivenError{RecordID: recordID}
 }
 
 // Card is all that a station needs to know of a person with an appointment.

@@ -284,7 +284,7 @@ func (s *Service) freeDose(ctx context.Context, tx pgx.Tx, to Record, index []by
 	if err != nil {
 		return fmt.Errorf("other doses: %w", err)
 	}
-	return &AlreadyGivenError{other}
+	return &AlreadyGivenError{RecordID: other}
 }
 
 // former is the sealed part of a revision.

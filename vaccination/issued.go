@@ -3,6 +3,7 @@ package vaccination
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -157,7 +158,9 @@ func (s *Service) RecordIssued(ctx context.Context, tx pgx.Tx, in IssuedDose) (r
 }
 
 // Told returns the record that the same request, or the same issuer telling the same dose
-// again, has made; "" for a dose that is new. Errors as of RecordIssued. It locks nothing.
+// again, has made; "" for a dose that is new, or that somebody else has given: nobody
+// learns that without a dose of their own to record. Errors otherwise as of RecordIssued.
+// It locks nothing.
 func (s *Service) Told(ctx context.Context, q pg.Querier, in IssuedDose) (recordID string, err error) {
 	if err := in.check(); err != nil {
 		return "", err
@@ -166,7 +169,12 @@ func (s *Service) Told(ctx context.Context, q pg.Querier, in IssuedDose) (record
 	if err != nil {
 		return "", ErrWrongProduct
 	}
-	return s.toldBefore(ctx, q, in, s.index(in.Patient), product.ProgrammeID)
+	recordID, err = s.toldBefore(ctx, q, in, s.index(in.Patient), product.ProgrammeID)
+	var given *AlreadyGivenError
+	if errors.As(err, &given) && !given.Own {
+		err = nil
+	}
+	return recordID, err
 }
 
 // PersonIndex is the blind index under which a person's doses are found: by name and
@@ -186,7 +194,7 @@ func lockPerson(ctx context.Context, tx pgx.Tx, index []byte) error {
 // dose told by the same issuer, and refuses a dose whose number was given.
 func (s *Service) toldBefore(ctx context.Context, tx pg.Querier, in IssuedDose, index []byte, programmeID string) (recordID string, err error) {
 	rows, err := tx.Query(ctx, `
-		SELECT id::text, request_key = $1, basis = 'given' AND NOT 'namesake' = ANY (overrides), coalesce(
+		SELECT id::text, request_key = $1, basis = 'given' AND NOT 'namesake' = ANY (overrides), issuer_ref = $2, coalesce(
 		       voided_at IS NULL AND issuer_ref = $2 AND person_index = $3 AND programme_id = $4 AND dose_number = $5 AND doses_total = $6
 		       AND basis = $7 AND product_id = $8 AND day = $9, false)
 		  FROM vaccination.record
@@ -199,10 +207,11 @@ func (s *Service) toldBefore(ctx context.Context, tx pg.Querier, in IssuedDose, 
 	var (
 		other                 string
 		sameKey, given, same  bool
+		own, heldOwn          bool
 		keyed, repeated, held string
 		reused                bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&other, &sameKey, &given, &same}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&other, &sameKey, &given, &own, &same}, func() error {
 		switch {
 		case sameKey && same:
 			keyed = other
@@ -211,7 +220,7 @@ func (s *Service) toldBefore(ctx context.Context, tx pg.Querier, in IssuedDose, 
 		case same && repeated == "":
 			repeated = other
 		case given && in.Basis == Given:
-			held = other
+			held, heldOwn = other, own
 		}
 		return nil
 	})
@@ -225,7 +234,7 @@ func (s *Service) toldBefore(ctx context.Context, tx pg.Querier, in IssuedDose, 
 	case repeated != "":
 		return repeated, nil
 	case held != "":
-		return "", &AlreadyGivenError{held}
+		return "", &AlreadyGivenError{held, heldOwn}
 	}
 	return "", nil
 }

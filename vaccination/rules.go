@@ -42,7 +42,11 @@ func (e *WarningsError) Error() string {
 }
 
 // AlreadyGivenError says which record holds the dose already. It is ErrAlreadyGiven.
-type AlreadyGivenError struct{ RecordID string }
+type AlreadyGivenError struct {
+	RecordID string
+	// Own says that the issuer who is refused made that record itself.
+	Own bool
+}
 
 // Error is the text of ErrAlreadyGiven.
 func (e *AlreadyGivenError) Error() string { return ErrAlreadyGiven.Error() }

@@ -310,7 +310,7 @@ func warnings(ctx context.Context, q pg.Querier, d dose, o *Override) (ws []Warn
 		return nil, nil, fmt.Errorf("earlier doses: %w", err)
 	}
 	if same != "" {
-		return nil, prior, &AlreadyGivenError{same}
+		return nil, prior, &AlreadyGivenError{RecordID: same}
 	}
 	if o.accepts(Namesake) {
 		ws = append(ws, Warning{Code: Namesake})

@@ -231,6 +231,9 @@ func keyOf(p principal, how string, what []byte) string {
 // brakes take and what is written stand or fall together.
 func (s *Service) record(ctx context.Context, p principal, in vaccination.IssuedDose) (recordID string, err error) {
 	person := s.Records.PersonIndex(in.Patient)
+	a := issuer.Attempt{
+		IssuerID: p.ID, Operator: p.operator, Path: p.path, Basis: string(in.Basis), ProductID: in.ProductID, LotNumber: in.LotNumber, Day: in.Day, Person: person, At: in.Now,
+	}
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// The same request many times at once: the first makes the record, the others find it.
 		lock := sha256.Sum256(append([]byte("certify\x00"+p.ID), person...))
@@ -240,14 +243,16 @@ func (s *Service) record(ctx context.Context, p principal, in vaccination.Issued
 		if recordID, err = s.Records.Told(ctx, tx, in); err != nil || recordID != "" {
 			return err
 		}
-		if err := s.Issuers.Authorize(ctx, tx, issuer.Attempt{
-			IssuerID: p.ID, Operator: p.operator, Path: p.path, Basis: string(in.Basis), ProductID: in.ProductID, LotNumber: in.LotNumber, Day: in.Day, Person: person, At: in.Now,
-		}); err != nil {
+		if err := s.Issuers.Authorize(ctx, tx, a); err != nil {
 			return err
 		}
 		recordID, err = s.Records.RecordIssued(ctx, tx, in)
 		return err
 	})
+	var given *vaccination.AlreadyGivenError
+	if errors.As(err, &given) && !given.Own {
+		err = errors.Join(err, s.Issuers.Charge(ctx, a))
+	}
 	return recordID, inWords(err)
 }
 

@@ -10,9 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"impfportal/certificate/stop"
+	"impfportal/citizen"
 	"impfportal/internal/id"
+	"impfportal/internal/pg"
 	"impfportal/internal/web/webtest"
+	"impfportal/vaccination"
 )
 
 func TestCertificateInEveryForm(t *testing.T) {
@@ -224,6 +229,36 @@ func TestKeys(t *testing.T) {
 	a := b.issue(token, m)
 	want(t, "the same dose on another day", a.Status, a.Body, 409, "given")
 	b.counts(1, 1)
+}
+
+// Nobody asks who is vaccinated: without a dose of one's own to record, everybody looks
+// alike, and with one the answer costs what a record costs.
+func TestWhoIsVaccinatedIsNotTold(t *testing.T) {
+	b := setup(t)
+	token := b.login(b.own).Access
+	b.ok(pg.InTx(t.Context(), b.pool, func(tx pgx.Tx) error {
+		p := vaccination.Patient{FamilyName: "Prominent", GivenName: "Erika Dörte", Birth: citizen.PartialDate{Year: 1979, Month: 4, Day: 14}}
+		_, err := b.cfg.Records.RecordIssued(t.Context(), tx, vaccination.IssuedDose{
+			Key: "elsewhere", Now: b.clock(), IssuerRef: "issuer:" + id.New(), IssuerKind: "practice", Operator: "x", Path: "web", Basis: vaccination.Given, Patient: p,
+			ProductID: "comirnaty", LotNumber: "EX1", DoseNumber: 2, DosesTotal: 2, Day: time.Date(2021, 7, 1, 0, 0, 0, 0, time.UTC), Actor: "issuer:x", Role: "issuer",
+		})
+		return err
+	}))
+	for _, name := range []string{"Prominent", "Unbekannt"} {
+		a := b.issue(token, person(name), "X-Impfportal-Lot", "ZZ999")
+		want(t, name+", with a lot that nobody has", a.Status, a.Body, 403, "lot")
+	}
+	b.exec(`UPDATE certificate.issuer_allowance SET burst = 2, seen_burst = 2, operator_burst = 2`)
+	for i, c := range []struct {
+		status int
+		key    string
+	}{{409, "given"}, {409, "given"}, {429, "limit"}} {
+		a := b.issue(token, person("Prominent"))
+		want(t, "try "+string(rune('1'+i)), a.Status, a.Body, c.status, c.key)
+	}
+	if n := b.count(`SELECT given FROM certificate.issuer_lot WHERE lot_number = $1`, lot); n != 0 {
+		t.Errorf("%d doses were counted", n)
+	}
 }
 
 // A stop keeps requests: the record is there, the certificate waits, and the same

@@ -155,9 +155,9 @@ func try(x vaccination.Content, now time.Time) (dcc.Name, error) {
 	return built.Claims().HCert.DCC.Name, nil
 }
 
-// errRepeated ends the transaction of an order that was carried out before: it takes
-// nothing from any limit.
-var errRepeated = errors.New("desk: told before")
+// errRepeated ends the transaction of what takes nothing from any limit: an order that
+// was carried out before, a correction that is only tried.
+var errRepeated = errors.New("desk: nothing is taken")
 
 // Issue writes the record of a dose, by which its certificate will be made. An order
 // that was carried out before gives the same record. Errors as of issuer.Authorize and
@@ -165,6 +165,8 @@ var errRepeated = errors.New("desk: told before")
 func (s *Service) Issue(ctx context.Context, w Who, o Order) (recordID string, err error) {
 	now := s.Now()
 	in := o.record(w, now)
+	a := w.attempt(now)
+	a.Basis, a.ProductID, a.LotNumber, a.Day, a.Person = string(o.Basis), o.ProductID, o.LotNumber, o.Day, s.Records.PersonIndex(in.Patient)
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// A second click waits here, and then finds what the first has done.
 		if _, err := s.Issuers.Lock(ctx, tx, w.Issuer.ID); err != nil {
@@ -176,8 +178,6 @@ func (s *Service) Issue(ctx context.Context, w Who, o Order) (recordID string, e
 		if recordID != "" {
 			return errRepeated
 		}
-		a := w.attempt(now)
-		a.Basis, a.ProductID, a.LotNumber, a.Day, a.Person = string(o.Basis), o.ProductID, o.LotNumber, o.Day, s.Records.PersonIndex(in.Patient)
 		if err := s.Issuers.Authorize(ctx, tx, a); err != nil {
 			return err
 		}
@@ -187,14 +187,23 @@ func (s *Service) Issue(ctx context.Context, w Who, o Order) (recordID string, e
 	if errors.Is(err, errRepeated) {
 		err = nil
 	}
-	return recordID, err
+	return recordID, s.charged(ctx, a, err)
+}
+
+// charged lets a refusal that told of somebody else's dose cost what a record costs.
+func (s *Service) charged(ctx context.Context, a issuer.Attempt, err error) error {
+	var given *vaccination.AlreadyGivenError
+	if errors.As(err, &given) && !given.Own {
+		return errors.Join(err, s.Issuers.Charge(ctx, a))
+	}
+	return err
 }
 
 // Correct corrects a record of the issuer. The certificate follows. Errors as of
 // vaccination's desk and issuer.AuthorizeChange; ErrOften, issuer.ErrLot.
 func (s *Service) Correct(ctx context.Context, w Who, in vaccination.Correction) error {
 	now := s.Now()
-	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		if err := s.Issuers.AuthorizeChange(ctx, tx, w.attempt(now)); err != nil {
 			return err
 		}
@@ -211,6 +220,24 @@ func (s *Service) Correct(ctx context.Context, w Who, in vaccination.Correction)
 		}
 		return nil
 	})
+	return s.charged(ctx, w.attempt(now), err)
+}
+
+// TryCorrection tells why a correction would be refused, without changing anything.
+// Errors as of Correct, and it is as often refused by the brakes: whether somebody else
+// gave a dose is not to be had by trying names.
+func (s *Service) TryCorrection(ctx context.Context, w Who, in vaccination.Correction) error {
+	now := s.Now()
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		if err := s.Issuers.AuthorizeChange(ctx, tx, w.attempt(now)); err != nil {
+			return err
+		}
+		return errRepeated // nothing is taken yet
+	})
+	if errors.Is(err, errRepeated) {
+		_, _, err = s.Records.TryCorrection(ctx, w.desk(now), in)
+	}
+	return s.charged(ctx, w.attempt(now), err)
 }
 
 // Reasons are those for which an issuer revokes.

@@ -233,6 +233,34 @@ func TestCorrectAndRevoke(t *testing.T) {
 	b.wants(b.a.Get("/issuer/issued/"+second+"/hc1.txt"), 404)
 }
 
+// Who tries names in a correction to learn who is vaccinated is braked like who issues.
+func TestCorrectionsTellOfFewOthers(t *testing.T) {
+	b := setup(t)
+	b.freshen(b.a)
+	b.freshen(b.b)
+	recordID := b.issue(b.a, "given", fields())
+	b.issue(b.b, "given", fields("family_name", "Prominent"))
+	path := "/issuer/certificates/" + recordID + "/check"
+	try := func(name string) string {
+		return text(b.a.PostForm(path, fields("version", "1", "reason", "Name verglichen", "family_name", name)...))
+	}
+	told := 0
+	for range 60 {
+		if !strings.Contains(try("Prominent"), "schon bescheinigt") {
+			break
+		}
+		told++
+	}
+	if told == 0 || told >= 60 {
+		t.Fatalf("%d answers about somebody else", told)
+	}
+	// And then nobody is told apart.
+	one, two := try("Prominent"), try("Unbekannt")
+	if one = strings.ReplaceAll(one, "Prominent", "X"); one != strings.ReplaceAll(two, "Unbekannt", "X") || !strings.Contains(one, "Limit") {
+		t.Errorf("%s\n%s", one, two)
+	}
+}
+
 // A stop: records are taken, certificates wait, the box says so; the return in cohorts
 // verifies the issuers, makes what waited, and tells them.
 func TestStopAndReturn(t *testing.T) {

@@ -333,7 +333,7 @@ func (s *Service) checkCorrection(c *web.Ctx) error {
 	f := c.Form()
 	in, name := correction(c, f, r)
 	if f.OK() {
-		if _, _, err := s.Records.TryCorrection(c.Std(), w.desk(c.Now), in); err != nil {
+		if err := s.TryCorrection(c.Std(), w, in); err != nil {
 			if err := takeCorrection(f, err); err != nil {
 				return err
 			}

@@ -249,6 +249,10 @@ func (s *Service) work(ctx context.Context, tx pgx.Tx, i Issuer, proposalID, kin
 	if _, err := tx.Exec(ctx, `UPDATE certificate.issuer_alarm SET cleared_at = $2, cleared_by = $3 WHERE issuer_id = $1 AND cleared_at IS NULL`, i.ID, now, proposalID); err != nil {
 		return fmt.Errorf("clear alarms: %w", err)
 	}
+	// A key that comes later is one that those who approved have not seen.
+	if err := s.Keys.EndHandedOut(ctx, tx, i.ID); err != nil {
+		return fmt.Errorf("end set-up codes: %w", err)
+	}
 	i.State, i.Since, i.Why, i.ActivatedAt = Active, now, "", &now
 	if err := audit.Write(ctx, tx, now, audit.Entry{
 		Actor: "proposal:" + proposalID, Action: "issuer.active", Subject: i.Ref(), Before: map[string]any{"state": was}, After: map[string]any{"state": Active},

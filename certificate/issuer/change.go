@@ -34,6 +34,17 @@ func (s *Service) AuthorizeChange(ctx context.Context, tx pgx.Tx, a Attempt) err
 	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return s.buckets(ctx, tx, a) })
 }
 
+// Charge takes the tokens of an attempt whose refusal has told something of a person:
+// somebody else gave the dose. Nobody asks that about many.
+func (s *Service) Charge(ctx context.Context, a Attempt) error {
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		if _, err := s.Lock(ctx, tx, a.IssuerID); err != nil {
+			return err
+		}
+		return s.buckets(ctx, tx, a)
+	})
+}
+
 // MoveDose gives a dose that was certified back to the lot that it was counted against,
 // and takes one of another: a record named the wrong lot. ErrLot when the right one has
 // none left.

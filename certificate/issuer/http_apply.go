@@ -109,7 +109,7 @@ type CodeIn struct {
 
 // CodeOut is the account with which the operator goes on; it is answered once.
 type CodeOut struct {
-	Login     string `json:"login,omitempty" doc:"empty: the issuer has its accounts already"`
+	Login     string `json:"login,omitempty" doc:"empty: the claim was ended"`
 	SetupCode string `json:"setup_code,omitempty" doc:"for the first security key, at /api/v1/staff/keys/offers/code"`
 }
 

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 const setupTTL = 14 * 24 * time.Hour
 
 // Enrolment is how an operator goes on: the account, and the set-up code for its
-// first key. It is shown once. Empty when the issuer has accounts already.
+// first key. It is shown once.
 type Enrolment struct{ Login, Code string }
 
 // Account is an operator's account as the pages show it.
@@ -42,11 +43,20 @@ func accounts(ctx context.Context, q pg.Querier, issuerID string) ([]Account, er
 }
 
 // enrol makes the account of whoever held the letter: it has no password, and its
-// first security key comes by the set-up code.
+// first security key comes by the set-up code. Who had access before the place changed
+// has none any more: the holder of the letter says who works there.
 func (s *Service) enrol(ctx context.Context, tx pgx.Tx, i Issuer, name string) (e Enrolment, err error) {
-	has, err := accounts(ctx, tx, i.ID)
-	if err != nil || len(has) > 0 {
+	former, err := accounts(ctx, tx, i.ID)
+	if err != nil {
 		return e, err
+	}
+	for _, a := range former {
+		if a.Disabled {
+			continue
+		}
+		if err := s.Staff.DisableIn(ctx, tx, a.ID, true, i.Ref()); err != nil {
+			return e, err
+		}
 	}
 	e.Login = strings.ToLower(i.EntryID[:min(len(i.EntryID), 30)] + "-" + code.New(6))
 	accountID, err := s.Staff.CreateKeyOnly(ctx, tx, staff.NewAccount{Login: e.Login, Name: name, Roles: []string{string(web.RoleIssuer)}, Scope: i.ID}, i.Ref())
@@ -55,6 +65,21 @@ func (s *Service) enrol(ctx context.Context, tx pgx.Tx, i Issuer, name string) (
 	}
 	e.Code, err = s.Keys.NewCode(ctx, tx, accountID, setupTTL, i.Ref())
 	return e, err
+}
+
+// MaySetUp tells whether an administrator may hand out a set-up code for an account: not
+// for one of an issuer that is active, because whoever has the code could issue. The
+// issuer's own people add others; where nobody of them is left, it is paused first, and
+// goes on when two administrators have looked at the new key.
+func (s *Service) MaySetUp(ctx context.Context, tx pgx.Tx, accountID string) error {
+	var active bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM staff.account a JOIN certificate.issuer i ON i.id::text = a.scope WHERE a.id = $1 AND 'issuer' = ANY (a.roles) AND i.state = 'active')`,
+		accountID).Scan(&active)
+	if err == nil && active {
+		err = web.Fail(http.StatusConflict, "issuer.error.set_up")
+	}
+	return err
 }
 
 // reachable tells whether somebody could log in for an issuer: an operator with a

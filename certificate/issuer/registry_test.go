@@ -8,9 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"impfportal/certificate/issuer/registry"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
+	"impfportal/internal/web"
+	"impfportal/staff"
 )
 
 // A list that is refused changes nothing, and what came of it is stored.
@@ -157,6 +161,73 @@ func TestChangedEntryReopensTheVerification(t *testing.T) {
 	}
 	b.activate("A-000")
 	b.ok(b.attempt(i))
+}
+
+// A place that changed may be in other hands: who holds the new letter gets the account,
+// and who had access before has none any more, also when it goes on.
+func TestFormerOperatorsGoWithTheChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := entry("A-000")
+	b.publish(e, entry("A-001"))
+	i := b.active("A-000")
+	before, err := accounts(t.Context(), b.Pool, i.ID)
+	b.ok(err)
+	app := b.app()
+	former := b.asOperator(app, i)
+	b.wants(former.Get("/issuer"), 200)
+	e.Name, e.Street = "Apotheke der Nachfolgerin MUSTER", "Neumarkt 5"
+	b.publish(e, entry("A-001"))
+	b.letters()
+	made, err := b.Prove(t.Context(), Proof{EntryID: "A-000", Code: b.secret("A-000"), Contact: Contact{"n@example.org", "Nora Nachfolge"}, Lang: "de", Network: id.New()})
+	b.ok(err)
+	if made.Login == "" || made.Code == "" {
+		t.Errorf("the holder of the letter gets no account: %+v", made)
+	}
+	b.activate("A-000")
+	now, err := accounts(t.Context(), b.Pool, i.ID)
+	b.ok(err)
+	for _, a := range now {
+		if wasThere := slices.ContainsFunc(before, func(x Account) bool { return x.ID == a.ID }); wasThere != a.Disabled {
+			t.Errorf("%+v, there before: %v", a, wasThere)
+		}
+	}
+	for _, a := range before {
+		if err := b.Staff.Disable(t.Context(), a.ID, false, &web.User{Kind: "staff", ID: b.desk.Approvers[0].AccountID}); !errors.Is(err, staff.ErrNotFound) {
+			t.Errorf("one administrator brings a former operator back: %v", err)
+		}
+	}
+	if n := b.count(`SELECT count(*) FROM web.session WHERE subject = $1`, before[0].ID); n != 0 {
+		t.Errorf("%d sessions of a former operator", n)
+	}
+}
+
+// One administrator alone cannot take the place of an active issuer's people.
+func TestAdministratorHandsOutNoCodeOfAnActiveIssuer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(entriesOf(1)...)
+	i := b.active("A-000")
+	own, err := accounts(t.Context(), b.Pool, i.ID)
+	b.ok(err)
+	may := func() error {
+		return pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error { return b.MaySetUp(t.Context(), tx, own[0].ID) })
+	}
+	var p *web.Problem
+	if err := may(); !errors.As(err, &p) || p.Key != "issuer.error.set_up" {
+		t.Errorf("active: %v", err)
+	}
+	b.exec(`UPDATE certificate.issuer SET state = 'paused', why = 'admin' WHERE id = $1`, i.ID)
+	b.ok(may())
+	// What was handed out meanwhile ends when it goes on: nobody has seen that key.
+	b.ok(pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
+		_, err := b.Keys.NewCode(t.Context(), tx, own[0].ID, time.Hour, "staff:"+b.desk.Approvers[0].AccountID)
+		return err
+	}))
+	b.activate("A-000")
+	if n := b.count(`SELECT count(*) FROM staff.enrolment WHERE account_id = $1 AND used_at IS NULL AND expires_at > $2`, own[0].ID, b.clock()); n != 0 {
+		t.Errorf("%d codes outlive the approval", n)
+	}
 }
 
 // A list that loses too many at once is probably a mistake: the vanished wait,

@@ -88,6 +88,22 @@ func (s *Service) tellResumed(ctx context.Context, p resumedPayload) error {
 	})
 }
 
+// Held tells whether ref names an issuer that may not issue any more: paused, suspended,
+// ended, or with an open alarm. Others' references are none of ours.
+func (s *Service) Held(ctx context.Context, q pg.Querier, ref string) (held bool, err error) {
+	issuerID, own := strings.CutPrefix(ref, refPrefix)
+	if !own || !id.Valid(issuerID) {
+		return false, nil
+	}
+	err = q.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM certificate.issuer i WHERE i.id = $1
+		   AND (i.state <> 'active' OR EXISTS (SELECT FROM certificate.issuer_alarm a WHERE a.issuer_id = i.id AND a.cleared_at IS NULL)))`, issuerID).Scan(&held)
+	if err != nil {
+		err = fmt.Errorf("issuer: %w", err)
+	}
+	return held, err
+}
+
 // Listed is an issuer as a stop deals with it.
 type Listed struct{ Ref, Kind, Postcode string }
 

@@ -1,6 +1,7 @@
 package stop
 
 import (
+	"errors"
 	"time"
 
 	"impfportal/internal/web"
@@ -49,7 +50,8 @@ type orderJSON struct {
 }
 
 type orderedJSON struct {
-	ID string `json:"id"`
+	ID       string `json:"id"`
+	UnderWay bool   `json:"under_way,omitempty" doc:"it counts, and something that began to sign before has not ended yet"`
 }
 
 func (s *Service) apiOrder(c *web.Ctx, in orderJSON) (orderedJSON, error) {
@@ -65,10 +67,11 @@ func (s *Service) apiOrder(c *web.Ctx, in orderJSON) (orderedJSON, error) {
 		o.Expected = &day
 	}
 	stopID, err := s.Order(c.Std(), o)
-	if err != nil {
+	underWay := errors.Is(err, ErrUnderWay)
+	if err != nil && !underWay {
 		return orderedJSON{}, asProblem(err)
 	}
-	return orderedJSON{stopID}, nil
+	return orderedJSON{stopID, underWay}, nil
 }
 
 type admitJSON struct {

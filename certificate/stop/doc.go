@@ -6,7 +6,7 @@
 // access, a region or a document signer makes. Before each signature the
 // signing transaction asks [Service.Check]; the order waits for the signatures
 // that are under way (milliseconds) and has effect, in every process, before it
-// is answered. Nothing is cached: where the answer cannot be had, nothing is
+// is answered; it counts from its commit on, also where a signer hangs. Nothing is cached: where the answer cannot be had, nothing is
 // signed. Vaccination, booking and statements know nothing of it and go on;
 // certificates that were asked for wait and are made by themselves afterwards.
 //

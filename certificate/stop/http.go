@@ -146,13 +146,16 @@ func (s *Service) postOrder(c *web.Ctx) error {
 		return s.pageSwitch(c, f)
 	}
 	stopID, err := s.Order(c.Std(), o)
-	if errors.Is(err, ErrInvalid) {
+	switch {
+	case errors.Is(err, ErrInvalid):
 		return web.Fail(http.StatusUnprocessableEntity, "stop.error.invalid")
-	}
-	if err != nil {
+	case errors.Is(err, ErrUnderWay):
+		c.Flash("stop.under_way")
+	case err != nil:
 		return err
+	default:
+		c.Flash("stop.ordered")
 	}
-	c.Flash("stop.ordered")
 	return c.See("/admin/stop/" + stopID)
 }
 

@@ -30,6 +30,9 @@ var (
 	ErrNotFound = errors.New("stop: no such stop")
 	// ErrState says that the stop has gone on meanwhile.
 	ErrState = errors.New("stop: not in this state")
+	// ErrUnderWay says that the stop counts, and that something which began to sign
+	// before it has not ended.
+	ErrUnderWay = errors.New("stop: a signature is still under way")
 	// ErrInvalid says that an order is incomplete.
 	ErrInvalid = errors.New("stop: incomplete")
 )
@@ -143,12 +146,12 @@ func New(cfg Config) *Service {
 }
 
 // lockKey is the advisory lock that every signature shares and an order takes
-// alone.
+// alone, after it has been committed.
 const lockKey = 0x73746f70 // "stop"
 
 // Check is asked in the transaction that signs: ErrStopped when an order
-// applies. A nil answer holds until that transaction ends, because orders wait
-// for it.
+// applies. A nil answer holds until that transaction ends: an order that does not
+// wait for it has told so (ErrUnderWay).
 func (s *Service) Check(ctx context.Context, tx pgx.Tx, c Subject) error {
 	// Two statements in one round trip: the second sees what was committed while
 	// the first waited.
@@ -181,7 +184,9 @@ func (s *Service) Applies(ctx context.Context, q pg.Querier, c Subject) (st Stop
 }
 
 // Order stops. When it returns, no certificate of the scope will be signed any
-// more, by whatever process.
+// more, by whatever process. The order itself waits for nobody: it counts from its
+// commit on, also where a signer hangs in the middle of a signature; then it is
+// ErrUnderWay that tells of it.
 func (s *Service) Order(ctx context.Context, o Order) (stopID string, err error) {
 	o.ReasonDE, o.ReasonEN, o.Internal = strings.TrimSpace(o.ReasonDE), strings.TrimSpace(o.ReasonEN), strings.TrimSpace(o.Internal)
 	kid, hexErr := hex.DecodeString(o.KID)
@@ -194,9 +199,6 @@ func (s *Service) Order(ctx context.Context, o Order) (stopID string, err error)
 	stopID = id.New()
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		now := s.Now()
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockKey); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO certificate.stop (id, kind, path, region, kid, state, reason_de, reason_en, internal, expected, since, ordered_by, changed_at)
 			VALUES ($1, nullif($2, ''), nullif($3, ''), nullif($4, ''), $5, 'stopped', $6, $7, $8, $9, $10, $11, $10)`,
@@ -214,6 +216,18 @@ func (s *Service) Order(ctx context.Context, o Order) (stopID string, err error)
 		return "", fmt.Errorf("stop issuing: %w", err)
 	}
 	s.notices.forget()
+	// Who was asked before the commit holds the lock until its transaction ends.
+	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockKey)
+		return err
+	})
+	if pg.IsLockTimeout(err) || pg.IsTimeout(err) {
+		s.Slog.ErrorContext(ctx, "issuing is stopped, and a signature that began before does not end", "stop", stopID, "err", err)
+		return stopID, ErrUnderWay
+	}
+	if err != nil {
+		return stopID, fmt.Errorf("stop issuing: %w", err)
+	}
 	return stopID, nil
 }
 

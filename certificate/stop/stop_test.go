@@ -233,6 +233,31 @@ func TestOrderWaitsForSignatures(t *testing.T) {
 	}
 }
 
+// A signer that hangs in the middle of a signature keeps nobody from stopping: the
+// order counts for all others from its commit on, and says what is under way.
+func TestOrderOverASignerThatHangs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if err := b.Check(t.Context(), tx, pharmacy); err != nil {
+		t.Fatal(err)
+	}
+	stopID, err := b.Order(t.Context(), order(stop.Scope{Kind: "pharmacy"}))
+	if !errors.Is(err, stop.ErrUnderWay) || stopID == "" {
+		t.Fatalf("%q, %v", stopID, err)
+	}
+	if err := b.check(pharmacy); !errors.Is(err, stop.ErrStopped) {
+		t.Errorf("signs beside the hanging one: %v", err)
+	}
+	if b.state(stopID) != stop.Stopped {
+		t.Error("there is no stop")
+	}
+}
+
 // The way back takes two people; no statement of the program does it without.
 func TestBackGoTwo(t *testing.T) {
 	t.Parallel()

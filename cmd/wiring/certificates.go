@@ -135,7 +135,11 @@ func (s *Slices) buildCertificate(base string) error {
 	s.Distrust = distrust.New(distrust.Config{Pool: s.env.Pool, Now: s.env.Now, Keys: keys, Log: s.Log, Dual: s.Dual})
 	s.Certificate, err = certificate.New(certificate.Config{
 		Pool: s.env.Pool, Vault: s.env.Vault, Keys: keys, Now: s.env.Now, Log: s.env.Log,
-		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Stop: s.Stop, Distrusted: s.Distrust.KIDs, Cards: []web.Card{s.Stop.Card()}, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send, Sender: sender,
+		Source: certificate.FromRecords(s.Vaccination), Transparency: s.Log, Revocations: s.Revocation.Service, Stop: s.Stop, Distrusted: s.Distrust.KIDs,
+		Holds: func(ctx context.Context, q pg.Querier, issuerRef string) (bool, error) {
+			return s.Issuers.Held(ctx, q, issuerRef)
+		},
+		Cards: []web.Card{s.Stop.Card()}, Issuer: issuer, Production: !cfg.Local(), Send: s.Notify.Send, Sender: sender,
 		Recipient: func(ctx context.Context, q pg.Querier, personID string) (notify.Recipient, bool, error) {
 			p, err := s.Citizen.Person(ctx, q, personID)
 			if errors.Is(err, citizen.ErrNotFound) {

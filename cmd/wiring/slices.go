@@ -118,6 +118,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Staff = staff.New(pool, v, env.Redis, now, s.scopes, local)
 	if s.Keys, err = passkey.New(passkey.Config{
 		Pool: pool, Redis: env.Redis, Vault: v, Now: now, Log: log, Origin: strings.TrimSuffix(base, "/"), Local: local, Password: s.Staff.Login,
+		MayCode: func(ctx context.Context, tx pgx.Tx, accountID string) error {
+			return s.Issuers.MaySetUp(ctx, tx, accountID)
+		},
 	}); err != nil {
 		return nil, err
 	}

@@ -209,6 +209,11 @@ func (s *Service) newCode(c *web.Ctx, accountID string) (out CodeOut, err error)
 	}
 	out.Until = c.Now.Add(codeTTL)
 	err = pg.InTx(c.Std(), s.pool, func(tx pgx.Tx) (err error) {
+		if s.cfg.MayCode != nil {
+			if err := s.cfg.MayCode(c.Std(), tx, accountID); err != nil {
+				return err
+			}
+		}
 		out.Code, err = s.NewCode(c.Std(), tx, accountID, codeTTL, c.Actor())
 		return err
 	})

@@ -105,6 +105,15 @@ func (s *Service) NewCode(ctx context.Context, tx pgx.Tx, accountID string, ttl 
 	})
 }
 
+// EndHandedOut ends, in tx, the set-up codes of the accounts of a scope that
+// administrators have handed out and nobody has used.
+func (s *Service) EndHandedOut(ctx context.Context, tx pgx.Tx, scope string) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE staff.enrolment e SET expires_at = $2 FROM staff.account a, staff.account m
+		WHERE a.id = e.account_id AND a.scope = $1 AND e.created_by = 'staff:' || m.id AND 'admin' = ANY (m.roles) AND e.used_at IS NULL AND e.expires_at > $2`, scope, s.now())
+	return err
+}
+
 func (s *Service) codeMAC(stored string) []byte {
 	return s.cfg.Vault.MAC("passkey enrolment", []byte(stored))
 }

@@ -63,6 +63,9 @@ type Config struct {
 	Local bool
 	// Password checks an account's password and one-time code, for its first key.
 	Password func(ctx context.Context, login, password, code, network string) (web.User, error)
+	// MayCode tells whether an administrator may hand out a set-up code for an
+	// account, as a *web.Problem when not; nil = for all.
+	MayCode func(ctx context.Context, tx pgx.Tx, accountID string) error
 }
 
 // Service keeps the keys.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"impfportal/internal/clock"
+	"impfportal/internal/pg"
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/staff"
@@ -74,10 +76,17 @@ func (d *Desk) Account(role, scope string) string {
 	d.t.Helper()
 	d.count++
 	n := staff.NewAccount{Login: fmt.Sprintf("%s-%d", role, d.count), Name: "Test", Password: "correct horse battery", Roles: []string{role}, Scope: scope}
+	var accountID string
+	var err error
 	if role == string(web.RoleIssuer) {
 		n.Password = ""
+		err = pg.InTx(context.Background(), d.pool, func(tx pgx.Tx) (err error) {
+			accountID, err = d.Staff.CreateKeyOnly(context.Background(), tx, n, "system")
+			return err
+		})
+	} else {
+		accountID, _, err = d.Staff.Create(context.Background(), n, "system")
 	}
-	accountID, _, err := d.Staff.Create(context.Background(), n, "system")
 	if err != nil {
 		d.t.Fatal(err)
 	}
