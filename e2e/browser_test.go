@@ -98,19 +98,29 @@ func TestKeys(t *testing.T) {
 	runBrowser(t, "keys.mjs", p, t.TempDir())
 }
 
-// TestIssuer brings a pharmacy from the claim of its entry to its first certificate, and
-// through a stop of issuing and back. The printed code is read by zbar and verified by
-// go-cose.
+// TestIssuer brings a pharmacy from the claim of its entry to its first certificate,
+// through a stop of issuing and back, and on the first of the next month to its
+// statement. The printed code is read by zbar and verified by go-cose, the statement's
+// proofs by the library of Go's checksum database.
 func TestIssuer(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	p := startPortal(t, t.TempDir(), "PORTAL_CLOCK=2021-01-12T09:05")
+	dataDir, folder := t.TempDir(), t.TempDir()
+	p := startPortal(t, dataDir, "PORTAL_CLOCK=2021-06-15T09:05")
 	p.awaitDemoState(t)
 	address := p.URL
 	p.URL = strings.Replace(p.URL, "127.0.0.1", "localhost", 1)
 	runBrowser(t, "issuer.mjs", p, folder)
 	p.URL = address
 	checkIssued(t, p, folder)
+	p.signal(syscall.SIGTERM)
+	if err := p.wait(t, patience); err != nil {
+		t.Fatal(err)
+	}
+
+	p = startPortal(t, dataDir, "PORTAL_CLOCK=2021-07-01T00:05")
+	p.URL = strings.Replace(p.URL, "127.0.0.1", "localhost", 1)
+	runBrowser(t, "statement.mjs", p, folder)
+	checkStatement(t, folder)
 }
 
 // walk runs a script of browser tests against a portal of its own.

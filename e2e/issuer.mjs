@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { assert, check, desk, ok, person, run, shoot } from './lib.mjs';
-import { choose, folder, go, submit, text, type, until, visit } from './story/hands.mjs';
-import { approve, enrolFirst, logIn, plug } from './story/key.mjs';
+import { choose, folder, go, remember, submit, text, type, until, visit } from './story/hands.mjs';
+import { approve, enrolFirst, kept, logIn, plug } from './story/key.mjs';
 
 const entry = '300000002'; // Apotheke MUSTER Leipzig in the demo registry
 const main = (p) => text(p, 'main');
@@ -125,7 +125,7 @@ run(async (browser) => {
   assert(/Zertifikate können ausgestellt werden/.test(await main(olga)), await main(olga));
   await olga.page.locator('summary', { hasText: 'Eingang erklären' }).click();
   await olga.page.locator('form[action="/issuer/receipts"] [name=product]').selectOption('comirnaty');
-  await type(olga, { lot: 'EX3599', doses: '12', received: '2021-01-12' });
+  await type(olga, { lot: 'EX3599', doses: '12', received: '2021-06-14' });
   await submit(olga, '/issuer/receipts');
   await look(olga, 'green');
   await issue(olga, 'Müßiggang', true);
@@ -174,4 +174,6 @@ run(async (browser) => {
   ok('the certificate that waited has come');
   await visit(olga, '/issuer', 'green again');
   assert(/Zertifikate können ausgestellt werden/.test(await main(olga)), await main(olga));
+  await visit(olga, '/issuer/statements', 'statements, none yet');
+  remember({ key: await kept(olga) });
 });

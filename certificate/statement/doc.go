@@ -45,5 +45,7 @@
 //
 // PDF and lines are stored. The CSV is written from the lines and held against the
 // hash that the PDF names (ErrChanged); the proofs are computed from the log, which
-// gives the same for ever.
+// gives the same for ever. The page of a statement lists its lines and proves the one
+// that is asked for. A worker that was killed is followed at the job's next turn, at
+// most five minutes later.
 package statement

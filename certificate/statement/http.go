@@ -33,9 +33,11 @@ func (s *Service) Routes() []web.Route {
 	own, all := "/issuer/statements", "/admin/statements"
 	return []web.Route{
 		{Method: http.MethodGet, Path: own, Roles: operator, Nav: "statement.nav", Handle: s.ownPage},
+		{Method: http.MethodGet, Path: own + "/:id", Roles: operator, Handle: s.ownOne},
 		{Method: http.MethodGet, Path: own + "/:id/:file", Roles: operator, Handle: s.ownFile},
 		{Method: http.MethodGet, Path: all, Roles: overseer, Nav: "statement.nav_admin", NavGroup: "web.nav.control", Handle: s.adminPage},
 		{Method: http.MethodPost, Path: all + "/tariff", Roles: admin, Handle: s.tariffForm},
+		{Method: http.MethodGet, Path: all + "/:id", Roles: overseer, Handle: s.adminOne},
 		{Method: http.MethodGet, Path: all + "/:id/:file", Roles: overseer, Handle: s.adminFile},
 		{Method: http.MethodGet, Path: "/api/v1/issuer/statements", Roles: operator, API: web.JSON("This issuer's monthly statements, newest first", s.apiOwn)},
 		{Method: http.MethodGet, Path: "/api/v1/issuer/statements/:id", Roles: operator, API: web.JSON("One of this issuer's statements with its lines", s.apiOwnOne)},

@@ -40,6 +40,18 @@ func TestPages(t *testing.T) {
 		wants(other.Get("/issuer/statements/"+st.ID+"/"+file), http.StatusNotFound)
 		wants(office.Get("/admin/statements/"+st.ID+"/"+file), http.StatusOK, part)
 	}
+	for _, list := range []struct {
+		app  *webtest.App
+		path string
+	}{{own, "/issuer/statements/"}, {office, "/admin/statements/"}} {
+		wants(list.app.Get(list.path+st.ID), http.StatusOK, st.No(), parties[0].Name, "18,00", "nachträglich", "?leaf=0", list.path+st.ID+"/lines.csv")
+		wants(list.app.Get(list.path+st.ID+"?leaf=0"), http.StatusOK, "Dieser Eintrag steht im Protokoll", "detail.basis: seen")
+		for _, wrong := range []string{"?leaf=1", "?leaf=-1", "?leaf=x"} { // another's, nobody's
+			wants(list.app.Get(list.path+st.ID+wrong), http.StatusNotFound)
+		}
+		wants(list.app.Get(list.path+"x"), http.StatusNotFound)
+	}
+	wants(other.Get("/issuer/statements/"+st.ID), http.StatusNotFound)
 	wants(other.Get("/api/v1/issuer/statements/"+st.ID), http.StatusNotFound)
 	wants(own.Get("/api/v1/issuer/statements/"+st.ID), http.StatusOK, `"cents":1800`, `"item":"seen"`)
 	wants(own.Get("/api/v1/issuer/statements"), http.StatusOK, st.No())

@@ -48,10 +48,7 @@ func (s *Service) make(ctx context.Context, tx pgx.Tx, m *Month) error {
 	if err != nil {
 		return err
 	}
-	lines, err := linesOf(ctx, tx, `
-		WHERE l.month = $1 AND l.issuer IN (
-		      SELECT DISTINCT n.issuer FROM certificate.statement_line n WHERE n.month = $1 AND ($2::text IS NULL OR n.issuer > $2) ORDER BY n.issuer LIMIT $3)
-		ORDER BY l.issuer, l.idx`, m.Month, m.MadeUpto, makeBatch)
+	lines, err := nextLines(ctx, tx, m)
 	if err != nil {
 		return err
 	}
@@ -99,6 +96,26 @@ func (s *Service) make(ctx context.Context, tx pgx.Tx, m *Month) error {
 	m.Statements += len(batch)
 	_, err = tx.Exec(ctx, `UPDATE certificate.statement_month SET made_upto = $2, statements = $3 WHERE month = $1`, m.Month, batch[len(batch)-1].Issuer, m.Statements)
 	return err
+}
+
+// nextLines are the lines of the next issuers that have no statement yet, none after
+// the last one. Two steps along the index, so that no batch reads what another has read.
+func nextLines(ctx context.Context, tx pgx.Tx, m *Month) ([]Line, error) {
+	after, from := ">=", ""
+	if m.MadeUpto != nil {
+		after, from = ">", *m.MadeUpto
+	}
+	var upto *string
+	err := tx.QueryRow(ctx, `
+		WITH RECURSIVE n AS (
+			(SELECT l.issuer, 1 AS nth FROM certificate.statement_line l WHERE l.month = $1 AND l.issuer `+after+` $2 ORDER BY l.issuer LIMIT 1)
+			UNION ALL
+			SELECT x.issuer, n.nth + 1 FROM n, LATERAL (SELECT l.issuer FROM certificate.statement_line l WHERE l.month = $1 AND l.issuer > n.issuer ORDER BY l.issuer LIMIT 1) x WHERE n.nth < $3
+		) SELECT max(issuer) FROM n`, m.Month, from, makeBatch).Scan(&upto)
+	if err != nil || upto == nil {
+		return nil, err
+	}
+	return linesOf(ctx, tx, `WHERE l.month = $1 AND l.issuer `+after+` $2 AND l.issuer <= $3 ORDER BY l.issuer, l.idx`, m.Month, from, *upto)
 }
 
 // write makes the documents of one statement.

@@ -124,7 +124,7 @@ func (s *Service) paper(b *made, m Month) ([]byte, error) {
 func table(lang string, lines []Line) pdf.Table {
 	t := pdf.Table{Head: []string{say(lang, "item"), say(lang, "count"), say(lang, "each"), say(lang, "sum")}, Widths: []float64{5, 1.3, 1.6, 1.8}}
 	for _, p := range sums(lines) {
-		t.Rows = append(t.Rows, []string{say(lang, "item."+p.Item), web.FormatNumber(lang, p.Count), money(lang, int64(p.Cents)), money(lang, p.Total())})
+		t.Rows = append(t.Rows, []string{say(lang, "item."+p.Item), web.FormatNumber(lang, p.Count), p.Each(lang), p.Money(lang)})
 	}
 	return t
 }
@@ -134,14 +134,7 @@ func leaves(lang string, lines []Line) pdf.Table {
 		Head: []string{say(lang, "index"), say(lang, "day"), say(lang, "item"), say(lang, "digest"), say(lang, "sum")}, Widths: []float64{1.5, 1.6, 4.2, 2.4, 1.5},
 	}
 	for _, l := range lines {
-		what := say(lang, "line."+l.Item)
-		if l.Of != nil {
-			what += " " + strconv.FormatInt(*l.Of, 10)
-		}
-		if l.Reason != "" {
-			what += " (" + reason(lang, l.Reason) + ")"
-		}
-		t.Rows = append(t.Rows, []string{strconv.FormatInt(l.Index, 10), l.Day.Format("02.01.2006"), what, short(l.Digest), money(lang, int64(l.Cents))})
+		t.Rows = append(t.Rows, []string{strconv.FormatInt(l.Index, 10), l.Day.Format("02.01.2006"), l.Text(lang), short(l.Digest), l.Money(lang)})
 	}
 	return t
 }

@@ -39,7 +39,12 @@ type Line struct {
 	Cents  int
 }
 
-// Tariff prices certificates.
+// Tariff prices certificates. The rows that the database begins with are those of the
+// Coronavirus-Impfverordnung of 1 June 2021 (BAnz AT 02.06.2021 V2): § 6 Abs. 5 for
+// practices and § 9 Abs. 3 for pharmacies pay 18 euros for a certificate made
+// afterwards, and 6 for the second dose of the same person made with it. Article 1 of
+// the first amendment (6 July 2021, BAnz AT 07.07.2021 V1) made both "je Erstellung 6
+// Euro" from 8 July 2021. § 7 finances centres and mobile teams as a whole.
 type Tariff []Rate
 
 // Rate is a row of the tariff.

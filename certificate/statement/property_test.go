@@ -15,84 +15,115 @@ import (
 
 // chain is a certificate with what became of it, as the test knows it.
 type chain struct {
-	first, last translog.Leaf
-	party, now  int // who issued the first, and the last
-	cents       int
-	ended       bool
+	last  translog.Leaf
+	now   int // who issued it
+	cents int // what was paid for the first
+	ended bool
 }
 
-// Whatever is issued, replaced and revoked in whichever order and month: the
-// statements of a month together are the leaves of that month priced, no leaf is
-// billed twice, and in the end what stands is paid and nothing else.
+// years is a log that goes on month after month, with all that was issued in a try.
+type years struct {
+	*bench
+	month  time.Time // the present one
+	tariff Tariff
+	chains []*chain
+	want   int64           // what the present month is worth
+	leaves []translog.Leaf // of the present month, not in the log yet
+}
+
+// Whatever is issued, replaced and revoked in whichever order and month, by whichever
+// tariff: the statements of a month together are the leaves of that month priced, no
+// leaf is billed twice, and in the end what stands is paid and nothing else.
 func TestSumsOfAllMonths(t *testing.T) {
 	t.Parallel()
+	// One log for all tries: each begins where the last one has ended.
+	y := &years{bench: setup(t), month: monthOf(begun)}
+	y.log(y.issue(0, Seen))
+	y.next()
 	rapid.Check(t, func(rt *rapid.T) {
-		b := setup(t)
-		defer b.Pool.Close()
-		var chains []*chain
-		var total int64
-		for month := range 3 {
-			b.at(2021, time.Month(6+month), rapid.IntRange(14, 28).Draw(rt, "day"))
-			var want int64
-			leaves := 0
+		y.chains = nil
+		y.changeTariff(rt)
+		var paid, standing int64
+		for range 3 {
+			y.at(y.month.Year(), y.month.Month(), rapid.IntRange(1, 28).Draw(rt, "day"))
+			y.want, y.leaves = 0, nil
+			n := 0
 			for range rapid.IntRange(0, 12).Draw(rt, "leaves") {
-				var l translog.Leaf
-				switch open := pick(rt, chains); rapid.IntRange(0, 3).Draw(rt, "what") {
-				case 1: // corrected: revoked and replaced, perhaps by another issuer
-					if open == nil || open.ended {
-						continue
-					}
-					b.log(b.revoke(open.now, open.last, "corrected", true))
-					leaves++
-					open.now = rapid.IntRange(0, 2).Draw(rt, "party")
-					l = b.reissue(open.now, open.last)
-					open.last = l
-				case 2: // revoked for good; it may be said twice
-					if open == nil {
-						continue
-					}
-					reason := rapid.SampledFrom([]string{"fraud", "record-void", "holder", "compromise"}).Draw(rt, "reason")
-					if open.ended {
-						reason = "fraud"
-					}
-					l = b.revoke(open.now, open.last, reason, false)
-					if reason != "holder" {
-						want -= int64(open.cents)
-						open.cents = 0
-					}
-					open.ended = true
-				default:
-					party := rapid.IntRange(0, 2).Draw(rt, "party")
-					l = b.issue(party, rapid.SampledFrom([]string{Given, Seen}).Draw(rt, "basis"))
-					tariff, err := Rates(t.Context(), b.Pool)
-					b.ok(err)
-					c := &chain{first: l, last: l, party: party, now: party, cents: tariff.Cents(parties[party].Kind, l.Detail["basis"], l.Day)}
-					want += int64(c.cents)
-					chains = append(chains, c)
-				}
-				b.log(l)
-				leaves++
+				n += y.happens(rt)
 			}
-			b.at(2021, time.Month(7+month), 1)
-			b.run()
-			total += want
-			if len(chains) == 0 {
-				continue
+			y.log(y.leaves...)
+			y.next()
+			list, err := Months(t.Context(), y.Pool)
+			y.ok(err)
+			if m := list[0]; m.Cents != y.want || m.Lines != int64(n) || !m.Done() || !m.Month.AddDate(0, 1, 0).Equal(y.month) {
+				rt.Fatalf("%+v, wanted %d cents of %d leaves", m, y.want, n)
 			}
-			list, err := Months(t.Context(), b.Pool)
-			b.ok(err)
-			if list[0].Cents != want || list[0].Lines != int64(leaves) || !list[0].Done() {
-				rt.Fatalf("month %d: %+v, wanted %d cents of %d leaves", month, list[0], want, leaves)
-			}
+			paid += y.want
 		}
-		var standing int64
-		for _, c := range chains {
+		for _, c := range y.chains {
 			standing += int64(c.cents)
 		}
-		if total != standing {
-			rt.Fatalf("%d cents were paid for what is worth %d", total, standing)
+		if paid != standing {
+			rt.Fatalf("%d cents were paid for what is worth %d", paid, standing)
 		}
 	})
+}
+
+// next ends the month and makes its statements.
+func (y *years) next() {
+	y.t.Helper()
+	y.month = y.month.AddDate(0, 1, 0)
+	y.at(y.month.Year(), y.month.Month(), 1)
+	y.run()
+}
+
+// changeTariff sets a rate for a day of the months to come.
+func (y *years) changeTariff(rt *rapid.T) {
+	y.t.Helper()
+	_, err := y.Pool.Exec(y.t.Context(), `
+		INSERT INTO certificate.statement_tariff (issuer_kind, item, from_day, cents, source) VALUES ($1, $2, $3, $4, 'test') ON CONFLICT (issuer_kind, item, from_day) DO UPDATE SET cents = $4`,
+		rapid.SampledFrom([]string{"", "pharmacy", "centre"}).Draw(rt, "kind"), rapid.SampledFrom([]string{Given, Seen}).Draw(rt, "item"),
+		y.month.AddDate(0, 0, rapid.IntRange(0, 80).Draw(rt, "from")), rapid.IntRange(0, 3000).Draw(rt, "cents"))
+	y.ok(err)
+	y.tariff, err = Rates(y.t.Context(), y.Pool)
+	y.ok(err)
+}
+
+// happens lets one thing happen and returns how many leaves tell of it.
+func (y *years) happens(rt *rapid.T) int {
+	open := pick(rt, y.chains)
+	switch rapid.IntRange(0, 3).Draw(rt, "what") {
+	case 1: // corrected: revoked and replaced, perhaps by another issuer
+		if open == nil || open.ended {
+			return 0
+		}
+		revoked := y.revoke(open.now, open.last, "corrected", true)
+		open.now = rapid.IntRange(0, 2).Draw(rt, "party")
+		open.last = y.reissue(open.now, open.last)
+		y.leaves = append(y.leaves, revoked, open.last)
+		return 2
+	case 2: // revoked for good; it may be said twice
+		if open == nil {
+			return 0
+		}
+		reason := rapid.SampledFrom([]string{"fraud", "record-void", "holder", "compromise"}).Draw(rt, "reason")
+		if open.ended {
+			reason = "fraud"
+		}
+		if reason != "holder" {
+			y.want -= int64(open.cents)
+			open.cents = 0
+		}
+		open.ended = true
+		y.leaves = append(y.leaves, y.revoke(open.now, open.last, reason, false))
+		return 1
+	}
+	party := rapid.IntRange(0, 2).Draw(rt, "party")
+	l := y.issue(party, rapid.SampledFrom([]string{Given, Seen}).Draw(rt, "basis"))
+	c := &chain{last: l, now: party, cents: y.tariff.Cents(parties[party].Kind, l.Detail["basis"], l.Day)}
+	y.want += int64(c.cents)
+	y.chains, y.leaves = append(y.chains, c), append(y.leaves, l)
+	return 1
 }
 
 func pick(rt *rapid.T, chains []*chain) *chain {

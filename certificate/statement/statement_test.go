@@ -1,7 +1,9 @@
 package statement
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"os"
@@ -201,9 +203,9 @@ func TestDocuments(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "s.pdf")
 		b.ok(os.WriteFile(file, body, 0o600))
 		text := strings.Join(strings.Fields(string(pdftest.Run(t, "pdftotext", "-layout", file, "-"))), " ")
-		csv, err := b.CSV(t.Context(), st)
+		table, err := b.CSV(t.Context(), st)
 		b.ok(err)
-		sum := sha256.Sum256(csv)
+		sum := sha256.Sum256(table)
 		for _, want := range []string{st.No(), st.Issuer[:20], short(lines[0].Digest), short(sum[:]), "drill verify-log --proofs", "MUSTER", parties[party].Name} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the paper lacks %q: %s", want, text)
@@ -226,7 +228,7 @@ func TestDocuments(t *testing.T) {
 			raw, err := json.Marshal(p)
 			b.ok(err)
 			keep(t, "proofs.json", raw)
-			keep(t, "lines.csv", csv)
+			keep(t, "lines.csv", table)
 		}
 	}
 }
@@ -241,7 +243,7 @@ func keep(t *testing.T, name string, body []byte) {
 	}
 }
 
-// Spreadsheets run nothing.
+// Spreadsheets run nothing, and German ones see columns and amounts.
 func TestCSVCells(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "x=1": "x=1", "": ""} {
@@ -249,8 +251,23 @@ func TestCSVCells(t *testing.T) {
 			t.Errorf("%q became %q", in, got)
 		}
 	}
-	body := string(CSV(Statement{Month: time.Date(2021, 6, 1, 0, 0, 0, 0, time.UTC), Number: 1}, []Line{{Kind: "revocation", Item: Credit, Reason: `=HYPERLINK("x")`, Cents: -1800}}))
-	if !strings.Contains(body, `"'=HYPERLINK(""x"")"`) || !strings.Contains(body, "0.00,18.00\n") {
-		t.Error(body)
+	body := CSV(Statement{Month: time.Date(2021, 6, 1, 0, 0, 0, 0, time.UTC), Number: 1}, []Line{
+		{Kind: "revocation", Item: Credit, Reason: `=HYPERLINK("x")`, Cents: -1800}, {Kind: "certificate", Item: Seen, Basis: Seen, Reason: "a;b\n", Cents: 605, Digest: []byte{1}},
+	})
+	rest, marked := bytes.CutPrefix(body, []byte("\xef\xbb\xbf"))
+	in := csv.NewReader(bytes.NewReader(rest))
+	in.Comma = ';'
+	rows, err := in.ReadAll()
+	if err != nil || !marked || len(rows) != 3 || bytes.Count(rest, []byte("\r\n")) != 4 {
+		t.Fatalf("%v: %q", err, body)
+	}
+	for i, want := range []string{
+		strings.Join(columns, "|"),
+		`2021-06-00001|0|0001-01-01|revocation|credit||'=HYPERLINK("x")||` + "|0,00|18,00",
+		"2021-06-00001|0|0001-01-01|certificate|seen|seen|a;b\n|01||6,05|0,00",
+	} {
+		if got := strings.Join(rows[i], "|"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -79,6 +80,21 @@ func (c *child) running() error {
 	default:
 		return nil
 	}
+}
+
+// peak is the most memory that the child had so far, in bytes.
+func (c *child) peak() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	var kilobytes int64
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			_, err = fmt.Sscanf(rest, "%d kB", &kilobytes)
+		}
+	}
+	return kilobytes << 10, err
 }
 
 func (c *child) endedByItself(err error) error {

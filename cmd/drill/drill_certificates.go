@@ -16,7 +16,7 @@ const dosesPerSecond = 50
 // certificates; then the same while the worker is killed at each step in turn.
 // Each dose has exactly one certificate and one leaf of the log in the end.
 func drillCertificates(ctx context.Context, r *Report) (err error) {
-	steady, kills := 20*time.Second, len(killSteps)
+	steady, kills := 20*time.Second, len(certificateSteps)
 	if full() {
 		steady, kills = 10*time.Minute, 200
 	}
@@ -46,7 +46,7 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	r.promise(p99 < 2*time.Second, "certificates were ready after %v (p99), more than 2 s", p99)
 
 	r.note("%d doses a second, the worker killed %d times: within the transaction of each step in turn", dosesUnderKills, kills)
-	if err := watchSteps(ctx, p.env.Pool); err != nil {
+	if err := watchSteps(ctx, p.env.Pool, certificateSteps); err != nil {
 		return err
 	}
 	over, enough := context.WithCancel(ctx)
@@ -56,8 +56,11 @@ func drillCertificates(ctx context.Context, r *Report) (err error) {
 	g.Go(func() error {
 		defer enough()
 		for i := range kills {
+			if err := killAt(gctx, p.env.Pool, i%len(certificateSteps), d.worker, time.Minute); err != nil {
+				return err
+			}
 			var err error
-			if d.worker, err = killAt(gctx, p, i%len(killSteps), d.worker); err != nil {
+			if d.worker, err = startWorker(p.dataDir); err != nil {
 				return err
 			}
 		}

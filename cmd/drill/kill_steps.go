@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// killSteps are the moments of a certificate's life at which the worker dies,
-// each within the transaction that makes it: what a trigger watches, and when.
-var killSteps = []struct{ name, table, event, when string }{
+// killStep is a moment at which the worker dies, within the transaction that makes
+// it: what a trigger watches, and when.
+type killStep struct{ name, table, event, when string }
+
+// certificateSteps are the moments of a certificate's life.
+var certificateSteps = []killStep{
 	{"intent", "certificate.certificate", "BEFORE INSERT", "NEW.state = 'intent'"},
 	{"signature", "certificate.certificate", "BEFORE UPDATE", "OLD.state = 'intent' AND NEW.state = 'signed'"},
 	{"leaf", "certificate.log_leaf", "AFTER INSERT", ""},
@@ -28,7 +32,7 @@ var killSteps = []struct{ name, table, event, when string }{
 const killLock = 0x6b696c6c
 
 // watchSteps puts a trigger at each step, in the drill's own database.
-func watchSteps(ctx context.Context, pool *pgxpool.Pool) error {
+func watchSteps(ctx context.Context, pool *pgxpool.Pool, steps []killStep) error {
 	if _, err := pool.Exec(ctx, `
 		CREATE SCHEMA drill;
 		CREATE FUNCTION drill.hold() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -38,7 +42,7 @@ func watchSteps(ctx context.Context, pool *pgxpool.Pool) error {
 		END $$`); err != nil {
 		return err
 	}
-	for i, s := range killSteps {
+	for i, s := range steps {
 		when := ""
 		if s.when != "" {
 			when = "WHEN (" + s.when + ")"
@@ -50,51 +54,47 @@ func watchSteps(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// killAt waits until the worker is in the middle of a step, kills it there and
-// starts the next.
-func killAt(ctx context.Context, p *portal, step int, w *child) (_ *child, err error) {
-	conn, err := p.env.Pool.Acquire(ctx)
+// holdStep lets nobody pass a step until free is called, which may be called again.
+func holdStep(ctx context.Context, pool *pgxpool.Pool, step int) (free func() error, err error) {
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return w, err
+		return nil, err
 	}
-	defer conn.Release()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1, $2)`, killLock, step); err != nil {
-		return w, err
+		conn.Release()
+		return nil, err
 	}
-	held := true
-	release := func() error {
-		if !held {
-			return nil
-		}
-		held = false
+	return sync.OnceValue(func() error {
+		defer conn.Release()
 		_, err := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1, $2)`, killLock, step)
 		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	for end := time.Now().Add(time.Minute); ; {
-		var there bool
-		if err := conn.QueryRow(ctx, `
-			SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND NOT granted)`,
-			killLock, step).Scan(&there); err != nil {
-			return w, err
-		}
-		if there {
-			break
-		}
-		if time.Now().After(end) {
-			return w, fmt.Errorf("no certificate came to the step %q within a minute", killSteps[step].name)
-		}
-		if err := errors.Join(w.running(), pause(ctx, 2*time.Millisecond)); err != nil {
-			return w, err
-		}
-	}
-	if err := w.kill(); err != nil {
-		return w, err
+	}), nil
+}
+
+// killAt waits until the worker is in the middle of a step and kills it there.
+func killAt(ctx context.Context, pool *pgxpool.Pool, step int, w *child, patience time.Duration) (err error) {
+	free, err := holdStep(ctx, pool, step)
+	if err != nil {
+		return err
 	}
 	// What the dead worker's connection was at goes on and is rolled back: there
 	// is nobody to commit it.
-	if err := release(); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, free()) }()
+	for end := time.Now().Add(patience); ; {
+		var there bool
+		if err := pool.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND NOT granted)`,
+			killLock, step).Scan(&there); err != nil {
+			return err
+		}
+		if there {
+			return w.kill()
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("nothing came to step %d within %v", step, patience)
+		}
+		if err := errors.Join(w.running(), pause(ctx, 2*time.Millisecond)); err != nil {
+			return err
+		}
 	}
-	return startWorker(p.dataDir)
 }

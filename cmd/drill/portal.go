@@ -13,6 +13,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"impfportal/cmd/wiring"
+	"impfportal/internal/clock"
 	"impfportal/internal/config"
 	"impfportal/internal/web"
 	"impfportal/waitingroom"
@@ -44,6 +45,8 @@ type portalOptions struct {
 	// Replicas is how many processes of the real program answer, instead of this
 	// one; then there is a worker in each.
 	Replicas int
+	// Now is the clock of this process; nil = the true time.
+	Now clock.Clock
 }
 
 // quiet is above every level: faults that a drill makes are no news.
@@ -77,6 +80,9 @@ func startPortal(ctx context.Context, o portalOptions) (_ *portal, err error) {
 		return nil, err
 	}
 	stops = append(stops, p.env.Close)
+	if o.Now != nil {
+		p.env.Now, p.env.Shift = o.Now, nil
+	}
 	if p.Slices, err = wiring.Build(p.env); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func (runCmd) Run(ctx context.Context) (err error) {
 	all := []struct {
 		name string
 		run  func(context.Context, *Report) error
-	}{{"booking", drillBooking}, {"certificates", drillCertificates}, {"certificate-stop", drillStop}, {"registrations", drillRegistrations}, {"opening", drillOpening}, {"opening-faults", drillOpeningFaults}}
+	}{{"booking", drillBooking}, {"certificates", drillCertificates}, {"certificate-stop", drillStop}, {"statements", drillStatements}, {"registrations", drillRegistrations}, {"opening", drillOpening}, {"opening-faults", drillOpeningFaults}}
 	ran := false
 	remote := os.Getenv("URL") != ""
 	for _, d := range all {

@@ -301,6 +301,11 @@ func proofs(name string, key note.Verifier) (translog.Checkpoint, error) {
 	if err != nil {
 		return translog.Checkpoint{}, err
 	}
+	return proved(in, key)
+}
+
+// proved checks that each leaf stands under the checkpoint, which it returns.
+func proved(in statement.Proofs, key note.Verifier) (translog.Checkpoint, error) {
 	under, err := translog.OpenCheckpoint([]byte(in.Checkpoint), key)
 	if err != nil {
 		return under, err

@@ -14,6 +14,16 @@ export async function plug(p) {
   p.another = add; // plugs a second one in
 }
 
+// kept returns what is in the key, for a browser of another day; plugAgain plugs it in.
+export async function kept(p) {
+  return (await p.cdp.send('WebAuthn.getCredentials', { authenticatorId: p.keyID })).credentials;
+}
+
+export async function plugAgain(p, credentials) {
+  await plug(p);
+  for (const credential of credentials) await p.cdp.send('WebAuthn.addCredential', { authenticatorId: p.keyID, credential });
+}
+
 // nextCode asks in the page itself: Playwright's own requests share no cookies with
 // pages of localhost.
 async function nextCode(p, login) {
