@@ -125,9 +125,10 @@ func (d *statements) stopWorker() (err error) {
 	return err
 }
 
-// begin starts a worker whose clock shows a moment.
-func (d *statements) begin(at time.Time) (err error) {
-	d.worker, err = startWorker(d.p.dataDir, clockAt(at))
+// begin starts a worker at a turn of the job. Its clock is set to whole seconds, so it
+// starts a little after it, not a little before.
+func (d *statements) begin(turn time.Time) (err error) {
+	d.worker, err = startWorker(d.p.dataDir, clockAt(turn.Add(5*time.Second)))
 	return err
 }
 
