@@ -186,6 +186,11 @@ func (s *Service) changes(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Cha
 	if err != nil {
 		return nil, err
 	}
+	return append(out, limitChanges(c, held, l)...), nil
+}
+
+// limitChanges are the lines of other limits.
+func limitChanges(c *web.Ctx, held, l Limits) (out []dualcontrol.Change) {
 	for _, x := range []struct {
 		key         string
 		was, is     int
@@ -201,7 +206,7 @@ func (s *Service) changes(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Cha
 	}
 	return append(out, dualcontrol.Change{
 		What: c.T("issuer.limits.doses"), Before: c.T("issuer.limits.week", "Count", held.WeeklyDoses, "N", held.WeeklyDoses), After: c.T("issuer.limits.week", "Count", l.WeeklyDoses, "N", l.WeeklyDoses),
-	}), nil
+	})
 }
 
 // applyProposal carries out what two have approved. The triggers of issuer and

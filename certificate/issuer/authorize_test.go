@@ -53,6 +53,7 @@ func TestOnlyActiveIssuersIssue(t *testing.T) {
 func TestBucketRace(t *testing.T) {
 	t.Parallel()
 	b, i := activeBench(t, false)
+	b.exec(`ALTER TABLE certificate.issuer_threshold DISABLE TRIGGER issuer_threshold_guard`)
 	b.exec(`UPDATE certificate.issuer_threshold SET at_least = 1000`)
 	b.declare(i, "LOT-1", 100)
 	l, _, err := LimitsOf(t.Context(), b.Pool, i.ID, b.clock())
@@ -89,6 +90,7 @@ func TestBucketRace(t *testing.T) {
 func TestTighterLimits(t *testing.T) {
 	t.Parallel()
 	b, i := activeBench(t, false)
+	b.exec(`ALTER TABLE certificate.issuer_threshold DISABLE TRIGGER issuer_threshold_guard`)
 	b.exec(`UPDATE certificate.issuer_threshold SET at_least = 1000`)
 	b.declare(i, "LOT-1", 100)
 	until := func(change ...func(*Attempt)) (n int, which string) {

@@ -74,7 +74,7 @@
 // the caller's transaction: a record that is not written gives everything back.
 //
 // Limits follow from the kind of issuer, small for the first two weeks after
-// activation (issuer_allowance, dated). Limits of an issuer's own may be lowered by
+// activation (issuer_allowance, dated). These and an issuer's own may be lowered by
 // one administrator; raising one needs two, and what is written must be what they
 // approved, number by number.
 //
@@ -82,5 +82,11 @@
 // minute are evaluated in Authorize and stored by a connection of their own, so
 // that they stay although the attempt is rolled back; the others each minute by the
 // worker. From the alarm's commit on nothing passes; the worker then changes the
-// state and tells the issuer. Thresholds are dated rows (issuer_threshold).
+// state and tells the issuer. Thresholds are dated rows (issuer_threshold): one
+// administrator lets an alarm trip earlier, two let it trip later. Triggers hold both
+// tables to that, whichever program writes.
+//
+// An alarm that is open, a registry that cannot be read, is out of date or has lost
+// many entries: that reaches the administrators as messages ([Service.Alerts], package
+// alert).
 package issuer

@@ -23,7 +23,7 @@ var (
 
 // Routes lists this slice's addresses.
 func (s *Service) Routes() []web.Route {
-	return []web.Route{
+	return append([]web.Route{
 		// Everybody: claiming an entry.
 		{Method: http.MethodGet, Path: "/issuer/apply", Handle: s.applyPage},
 		{Method: http.MethodPost, Path: "/issuer/apply", Handle: s.applyForm},
@@ -62,7 +62,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/end", Roles: admin, API: web.JSON("End one issuer for good", s.apiEnd)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/registry", Roles: overseer, API: web.JSON("The registry's list that holds, and the last looks at it", s.apiRegistry)},
 		{Method: http.MethodPost, Path: "/api/v1/admin/registry/confirm", Roles: admin, API: web.JSON("Let vanished entries that are held take effect now", s.apiConfirm)},
-	}
+	}, s.ruleRoutes()...)
 }
 
 // asProblem says an error of this slice in words.
@@ -83,6 +83,7 @@ func asProblem(err error) error {
 		{ErrPaused, http.StatusConflict, "issuer.error.paused"},
 		{ErrSuspended, http.StatusConflict, "issuer.error.suspended"},
 		{ErrInactive, http.StatusConflict, "issuer.error.inactive"},
+		{ErrSame, http.StatusConflict, "issuer.error.same"},
 		{ErrProposed, http.StatusConflict, "issuer.error.proposed"},
 		{ErrNoKey, http.StatusConflict, "issuer.error.no_key"},
 		{ErrOwn, http.StatusForbidden, "issuer.error.own"},

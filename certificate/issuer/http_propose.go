@@ -1,8 +1,6 @@
 package issuer
 
 import (
-	"strconv"
-
 	"impfportal/internal/web"
 	"impfportal/staff/dualcontrol"
 )
@@ -66,13 +64,7 @@ func (s *Service) limitsForm(c *web.Ctx) error {
 	}
 	f := c.Form()
 	var l Limits
-	for _, x := range limitFields(&l) {
-		n, err := strconv.Atoi(f.Get(x.Name))
-		if err != nil {
-			f.Fail(x.Name, "issuer.error.number")
-		}
-		*x.To = n
-	}
+	numbers(f, &l)
 	if f.OK() && !l.Valid() {
 		f.Fail("hourly", "issuer.error.limits")
 	}

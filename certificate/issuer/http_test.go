@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -27,6 +28,22 @@ func (b *bench) app() *webtest.App {
 		return c.SendString(string(cards[0]))
 	}})
 	return webtest.New(b.t, webtest.Config{Pool: b.Pool, Now: b.clock, Routes: routes, Bundles: []web.Bundle{Assets, notify.Assets, staff.Assets}})
+}
+
+// alerts are the titles of what administrators are told now.
+func (b *bench) alerts(want ...string) {
+	b.t.Helper()
+	list, err := b.Alerts().Open(b.t.Context(), b.clock())
+	b.ok(err)
+	var got []string
+	for _, e := range list {
+		title, text := e.Say("de")
+		if e.Key == "" || e.Since.IsZero() || e.Since.After(b.clock()) || !strings.HasPrefix(e.Path, "/admin/") || text == "" {
+			b.t.Errorf("%+v", e)
+		}
+		got = append(got, title)
+	}
+	same(b.t, got, want)
 }
 
 func (b *bench) wants(a webtest.Answer, status int, parts ...string) {
@@ -123,6 +140,10 @@ func TestTheBoxTellsTheTruth(t *testing.T) {
 	if out.Issues || out.State != Paused || !strings.Contains(out.Why, "mehr Dosen") {
 		t.Errorf("%+v", out)
 	}
+	b.alerts("Alarm: Apotheke A-000 MUSTER in Leipzig ist angehalten")
+	var mail string // the issuer knows why, too
+	b.ok(b.Pool.QueryRow(t.Context(), `SELECT id::text FROM notify.message WHERE kind = 'issuer.paused'`).Scan(&mail))
+	b.wants(b.mailbox(app, mail), 200, "mehr Dosen bescheinigt", "Zwei Personen der Verwaltung prüfen das")
 	ad := b.asAdmin(app)
 	b.wants(ad.Get("/admin/issuers"), 200, "⚠ angehalten", "Apotheke A-000 MUSTER")
 	b.wants(ad.Get("/admin/issuers/"+i.ID), 200, "Gezählt: 2 bei 1.", "Alarm geklärt?")
@@ -131,6 +152,7 @@ func TestTheBoxTellsTheTruth(t *testing.T) {
 	b.wants(ad.PostForm("/admin/issuers/"+i.ID+"/propose", "why", "telefonisch geklärt"), 422, "liegt schon zwei Personen")
 	b.wants(ad.Get("/admin/issuers/"+i.ID), 200, "Liegt seit")
 	b.ok(b.desk.ApproveByTwo(b.proposal(i, KindResume)))
+	b.alerts()
 	b.wants(op.Get("/issuer"), 200, "panel--yours")
 	b.wants(ad.Get("/admin/cards"), 200, "1 Stelle freigeschaltet")
 }
@@ -156,13 +178,25 @@ func TestAdminPages(t *testing.T) {
 	b.publish(list...)
 	b.wants(ad.Get("/admin/registry"), 200, "9 Einträge fehlen", "Markt 1 → Neumarkt 3", "fehlt, wird geprüft")
 	b.wants(ad.Get("/admin/cards"), 200, "9 Einträge fehlen")
+	b.alerts("Im Verzeichnis fehlen 9 Einträge auf einmal")
 	b.wants(ad.PostForm("/admin/registry/confirm"), 303)
 	if b.state("A-000") != Suspended {
 		t.Error(b.state("A-000"))
 	}
-	b.raw = []byte("nonsense")
+	b.alerts()
+	b.err = errors.New("no route")
+	b.pass(time.Minute)
+	b.pull("failed", "unreachable")
+	b.alerts() // now and then it is not reachable
+	b.pass(time.Hour)
+	b.pull("failed", "unreachable")
+	b.alerts("Das Verzeichnis der ausstellenden Stellen ist nicht zu erreichen")
+	b.raw, b.err = []byte("nonsense"), nil
+	b.pass(time.Minute)
 	b.pull("refused", "signature")
+	b.alerts("Das Verzeichnis der ausstellenden Stellen wurde abgelehnt")
 	b.pass(30 * time.Hour)
+	b.alerts("Das Verzeichnis der ausstellenden Stellen ist nicht mehr aktuell", "Das Verzeichnis der ausstellenden Stellen wurde abgelehnt")
 	ad = b.asAdmin(app) // a session lasts no day
 	b.wants(ad.Get("/admin/registry"), 200, "Unterschrift stimmt nicht", "nicht mehr aktuell")
 	b.pass(24 * time.Hour)

@@ -106,7 +106,7 @@ type Config struct {
 // Leaf is what the public log says about an issuer: nothing personal.
 type Leaf struct {
 	Kind   string // activation, suspension, resume, limit
-	Issuer string // "issuer:<id>", as records name it
+	Issuer string // "issuer:<id>", as records name it; "" = a rule for all
 	Day    time.Time
 	Detail map[string]string
 }
@@ -119,6 +119,9 @@ func New(cfg Config) *Service {
 	s := &Service{Config: cfg}
 	for _, kind := range proposalKinds {
 		cfg.Dual.Handle(kind, s.handler(kind))
+	}
+	for _, kind := range []string{KindAllowance, KindThreshold} {
+		cfg.Dual.Handle(kind, s.ruleHandler(kind))
 	}
 	return s
 }

@@ -32,6 +32,9 @@ func (s *Slices) buildIssuers(base string) error {
 		Pool: s.env.Pool, Vault: s.env.Vault, Now: s.env.Now, Log: s.env.Log, Notify: s.Notify, Limiter: redis_rate.NewLimiter(s.env.Redis),
 		BaseURL: base, Hotline: hotlineNumber, Grace: cfg.IssuerRegistryGrace, Staff: s.Staff, Keys: s.Keys, Dual: s.Dual,
 		Leaf: func(ctx context.Context, tx pgx.Tx, ref string, l issuer.Leaf) error {
+			if l.Issuer == "" {
+				return s.Log.Append(ctx, tx, ref, translog.Leaf{Kind: l.Kind, Subject: "issuer-rules", Day: l.Day, Detail: l.Detail})
+			}
 			pseudonym := s.Log.Pseudonym("issuer", l.Issuer)
 			return s.Log.Append(ctx, tx, ref, translog.Leaf{Kind: l.Kind, Subject: "issuer:" + pseudonym, Issuer: pseudonym, Day: l.Day, Detail: l.Detail})
 		},

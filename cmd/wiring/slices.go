@@ -36,6 +36,7 @@ import (
 	"impfportal/programme"
 	"impfportal/retention"
 	"impfportal/staff"
+	"impfportal/staff/alert"
 	"impfportal/staff/dualcontrol"
 	"impfportal/staff/passkey"
 	"impfportal/vaccination"
@@ -63,6 +64,7 @@ type Slices struct {
 	Staff       *staff.Service
 	Keys        *passkey.Service
 	Dual        *dualcontrol.Service
+	Alerts      *alert.Service
 	Citizen     *citizen.Service
 	Inventory   *inventory.Service
 	Rooms       *waitingroom.Service
@@ -186,6 +188,9 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Inventory.Needs = s.Booking.DayNeeds
 	s.Inventory.LotCards = []inventory.LotCard{s.Vaccination.LotCard}
 	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Rooms: s.Rooms, Phone: hotlineNumber, BaseURL: base})
+	s.Alerts = alert.New(alert.Config{
+		Pool: pool, Vault: v, Now: now, Log: log, Notify: s.Notify, BaseURL: base, Sources: []alert.Source{s.Log.Alerts(), s.Issuers.Alerts(), s.Keys.Alerts()},
+	})
 	s.buildRetention()
 	s.registerJobs()
 	return s, nil
@@ -227,6 +232,7 @@ func (s *Slices) buildRetention() {
 	add(centre.RetentionRules(), centre.RetentionExempt())
 	add(s.Notify.RetentionRules(), notify.RetentionExempt())
 	add(passkey.RetentionRules(), passkey.RetentionExempt())
+	add(alert.RetentionRules(), nil)
 	add(nil, dualcontrol.RetentionExempt())
 	add(s.Citizen.RetentionRules(), s.Citizen.RetentionExempt())
 	add(inventory.RetentionRules(), inventory.RetentionExempt())
@@ -250,7 +256,7 @@ func (s *Slices) buildRetention() {
 func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
-		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
+		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Alerts.Jobs(), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
 		s.Issuers.Jobs(m), s.Statements.Jobs(),
 	} {
 		s.periodic = append(s.periodic, p...)
@@ -273,7 +279,7 @@ func (s *Slices) Routes() []web.Route {
 	var r []web.Route
 	add := func(routes []web.Route) { r = append(r, routes...) }
 	add(s.Citizen.Routes())
-	add(staff.OverviewRoutes([]web.Card{s.Dual.AdminCard(), s.Keys.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Issuers.AdminCard(), s.Notify.AdminCard()}))
+	add(staff.OverviewRoutes([]web.Card{s.Alerts.AdminCard(), s.Dual.AdminCard(), s.Keys.AdminCard(), s.Rooms.AdminCard(), s.Booking.AdminCard(), s.Inventory.AdminCard(), s.Vaccination.AdminCard(), s.Certificate.AdminCard(), s.Issuers.AdminCard(), s.Notify.AdminCard()}))
 	add(s.Rooms.Routes())
 	add(s.Booking.Routes())
 	add(s.Hotline.Routes())
@@ -298,6 +304,7 @@ func (s *Slices) Routes() []web.Route {
 	add(s.Verifier.Routes())
 	add(s.Log.Routes())
 	add(audit.Routes(s.env.Pool, s.actorName))
+	add(s.Alerts.Routes())
 	add(s.Dual.Routes())
 	add(s.Staff.Routes())
 	add(s.Keys.Routes())
@@ -307,7 +314,7 @@ func (s *Slices) Routes() []web.Route {
 // Bundles lists the pages and texts of all slices.
 func Bundles() []web.Bundle {
 	return []web.Bundle{
-		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, citizen.Assets, inventory.Assets,
+		audit.Assets, retention.Assets, programme.Assets, centre.Assets, notify.Assets, staff.Assets, passkey.Assets, dualcontrol.Assets, alert.Assets, citizen.Assets, inventory.Assets,
 		waitingroom.Assets, booking.Assets, vaccination.Assets, certificate.Assets, claim.Assets, translog.Assets, stop.Assets, distrust.Assets, revocation.Assets, verifier.Assets, mobileteams.Assets, hotline.Assets,
 		issuer.Assets, desk.Assets, statement.Assets, certify.Assets,
 	}
@@ -406,6 +413,9 @@ func (s *Slices) Seed(ctx context.Context) error {
 	}
 	if err := s.Staff.SeedDemo(ctx, map[string]string{"zentrum": "leipzig", "team": mobileteams.DemoTeam1}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("demo accounts: %w", err)
+	}
+	if err := s.Alerts.SeedDemo(ctx, now); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("demo addresses: %w", err)
 	}
 	return nil
 }
