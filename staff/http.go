@@ -220,12 +220,13 @@ func (s *Service) demoPage(c *web.Ctx) error {
 		}
 		return c.Ctx.JSON(out)
 	}
-	return c.Page("staff/demo", demoView{logins, DemoPassword})
+	return c.Page("staff/demo", demoView{logins, DemoPassword, c.AtLocalhost()})
 }
 
 type demoView struct {
-	Logins   []DemoLogin
-	Password string
+	Logins    []DemoLogin
+	Password  string
+	Elsewhere string // this page where security keys work; "" = here
 }
 
 // NameOf returns the name of an account, for pages that show who did something;

@@ -26,7 +26,7 @@ var Assets = web.Bundle{Name: "desk", FS: files}
 func (s *Service) Routes() []web.Route {
 	get, post := http.MethodGet, http.MethodPost
 	operator := []web.Role{web.RoleIssuer}
-	return []web.Route{
+	return append([]web.Route{
 		{Method: get, Path: "/issuer/issue", Roles: operator, Nav: "desk.nav", Handle: s.choose},
 		{Method: get, Path: "/issuer/issue/:basis", Roles: operator, Handle: s.form},
 		{Method: post, Path: "/issuer/issue/:basis/edit", Roles: operator, Handle: s.edit},
@@ -41,7 +41,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: post, Path: "/issuer/certificates/:id/check", Roles: operator, Handle: s.checkCorrection},
 		{Method: post, Path: "/issuer/certificates/:id", Roles: operator, Handle: s.correct},
 		{Method: post, Path: "/issuer/certificates/:id/revoke", Roles: operator, Handle: s.revoke},
-	}
+	}, s.apiRoutes()...)
 }
 
 // who is the operator of a request, with the issuer as it is now.

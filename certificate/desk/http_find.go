@@ -54,16 +54,21 @@ func (s *Service) showList(c *web.Ctx, f *web.Form, found []vaccination.Record) 
 	if err != nil {
 		return err
 	}
-	names, _, err := s.products(c)
-	if err != nil {
-		return err
-	}
-	p := listPage{Asked: found != nil}
+	p := listPage{}
 	if p.May, err = s.Issuers.May(c.Std(), s.Pool, w.Issuer, c.Now); err != nil {
 		return err
 	}
+	if p.Asked, p.Rows, err = s.rows(c, w, found); err != nil {
+		return err
+	}
+	return c.PageForm("desk/list", f, p)
+}
+
+// rows are the lines of what was found, or of the last records where nothing was asked
+// for (nil).
+func (s *Service) rows(c *web.Ctx, w Who, found []vaccination.Record) (asked bool, rows []row, err error) {
 	for _, r := range found {
-		p.Rows = append(p.Rows, row{
+		rows = append(rows, row{
 			Issued: vaccination.Issued{
 				ID: r.ID, ProductID: r.ProductID, LotNumber: r.LotNumber, DoseNumber: r.DoseNumber, DosesTotal: r.DosesTotal, Day: r.Day,
 				Basis: r.Basis, RecordedAt: r.RecordedAt, Version: r.Version, Removed: r.Removed(),
@@ -74,20 +79,26 @@ func (s *Service) showList(c *web.Ctx, f *web.Form, found []vaccination.Record) 
 	if found == nil {
 		last, err := vaccination.IssuedSince(c.Std(), s.Pool, w.Issuer.Ref(), c.Now.AddDate(0, -listMonths, 0), listMost)
 		if err != nil {
-			return err
+			return false, nil, err
 		}
 		for _, r := range last {
-			p.Rows = append(p.Rows, row{Issued: r})
+			rows = append(rows, row{Issued: r})
 		}
 	}
-	states, err := s.states(c, p.Rows)
+	return found != nil, rows, s.finish(c, rows)
+}
+
+// finish fills in what the lines of a list say of products and certificates.
+func (s *Service) finish(c *web.Ctx, rows []row) error {
+	names, _, err := s.products(c)
 	if err != nil {
 		return err
 	}
-	for i := range p.Rows {
-		p.Rows[i].Product, p.Rows[i].State = names[p.Rows[i].ProductID], states[p.Rows[i].ID]
+	states, err := s.states(c, rows)
+	for i := range rows {
+		rows[i].Product, rows[i].State = names[rows[i].ProductID], states[rows[i].ID]
 	}
-	return c.PageForm("desk/list", f, p)
+	return err
 }
 
 func fullName(p vaccination.Patient) string {
@@ -122,33 +133,38 @@ func (s *Service) search(c *web.Ctx) error {
 		return err
 	}
 	f := c.Form()
-	if err := s.look(c.Std(), w, "search", searchesMost); err != nil {
+	recordID, found, err := s.find(c, w, f)
+	switch {
+	case errors.Is(err, vaccination.ErrInvalid):
+		f.Fail("family_name", "desk.error.query")
+		return s.showList(c, f, nil)
+	case err != nil:
 		return problem(err)
+	case recordID != "":
+		return c.See("/issuer/certificates/" + recordID)
+	}
+	return s.showList(c, f, found)
+}
+
+// find looks for own records: for the one of a certificate's id, or for those of a
+// person, which are never nil. vaccination.ErrInvalid when that is not enough to look for.
+func (s *Service) find(c *web.Ctx, w Who, f *web.Form) (recordID string, found []vaccination.Record, err error) {
+	if err := s.look(c.Std(), w, "search", searchesMost); err != nil {
+		return "", nil, err
 	}
 	if typed := f.Get("uvci"); typed != "" {
 		uvci, err := dcc.ParseUVCI(typed)
 		if err != nil { // a typing error is found nowhere
-			return s.showList(c, f, []vaccination.Record{})
+			return "", []vaccination.Record{}, nil
 		}
-		var recordID string
 		err = s.Pool.QueryRow(c.Std(), `SELECT record_id::text FROM certificate.certificate WHERE uvci = $1 AND issuer_ref = $2`, uvci, w.Issuer.Ref()).Scan(&recordID)
 		if pg.NoRows(err) {
-			return s.showList(c, f, []vaccination.Record{})
+			err = nil
 		}
-		if err != nil {
-			return err
-		}
-		return c.See("/issuer/certificates/" + recordID)
+		return recordID, []vaccination.Record{}, err
 	}
-	found, err := s.Records.FindRecords(c.Std(), w.desk(c.Now), vaccination.Query{Family: f.Get("family_name"), Given: f.Get("given_name"), Birth: vaccination.BirthForm(f)})
-	if errors.Is(err, vaccination.ErrInvalid) {
-		f.Fail("family_name", "desk.error.query")
-		return s.showList(c, f, nil)
-	}
-	if err != nil {
-		return err
-	}
-	return s.showList(c, f, append([]vaccination.Record{}, found...))
+	found, err = s.Records.FindRecords(c.Std(), w.desk(c.Now), vaccination.Query{Family: f.Get("family_name"), Given: f.Get("given_name"), Birth: vaccination.BirthForm(f)})
+	return "", append([]vaccination.Record{}, found...), err
 }
 
 // fact is one line of a correction.
@@ -178,14 +194,14 @@ type recordPage struct {
 }
 
 // open returns a record of the issuer; the look is counted and audited.
-func (s *Service) open(c *web.Ctx) (w Who, r vaccination.Record, p recordPage, err error) {
+func (s *Service) open(c *web.Ctx, recordID string) (w Who, r vaccination.Record, p recordPage, err error) {
 	if w, err = s.who(c); err != nil {
 		return w, r, p, err
 	}
 	if err = s.look(c.Std(), w, "look", looksMost); err != nil {
 		return w, r, p, problem(err)
 	}
-	r, former, err := s.Records.OpenRecord(c.Std(), w.desk(c.Now), c.Params("id"))
+	r, former, err := s.Records.OpenRecord(c.Std(), w.desk(c.Now), recordID)
 	if err != nil {
 		return w, r, p, problem(err)
 	}
@@ -308,7 +324,7 @@ func correction(c *web.Ctx, f *web.Form, r vaccination.Record) (in vaccination.C
 }
 
 func (s *Service) show(c *web.Ctx) error {
-	_, r, p, err := s.open(c)
+	_, r, p, err := s.open(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
@@ -317,7 +333,7 @@ func (s *Service) show(c *web.Ctx) error {
 
 // editCorrection shows the form again as it was filled in.
 func (s *Service) editCorrection(c *web.Ctx) error {
-	_, _, p, err := s.open(c)
+	_, _, p, err := s.open(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
@@ -326,7 +342,7 @@ func (s *Service) editCorrection(c *web.Ctx) error {
 
 // checkCorrection shows what would be changed.
 func (s *Service) checkCorrection(c *web.Ctx) error {
-	w, r, p, err := s.open(c)
+	w, r, p, err := s.open(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
@@ -386,7 +402,7 @@ func takeCorrection(f *web.Form, err error) error {
 }
 
 func (s *Service) correct(c *web.Ctx) error {
-	w, r, p, err := s.open(c)
+	w, r, p, err := s.open(c, c.Params("id"))
 	if err != nil {
 		return err
 	}
@@ -418,7 +434,7 @@ func (s *Service) correct(c *web.Ctx) error {
 }
 
 func (s *Service) revoke(c *web.Ctx) error {
-	w, r, p, err := s.open(c)
+	w, r, p, err := s.open(c, c.Params("id"))
 	if err != nil {
 		return err
 	}

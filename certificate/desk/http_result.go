@@ -26,31 +26,40 @@ func (s *Service) result(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.issued(c.Std(), s.Pool, w, c.Params("id"))
+	p, err := s.resultOf(c, w, c.Params("id"))
 	if err != nil {
-		return problem(err)
+		return err
+	}
+	return c.Page("desk/result", p)
+}
+
+// resultOf is how far the certificate of a record of the issuer is.
+func (s *Service) resultOf(c *web.Ctx, w Who, recordID string) (p resultPage, err error) {
+	r, err := s.issued(c.Std(), s.Pool, w, recordID)
+	if err != nil {
+		return p, problem(err)
 	}
 	names, _, err := s.products(c)
 	if err != nil {
-		return err
+		return p, err
 	}
-	p := resultPage{Issued: r, Product: names[r.ProductID]}
+	p = resultPage{Issued: r, Product: names[r.ProductID]}
 	list, err := s.Certificates.OfRecord(c.Std(), s.Pool, r.ID)
 	if err != nil {
-		return err
+		return p, err
 	}
 	if len(list) > 0 {
 		p.Certificate = &list[0]
 	}
 	if !p.Over() {
 		if p.Hold, err = s.hold(c, w); err != nil {
-			return err
+			return p, err
 		}
 		if p.Refresh = 30; p.Hold == nil && c.Now.Sub(r.RecordedAt) < waitCalmly {
 			p.Refresh = 2
 		}
 	}
-	return c.Page("desk/result", p)
+	return p, nil
 }
 
 // Over tells whether the certificate is made, or will not be.

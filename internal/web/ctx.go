@@ -114,6 +114,16 @@ func (c *Ctx) T(key string, args ...any) string { return c.app.cat.text(c.Lang, 
 // Local reports whether this is a local run: demo data, no secure cookies.
 func (c *Ctx) Local() bool { return c.app.local }
 
+// AtLocalhost is this page under the name localhost, when it was opened by a number:
+// browsers know security keys for names only. It is for local runs; "" = it is there.
+func (c *Ctx) AtLocalhost() string {
+	u, err := url.Parse("http://" + string(c.Context().Host()))
+	if err != nil || u.Port() == "" || u.Hostname() == "localhost" {
+		return ""
+	}
+	return "http://localhost:" + u.Port() + c.Path()
+}
+
 // See answers 303 See Other, the right end of every POST.
 func (c *Ctx) See(path string) error { return c.Redirect(path, http.StatusSeeOther) }
 

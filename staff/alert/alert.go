@@ -149,7 +149,7 @@ func (s *Service) note(ctx context.Context, tx pgx.Tx, source string, list []Eve
 		// What came back within a day has been told.
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO staff.alert (id, source, key, since, told_at, told)
-			SELECT $1, $2, $3, $4, max(told_at), CASE WHEN count(*) > 0 THEN 1 ELSE 0 END
+			SELECT $1::uuid, $2::text, $3::text, $4::timestamptz, max(told_at), CASE WHEN count(*) > 0 THEN 1 ELSE 0 END
 			  FROM staff.alert WHERE source = $2 AND key = $3 AND ended_at IS NOT NULL AND told_at > $5
 			ON CONFLICT (source, key) WHERE ended_at IS NULL DO NOTHING`, id.New(), source, e.Key, e.Since, now.Add(-Again))
 		if err != nil {

@@ -14,8 +14,9 @@
 // The authenticator attests its make (attestation "direct"): the statement must be
 // of the format "packed" with a certificate that leads to a root of a model on the
 // list of allowed models (zugelassene Modelle), which is a list of dated rows. A
-// model that has left the list stops its keys too. In a local run, virtual
-// authenticators count as well; production refuses them.
+// model that has left the list stops its keys too. In a local run every authenticator
+// counts whose model is not on the list, virtual ones and those built into computers
+// and telephones, without attestation; production refuses them.
 //
 // # Touch (Berührung)
 //

@@ -4,7 +4,6 @@ import (
 	"embed"
 	"errors"
 	"net/http"
-	"net/url"
 	"regexp"
 	"time"
 
@@ -72,14 +71,10 @@ func validAction(action string) bool {
 // Elsewhere is this page at the address where keys work, in a local run that was
 // opened by its number; "" = they work here.
 func (s *Service) Elsewhere(c *web.Ctx) string {
-	if !s.cfg.Local || c.Hostname() == localHost {
+	if !s.cfg.Local {
 		return ""
 	}
-	u, err := url.Parse("http://" + string(c.Context().Host()))
-	if err != nil || u.Port() == "" || u.Hostname() == localHost {
-		return ""
-	}
-	return "http://" + localHost + ":" + u.Port() + c.Path()
+	return c.AtLocalhost()
 }
 
 type keysView struct {

@@ -57,6 +57,23 @@ func (s *Service) model(ctx context.Context, q pg.Querier, aaguid string) (Model
 	return m, err
 }
 
+// anyModel lets an authenticator that nobody has allowed count in a local run, as a
+// virtual one: what is built into a computer or a telephone. A model that was on the
+// list stays what it is. Production refuses what is virtual, also what a local run has
+// left in a database.
+func (s *Service) anyModel(ctx context.Context, aaguid string) (Model, error) {
+	if !s.cfg.Local {
+		return Model{}, ErrModel
+	}
+	if _, err := s.pool.Exec(ctx, `
+		INSERT INTO staff.key_model (aaguid, valid_from, name, roots, virtual, set_by, set_at)
+		SELECT $1::uuid, $2::date, 'Beliebiger Schlüssel (nur Demo)', '', true, 'system', $3::timestamptz WHERE NOT EXISTS (SELECT FROM staff.key_model WHERE aaguid = $1)
+		ON CONFLICT DO NOTHING`, aaguid, clock.Day(s.now()), s.now()); err != nil {
+		return Model{}, err
+	}
+	return s.model(ctx, s.pool, aaguid)
+}
+
 // ParseRoots reads PEM certificates of attestation roots.
 func ParseRoots(text string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()

@@ -30,6 +30,7 @@ type bundle struct {
 	*passkey.Service
 
 	staff *staff.Service
+	t     *testing.T
 	pool  *pgxpool.Pool
 	app   *webtest.App
 	maker *passkeytest.Maker
@@ -43,7 +44,7 @@ func setup(t *testing.T) *bundle { return setupMode(t, true) }
 
 func setupMode(t *testing.T, local bool) *bundle {
 	t.Helper()
-	b := &bundle{now: time.Date(2021, 6, 14, 9, 0, 0, 0, time.UTC), pool: pgtest.New(t), maker: passkeytest.NewMaker(t)}
+	b := &bundle{t: t, now: time.Date(2021, 6, 14, 9, 0, 0, 0, time.UTC), pool: pgtest.New(t), maker: passkeytest.NewMaker(t)}
 	rdb, v := redistest.New(t), vault.ForTest()
 	now := func() time.Time { return b.now }
 	b.staff = staff.New(b.pool, v, rdb, now, nil, false)
@@ -210,7 +211,9 @@ func TestAttestation(t *testing.T) {
 		"production":                   {false, func(_ *bundle, k *passkeytest.Key) { k.Origin = "https://impfen.example" }, nil},
 		"virtual, local":               {true, virtual, nil},
 		"virtual model in production":  {false, func(b *bundle, k *passkeytest.Key) { k.Origin = "https://impfen.example"; virtual(b, k) }, passkey.ErrModel},
-		"model ended":                  {true, func(b *bundle, k *passkeytest.Key) { end(b, k) }, passkey.ErrModel},
+		"any, local":                   {true, unlisted, nil},
+		"unlisted in production":       {false, func(b *bundle, k *passkeytest.Key) { k.Origin = "https://impfen.example"; unlisted(b, k) }, passkey.ErrModel},
+		"model ended":                  {false, func(b *bundle, k *passkeytest.Key) { k.Origin = "https://impfen.example"; end(b, k) }, passkey.ErrModel},
 		"another maker under its name": {true, func(_ *bundle, k *passkeytest.Key) { k.Maker = k.Maker.Impostor() }, passkey.ErrModel},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -234,10 +237,54 @@ func virtual(b *bundle, k *passkeytest.Key) {
 	}
 }
 
+// unlisted is what is built into a computer: of no model on the list, and attested by nobody.
+func unlisted(b *bundle, k *passkeytest.Key) {
+	k.Attestation, k.Maker = "none", passkeytest.NewMaker(b.t)
+}
+
 func end(b *bundle, k *passkeytest.Key) {
 	if err := b.EndModel(context.Background(), k.Maker.AAGUID.String(), clock.Day(b.now), clock.Day(b.now).AddDate(0, 0, -1), "system"); err != nil {
 		panic(err)
 	}
+}
+
+// A database in which a local run has left keys that nobody attested opens nothing in
+// production, neither by them nor by their models.
+func TestProductionRefusesKeysOfALocalRun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	o, err := b.OfferWithCode(ctx, "apotheke", b.code(t, b.op), "net")
+	ok(t, err)
+	if o.Attestation != "none" {
+		t.Error(o.Attestation)
+	}
+	k := b.maker.NewKey()
+	unlisted(b, k)
+	_, _, err = b.Enrol(ctx, k.Make(o, "Laptop"))
+	ok(t, err)
+	asked, err := b.AskLogin(ctx, "apotheke", "net")
+	ok(t, err)
+	_, err = b.Login(ctx, k.Touch(asked), "net")
+	is(t, "local run", err, nil)
+	production, err := passkey.New(passkey.Config{
+		Pool: b.pool, Redis: redistest.New(t), Vault: vault.ForTest(), Now: func() time.Time { return b.now }, Origin: "https://impfen.example", Password: b.staff.Login,
+	})
+	ok(t, err)
+	asked, err = production.AskLogin(ctx, "apotheke", "net")
+	ok(t, err)
+	k.Origin = "https://impfen.example"
+	_, err = production.Login(ctx, k.Touch(asked), "net")
+	is(t, "production", err, passkey.ErrModel)
+	o, err = production.OfferWithCode(ctx, "ada", b.code(t, b.admin), "net")
+	ok(t, err)
+	if o.Attestation != "direct" || len(o.Algorithms) != 2 {
+		t.Errorf("%+v", o)
+	}
+	other := b.maker.NewKey()
+	other.Attestation, other.Maker, other.Origin = "none", k.Maker, "https://impfen.example"
+	_, _, err = production.Enrol(ctx, other.Make(o, "Laptop"))
+	is(t, "a model that a local run has let in", err, passkey.ErrModel)
 }
 
 func TestOneKeyOnTwoAccounts(t *testing.T) {

@@ -56,7 +56,7 @@
       challenge: bytes(offered.challenge), rp: { id: offered.rp_id, name: "Impfportal" },
       user: { id: bytes(offered.user_id), name: offered.user_name, displayName: offered.user_name },
       pubKeyCredParams: offered.algorithms.map((alg) => ({ type: "public-key", alg })), excludeCredentials: ids(offered.exclude),
-      authenticatorSelection: { residentKey: "preferred", userVerification: "required" }, attestation: "direct", timeout: offered.timeout_ms,
+      authenticatorSelection: { residentKey: "preferred", userVerification: "required" }, attestation: offered.attestation, timeout: offered.timeout_ms,
     } });
     return {
       challenge_id: offered.challenge_id, name, credential_id: text(c.rawId), client_data: text(c.response.clientDataJSON),
