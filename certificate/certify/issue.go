@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -90,8 +89,8 @@ func (s *Service) dose(c *call, p principal) (in vaccination.IssuedDose, err err
 	if err != nil {
 		return in, err
 	}
-	if w.Location != locationOf(p.Issuer) {
-		return in, refuse(http.StatusForbidden, "certify.error.location", "ID", locationOf(p.Issuer)).at("v[0].id")
+	if w.Location != p.Site() {
+		return in, refuse(http.StatusForbidden, "certify.error.location", "ID", p.Site()).at("v[0].id")
 	}
 	productID, ok := dcc.ProductOf(w.Disease, w.Prophylaxis, w.Product, w.Holder)
 	if !ok {
@@ -114,17 +113,6 @@ func (s *Service) dose(c *call, p principal) (in vaccination.IssuedDose, err err
 	}
 	in.Key, err = requestKey(c.Header, p, in)
 	return in, err
-}
-
-// locationOf is the issuer's id in the letters that a certificate's id may have.
-func locationOf(i issuer.Issuer) string {
-	out := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return -1
-	}, strings.ToUpper(i.EntryID))
-	return out[:min(len(out), 20)]
 }
 
 // makeable tries whether a certificate could be made: names, dates, dose numbers.

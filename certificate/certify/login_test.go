@@ -56,7 +56,7 @@ func TestEveryKindOfCard(t *testing.T) {
 
 // The wrong card, the wrong challenge, the wrong time: no code, and the challenge is
 // gone.
-func TestNoCodeForAWrongAnswer(t *testing.T) {
+func TestWrongCard(t *testing.T) {
 	b := setup(t)
 	good := func(to asked, c *cardtest.Card) []byte { return c.Sign(t, to.challenge) }
 	stranger := cardtest.NewAuthority(t, cardtest.P256(t), start.AddDate(-5, 0, 0))
@@ -93,7 +93,7 @@ func TestNoCodeForAWrongAnswer(t *testing.T) {
 	}
 }
 
-func TestChallengeIsAnsweredOnceAndInTime(t *testing.T) {
+func TestReplayedChallenge(t *testing.T) {
 	b := setup(t)
 	to := b.ask()
 	sig := b.own.Sign(t, to.challenge)

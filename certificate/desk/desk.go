@@ -124,7 +124,7 @@ func (o Order) record(w Who, now time.Time) vaccination.IssuedDose {
 	c, _ := choice(o.Dose)
 	return vaccination.IssuedDose{
 		Key: w.Issuer.Ref() + ":" + o.Key, Now: now, IssuerRef: w.Issuer.Ref(), IssuerKind: w.Issuer.Kind, Operator: w.AccountID, Path: vaccination.PathWeb,
-		Region: vaccination.Region(w.Issuer.Postcode), Basis: o.Basis, Document: o.Document, Patient: o.Patient, ProductID: o.ProductID, LotNumber: o.LotNumber,
+		Region: vaccination.Region(w.Issuer.Postcode), Location: w.Issuer.Site(), Basis: o.Basis, Document: o.Document, Patient: o.Patient, ProductID: o.ProductID, LotNumber: o.LotNumber,
 		DoseNumber: c.Number, DosesTotal: c.Of, Day: o.Day, Actor: w.Actor, Role: "issuer",
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/issuer"
 	"impfportal/certificate/stop"
 )
 
@@ -27,10 +28,16 @@ func TestIssueToCertificate(t *testing.T) {
 	b.wants(b.a.Get("/issuer/issued/"+recordID), 200, "Die Impfung ist gespeichert", `http-equiv="refresh" content="2"`)
 	b.wants(b.a.Get("/issuer/issued/"+recordID+"/certificate.pdf"), 404)
 	b.work(recordID)
-	b.wants(b.a.Get("/issuer/issued/"+recordID), 200, "Das Zertifikat ist fertig", "URN:UVCI:01DE/")
+	b.wants(b.a.Get("/issuer/issued/"+recordID), 200, "Das Zertifikat ist fertig", "URN:UVCI:01DE/A000/")
 	b.lacks(b.a.Get("/issuer/issued/"+recordID), "http-equiv", "Müßig")
 	hc1 := b.a.Get("/issuer/issued/" + recordID + "/hc1.txt")
 	d, err := dcc.Decode(hc1.Body)
+	b.ok(err)
+	// Its id says who issued it.
+	by, err := issuer.Search(t.Context(), b.pool, "", d.Claims.HCert.DCC.V[0].ID)
+	if err != nil || len(by) != 1 || by[0].ID != b.a.ID {
+		t.Errorf("%+v %v", by, err)
+	}
 	if err != nil || d.Claims.HCert.DCC.Name.FamilyStd != "MUESSIG" || d.Claims.HCert.DCC.V[0].Dose != 1 || d.Claims.HCert.DCC.V[0].Doses != 2 {
 		t.Errorf("%s: %v", hc1.Body, err)
 	}

@@ -67,8 +67,8 @@ type alarmRules struct {
 
 // ruleChange is a line of the history, in words.
 type ruleChange struct {
-	At               time.Time
-	Who              string
+	At                time.Time
+	Who               string
 	Of, Before, After string
 }
 
@@ -404,6 +404,8 @@ func (s *Service) ruleHandler(kind string) dualcontrol.Handler {
 			next, err := t.with(p.Payload)
 			return []dualcontrol.Change{{What: ruleName(c, kind, p.Subject), Before: thresholdText(c, t), After: thresholdText(c, next)}}, err
 		},
-		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error { return asProblem(s.applyRule(ctx, tx, p)) },
+		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error {
+			return asProblem(s.applyRule(ctx, tx, p))
+		},
 	}
 }

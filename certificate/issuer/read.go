@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,11 +18,29 @@ import (
 const listMost = 200
 
 // Search returns issuers by state ("" = all that have not ended) and by a part of
-// the place's name or the entry's id.
+// the place's name or the entry's id. The id of a certificate finds who issued it, also
+// when that has ended.
 func Search(ctx context.Context, q pg.Querier, state, text string) ([]Issuer, error) {
+	text = strings.TrimSpace(text)
+	if site := siteOf(text); site != "" {
+		return collect(ctx, q, `
+			WHERE left(regexp_replace(i.entry_id, '[^A-Z0-9]', '', 'g'), 20) = $1 OR EXISTS (
+			    SELECT FROM certificate.certificate c WHERE c.uvci = $2 AND c.issuer_ref = 'issuer:' || i.id)
+			ORDER BY i.state = 'ended', i.since DESC, i.id LIMIT $3`, site, strings.ToUpper(text), listMost)
+	}
 	return collect(ctx, q, `
 		WHERE (i.state = $1 OR $1 = '' AND i.state <> 'ended') AND ($2 = '' OR strpos(lower(e.name), lower($2)) > 0 OR strpos(i.entry_id, upper($2)) > 0)
-		ORDER BY i.state = 'paused' DESC, i.state = 'proven' DESC, i.since DESC, i.id LIMIT $3`, state, strings.TrimSpace(text), listMost)
+		ORDER BY i.state = 'paused' DESC, i.state = 'proven' DESC, i.since DESC, i.id LIMIT $3`, state, text, listMost)
+}
+
+var uvciSite = regexp.MustCompile(`^URN:UVCI:01DE/([A-Z0-9]{1,20})/`)
+
+// siteOf is the place that a certificate's id names, "" for any other text.
+func siteOf(text string) string {
+	if m := uvciSite.FindStringSubmatch(strings.ToUpper(text)); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // Ever returns every issuer that was ever activated, also those that ended.

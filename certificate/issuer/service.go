@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -148,6 +150,15 @@ type Issuer struct {
 
 // Ref is the issuer as records and certificates name it.
 func (i Issuer) Ref() string { return "issuer:" + i.ID }
+
+// Site is the entry's id in the letters that a certificate's id may have (A-Z and 0-9,
+// at most 20): URN:UVCI:01DE/<site>/... says which place it was.
+func (i Issuer) Site() string {
+	out := notSite.ReplaceAllString(strings.ToUpper(i.EntryID), "")
+	return out[:min(len(out), 20)]
+}
+
+var notSite = regexp.MustCompile(`[^A-Z0-9]`)
 
 // CarriedOn tells whether the registry carries the issuer on a day.
 func (i Issuer) CarriedOn(day time.Time) bool {
