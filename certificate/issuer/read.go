@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"impfportal/certificate/dcc"
 	"impfportal/certificate/issuer/brake"
 	"impfportal/internal/pg"
 )
@@ -22,6 +23,9 @@ const listMost = 200
 // when that has ended.
 func Search(ctx context.Context, q pg.Querier, state, text string) ([]Issuer, error) {
 	text = strings.TrimSpace(text)
+	if uvci, err := dcc.ParseUVCI(text); err == nil {
+		text = uvci
+	}
 	if site := siteOf(text); site != "" {
 		return collect(ctx, q, `
 			WHERE left(regexp_replace(i.entry_id, '[^A-Z0-9]', '', 'g'), 20) = $1 OR EXISTS (
