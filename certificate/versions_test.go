@@ -333,6 +333,37 @@ func TestReplacedAfterTheRevocationHasGone(t *testing.T) {
 	}
 }
 
+// No statement past the program makes room for a second certificate of a dose.
+func TestNoSecondCertificateBySQL(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v := b.vaccinate(nil)
+	b.make(v)
+	for sql, constraint := range map[string]string{
+		`DELETE FROM certificate.certificate`:                         "certificate_keep_signature",
+		`TRUNCATE certificate.certificate CASCADE`:                    "certificate_keep_table",
+		`UPDATE certificate.certificate SET revoked_at = released_at`: "certificate_revoked_by_row",
+		`TRUNCATE certificate.revocation CASCADE`:                     "certificate_keep_table",
+		`TRUNCATE certificate.stop CASCADE`:                           "certificate_keep_table",
+		`TRUNCATE certificate.distrusted`:                             "certificate_keep_table",
+		`TRUNCATE staff.approval, staff.approver`:                     "certificate_keep_table",
+		`TRUNCATE staff.touch CASCADE`:                                "touch_keep",
+	} {
+		if _, err := b.Pool.Exec(t.Context(), sql); !pg.Violates(err, constraint) {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	b.make(v)
+	b.exactlyOne(v)
+	// It ends with the key of its record.
+	if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error { return b.Vault.Destroy(t.Context(), tx, v.KeyID) }); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM certificate.certificate`); n != 0 {
+		t.Errorf("%d certificates outlive their record", n)
+	}
+}
+
 // The leaf says what was signed, and nothing of the person.
 func TestLeaf(t *testing.T) {
 	t.Parallel()

@@ -95,6 +95,7 @@ func TestCorrectionKeepsWhatWasThere(t *testing.T) {
 	// Former contents cannot be changed or dropped, and go with the record.
 	for _, sql := range []string{
 		`UPDATE vaccination.revision SET by = 'x'`, `DELETE FROM vaccination.revision`, `UPDATE vaccination.record SET dose_number = 1`,
+		`UPDATE vaccination.record SET issuer_ref = 'centre:dresden'`, `UPDATE vaccination.record SET region = '99'`, `UPDATE vaccination.record SET operator = 'x'`,
 		`UPDATE vaccination.record SET dose_number = 1, version = version + 1`,
 	} {
 		if _, err := b.pool.Exec(b.ctx, sql); err == nil {

@@ -2,8 +2,11 @@ package issuer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,16 +58,40 @@ func (s *Service) Propose(ctx context.Context, issuerID, why, by string) (propos
 		if err := s.mayWork(ctx, tx, i, now); err != nil {
 			return err
 		}
-		proposalID, err = s.propose(ctx, tx, i, kind, nil, why, by)
+		payload, err := json.Marshal(placeOf(i))
+		if err != nil {
+			return err
+		}
+		proposalID, err = s.propose(ctx, tx, i, kind, payload, why, by)
 		return err
 	})
 	return proposalID, err
 }
 
-// mayWork tells what stands against an issuer's activation besides two people.
+// place names the registry's entry as those who approve have seen it: what a proposal
+// is bound to.
+type place struct {
+	Entry string `json:"entry"` // SHA-256, hex
+}
+
+func placeOf(i Issuer) place {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{i.EntryID, i.Name, i.Street, i.Postcode, i.City}, i.Keys...), "\x00")))
+	return place{hex.EncodeToString(sum[:])}
+}
+
+// mayWork tells what stands against an issuer's activation besides two people. One
+// whose number the registry has given to another kind of place stays what it was, and
+// does not come back: it ends, and the place claims anew.
 func (s *Service) mayWork(ctx context.Context, q pg.Querier, i Issuer, now time.Time) error {
 	if !i.CarriedOn(today(now)) || i.EntryState != entryListed {
 		return ErrSuspended
+	}
+	var kind string
+	if err := q.QueryRow(ctx, `SELECT kind FROM certificate.registry_entry WHERE id = $1`, i.EntryID).Scan(&kind); err != nil {
+		return fmt.Errorf("kind of entry: %w", err)
+	}
+	if kind != i.Kind {
+		return ErrState
 	}
 	if err := s.fresh(ctx, q, now); err != nil {
 		return err
@@ -234,8 +261,12 @@ func (s *Service) applyProposal(ctx context.Context, tx pgx.Tx, p dualcontrol.Pr
 		}
 		return s.putLimits(ctx, tx, i, l, p.ID, "proposal:"+p.ID, now)
 	}
-	if kindFor(i) != p.Kind {
-		return ErrState
+	var seen place
+	if err := json.Unmarshal(p.Payload, &seen); err != nil {
+		return err
+	}
+	if kindFor(i) != p.Kind || seen != placeOf(i) {
+		return ErrState // it is another state, or another place, by now
 	}
 	if err := s.mayWork(ctx, tx, i, now); err != nil {
 		return err

@@ -402,7 +402,9 @@ func TestLimitsAreRaisedByTwo(t *testing.T) {
 	if err := set(50, p); !pg.Violates(err, "issuer_approval_pk") {
 		t.Errorf("one approval twice: %v", err)
 	}
-	if _, err := b.Pool.Exec(t.Context(), `UPDATE certificate.issuer_limit SET hourly = 9999`); !pg.Violates(err, "issuer_limit_guard") {
-		t.Error(err)
+	for _, sql := range []string{`UPDATE certificate.issuer_limit SET hourly = 9999`, `DELETE FROM certificate.issuer_limit`} {
+		if _, err := b.Pool.Exec(t.Context(), sql); !pg.Violates(err, "issuer_limit_guard") {
+			t.Errorf("%s: %v", sql, err)
+		}
 	}
 }

@@ -202,6 +202,44 @@ func TestFormerOperatorsGoWithTheChange(t *testing.T) {
 	}
 }
 
+// Two people decide about one place: what one of them approved does not let another
+// place work that has come to stand under the number since.
+func TestApprovalsAreOfOnePlace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := entry("A-000")
+	b.publish(e, entry("A-001"))
+	i := b.active("A-000")
+	e.Licence = registry.LicenceSuspended
+	b.publish(e, entry("A-001"))
+	e.Licence = registry.LicenceValid
+	b.publish(e, entry("A-001"))
+	proposal, err := b.Propose(t.Context(), i.ID, "Zulassung ist wieder da", b.desk.Approvers[0].AccountID)
+	b.ok(err)
+	b.ok(b.desk.ApproveBy(b.desk.Approvers[0], proposal))
+	e.Name, e.Street = "Apotheke der Nachfolgerin MUSTER", "Neumarkt 5"
+	b.publish(e, entry("A-001"))
+	b.letters()
+	b.ok(b.prove("A-000", b.secret("A-000")))
+	if err := b.desk.ApproveBy(b.desk.Approvers[1], proposal); err == nil || b.state("A-000") != Suspended {
+		t.Errorf("%s, %v", b.state("A-000"), err)
+	}
+	// Another kind of place under the same number is nobody whom they know.
+	e.Kind = registry.Practice
+	b.publish(e, entry("A-001"))
+	b.letters()
+	b.ok(b.prove("A-000", b.secret("A-000")))
+	if _, err := b.Propose(t.Context(), i.ID, "heißt jetzt Praxis", b.desk.Approvers[0].AccountID); !errors.Is(err, ErrState) {
+		t.Errorf("%v", err)
+	}
+	b.exec(`UPDATE certificate.issuer SET state = 'ended' WHERE id = $1`, i.ID)
+	b.pass(time.Second)
+	b.ok(b.claim("A-000"))
+	if again := b.byEntry("A-000"); again.Kind != registry.Practice {
+		t.Error(again.Kind)
+	}
+}
+
 // One administrator alone cannot take the place of an active issuer's people.
 func TestAdministratorHandsOutNoCodeOfAnActiveIssuer(t *testing.T) {
 	t.Parallel()

@@ -151,7 +151,11 @@ func TestWitnessTampered(t *testing.T) {
 	for name, spoil := range map[string]func() error{
 		"shorter": func() error { return os.WriteFile(b.Witness, first, 0o600) },
 		"gone":    func() error { return os.Remove(b.Witness) },
-		"noise":   func() error { return os.WriteFile(b.Witness, []byte(strings.Repeat("x\n", 9000)), 0o600) },
+		"back": func() error {
+			now, err := os.ReadFile(b.Witness)
+			return errors.Join(err, os.WriteFile(b.Witness, append(append(now, '\n'), first...), 0o600))
+		},
+		"noise": func() error { return os.WriteFile(b.Witness, []byte(strings.Repeat("x\n", 9000)), 0o600) },
 	} {
 		whole, err := os.ReadFile(b.Witness)
 		if err != nil {
@@ -162,6 +166,11 @@ func TestWitnessTampered(t *testing.T) {
 		}
 		if _, err := b.Sequence(ctx); !errors.Is(err, ErrWitness) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if name == "back" { // nor by who has not seen the file before
+			if _, err := New(b.Config).Sequence(ctx); !errors.Is(err, ErrWitness) {
+				t.Errorf("%s, a new process: %v", name, err)
+			}
 		}
 		if err := os.WriteFile(b.Witness, whole, 0o600); err != nil {
 			t.Fatal(err)

@@ -72,7 +72,16 @@ func (w *witness) read(f *os.File) (c Checkpoint, ok bool, err error) {
 	if len(list) == 0 {
 		return c, false, fmt.Errorf("%w: no checkpoint of this log at the end of %s", ErrWitness, w.path)
 	}
-	w.last, w.bytes = list[len(list)-1], size
+	// It grows with the log. An earlier state behind a later one was put there to hide
+	// that the log became shorter.
+	last := list[len(list)-1]
+	for i, c := range list {
+		if i > 0 && c.Size < list[i-1].Size || last.Size < w.last.Size {
+			return c, false, fmt.Errorf("%w: %s goes back to %d leaves", ErrWitness, w.path, last.Size)
+		}
+	}
+	w.last = last
+	w.bytes = size
 	return w.last, true, nil
 }
 
