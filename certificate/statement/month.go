@@ -29,6 +29,9 @@ type Month struct {
 	DoneAt     *time.Time
 }
 
+// Last is the month's last leaf, where it has any.
+func (m Month) Last() int64 { return m.Size - 1 }
+
 // Done tells whether its statements can be fetched.
 func (m Month) Done() bool { return m.State == stateDone }
 

@@ -101,7 +101,7 @@ func (s *Service) paper(b *made, m Month) ([]byte, error) {
 		{Key: say(lang, "pseudonym"), Value: b.Issuer},
 	}
 	blocks := []pdf.Block{
-		pdf.Paragraph{Text: say(lang, "pdf.text", "Name", name, "Month", month, "From", web.FormatNumber(lang, m.From), "To", web.FormatNumber(lang, m.Size-1))},
+		pdf.Paragraph{Text: say(lang, "pdf.text", "Name", name, "Month", month, "From", web.FormatNumber(lang, m.From), "To", web.FormatNumber(lang, m.Last()))},
 		table(lang, b.lines),
 		pdf.Paragraph{Text: say(lang, "total") + ": " + money(lang, b.Cents), Bold: true},
 		pdf.Paragraph{Text: say(lang, "pdf.tariff"), Small: true},
@@ -122,7 +122,7 @@ func (s *Service) paper(b *made, m Month) ([]byte, error) {
 }
 
 func table(lang string, lines []Line) pdf.Table {
-	t := pdf.Table{Head: []string{say(lang, "item"), say(lang, "count"), say(lang, "each"), say(lang, "sum")}, Widths: []float64{5, 1.3, 1.6, 1.8}}
+	t := pdf.Table{Head: []string{say(lang, "item"), say(lang, "count"), say(lang, "each"), say(lang, "sum")}, Widths: []float64{5, 1.3, 1.6, 1.8}, Numbers: 3}
 	for _, p := range sums(lines) {
 		t.Rows = append(t.Rows, []string{say(lang, "item."+p.Item), web.FormatNumber(lang, p.Count), p.Each(lang), p.Money(lang)})
 	}
@@ -131,7 +131,7 @@ func table(lang string, lines []Line) pdf.Table {
 
 func leaves(lang string, lines []Line) pdf.Table {
 	t := pdf.Table{
-		Head: []string{say(lang, "index"), say(lang, "day"), say(lang, "item"), say(lang, "digest"), say(lang, "sum")}, Widths: []float64{1.5, 1.6, 4.2, 2.4, 1.5},
+		Head: []string{say(lang, "index"), say(lang, "day"), say(lang, "item"), say(lang, "digest"), say(lang, "sum")}, Widths: []float64{1.5, 1.6, 4.2, 2.4, 1.5}, Numbers: 1,
 	}
 	for _, l := range lines {
 		t.Rows = append(t.Rows, []string{strconv.FormatInt(l.Index, 10), l.Day.Format("02.01.2006"), l.Text(lang), short(l.Digest), l.Money(lang)})

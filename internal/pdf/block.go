@@ -48,9 +48,10 @@ type Pairs struct {
 // Table is a table with a head line. Widths are shares of the width (any
 // unit); empty = equal shares. The head is repeated after a page break.
 type Table struct {
-	Head   []string
-	Rows   [][]string
-	Widths []float64
+	Head    []string
+	Rows    [][]string
+	Widths  []float64
+	Numbers int // how many of the last columns are set to the right
 }
 
 // List is a list of points.

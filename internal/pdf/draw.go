@@ -168,7 +168,7 @@ func (t Table) draw(w *writer, x, width float64) {
 	head := func() {
 		if len(t.Head) > 0 {
 			w.font(bold, size)
-			w.tableRow(t.Head, widths, x, elem{role: "TH", scope: "Column"})
+			t.row(w, t.Head, widths, x, elem{role: "TH", scope: "Column"})
 			w.rule(x, width, w.y-0.7*w.scale())
 		}
 	}
@@ -176,30 +176,37 @@ func (t Table) draw(w *writer, x, width float64) {
 		head()
 		for _, r := range t.Rows {
 			w.font(regular, size)
-			h := w.measure(func() { w.tableRow(r, widths, x, elem{role: "TD"}) })
+			h := w.measure(func() { t.row(w, r, widths, x, elem{role: "TD"}) })
 			page := w.page
 			w.ensure(h)
 			if w.page != page {
 				w.aside(artRepeated, head)
 			}
 			w.font(regular, size)
-			w.tableRow(r, widths, x, elem{role: "TD"})
+			t.row(w, r, widths, x, elem{role: "TD"})
 			w.rule(x, width, w.y-0.7*w.scale())
 		}
 	})
 	w.y += 2.5 * w.scale()
 }
 
-// tableRow writes as many cells as there are widths.
-func (w *writer) tableRow(cells []string, widths []float64, x float64, cell elem) {
+// row writes as many cells as there are widths.
+func (t Table) row(w *writer, cells []string, widths []float64, x float64, cell elem) {
 	top, bottom := w.y, w.y
 	row := func() {
 		for i, width := range widths {
 			w.y = top
+			room, align := width-2, "L"
+			if i >= len(widths)-t.Numbers {
+				align = "R"
+			}
+			if align == "R" && i == len(widths)-1 {
+				room = width
+			}
 			text := func() {
 				if i < len(cells) {
-					for _, l := range w.wrap(cells[i], width-2) {
-						w.line(x, width-2, l, "L")
+					for _, l := range w.wrap(cells[i], room) {
+						w.line(x, room, l, align)
 					}
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,32 @@ func sheet() pdf.SheetSpec {
 			pdf.Paragraph{Text: "Klein gedruckt.", Small: true},
 		},
 		Footer: []string{"Impfportal Sachsen"},
+	}
+}
+
+// Numbers end at the same edge, whatever their length, and their heading with them.
+func TestNumbersStandToTheRight(t *testing.T) {
+	t.Parallel()
+	d := sheet()
+	d.Mark, d.Blocks = "", []pdf.Block{pdf.Table{Head: []string{"Posten", "Anzahl", "Betrag"}, Rows: [][]string{{"x", "7", "0,60"}, {"y", "1234", "12345,00"}}, Numbers: 2}}
+	b, err := pdf.Sheet(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := string(pdftest.Run(t, "pdftotext", "-bbox", save(t, b), "-"))
+	edge := map[string]string{}
+	for _, m := range regexp.MustCompile(`xMax="([0-9]+)[^"]*" yMax="[^"]*">([^<]+)<`).FindAllStringSubmatch(words, -1) {
+		edge[m[2]] = m[1] // in points; their fractions are the letters' own margins
+	}
+	for _, same := range [][]string{{"Anzahl", "7", "1234"}, {"Betrag", "0,60", "12345,00"}} {
+		for _, w := range same {
+			if edge[w] == "" || edge[w] != edge[same[0]] {
+				t.Errorf("%s ends at %q, %s at %q", w, edge[w], same[0], edge[same[0]])
+			}
+		}
+	}
+	if edge["x"] == edge["Posten"] {
+		t.Error("text stands to the right")
 	}
 }
 
