@@ -18,7 +18,9 @@
 // too. Where one signer or one batch is not signed so, none of the new download
 // counts. Key ids are 8 bytes, so every signer of the same id is tried.
 // The index of batches is not signed; that it is complete is
-// vouched for by the connection to the portal, as the page itself is. Lists that
+// vouched for by the connection to the portal, as the page itself is, and by what the
+// browser has seen: a batch counts until it expires, and a distrusted signer stays one,
+// also when a later answer has lost them. Lists that
 // are older than Config.MaxAge decide nothing: the page says so in yellow.
 //
 // # The verdict

@@ -7,6 +7,7 @@ import * as cose from '../../../web/static/verifier/cose.js';
 import * as dcc from '../../../web/static/verifier/dcc.js';
 import * as der from '../../../web/static/verifier/der.js';
 import { fromBase64, kidOf, open } from '../../../web/static/verifier/lists.js';
+import { fetchAll } from '../../../web/static/verifier/store.js';
 import { Refusal } from '../../../web/static/verifier/refusal.js';
 import { base45, inflate, unprefix } from '../../../web/static/verifier/text.js';
 
@@ -54,7 +55,18 @@ async function layers({ text, certificate, now, inflater }) {
 }
 
 let lists = null;
+let state = null;
 const answers = {
+  // renew downloads the lists of a server that has these files, base64 by address.
+  async renew({ files, pins, now }) {
+    globalThis.fetch = async (url) => (files[url] === undefined ? new Response(null, { status: 404 }) : new Response(fromBase64(files[url])));
+    try {
+      state = await fetchAll(state, pins, () => now);
+      return { hashes: state.lists.hashes.size, distrusted: state.lists.distrusted.size };
+    } catch (error) {
+      return { error: error.message };
+    }
+  },
   layers,
   async lists({ downloaded, pins, kid }) {
     try {

@@ -42,11 +42,13 @@ export async function open({ trust, revocations }, pins) {
     keys.push(await crypto.subtle.importKey('spki', spki, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify']));
   }
   const hashes = new Set();
+  const ends = []; // of each batch, in milliseconds
   for (const cms of revocations.batches) {
     const batch = JSON.parse(new TextDecoder().decode(await signedContent(fromBase64(cms), keys)));
+    ends.push(Date.parse(batch.expires));
     for (const { hash } of batch.entries) hashes.add(`${batch.hashType} ${hash}`);
   }
-  return { test: trust.test, trustAt: trust.at, revocationsAt: revocations.at, signers, hashes, distrusted: new Set(trust.distrusted) };
+  return { test: trust.test, trustAt: trust.at, revocationsAt: revocations.at, signers, hashes, ends, distrusted: new Set(trust.distrusted) };
 }
 
 async function anySigned(certificate, authorities) {

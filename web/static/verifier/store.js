@@ -36,9 +36,18 @@ export async function fetchAll(before, pins, now) {
       const at = old.ids.indexOf(batchId);
       batches.push(at >= 0 ? old.batches[at] : toBase64(new Uint8Array((await get(`${revocationsURL}/${batchId}/batch.cms`, 'arrayBuffer', 'default')).body)));
     }
+    const ids = index.body.batches.map((b) => b.batchId);
+    // Nobody signs the index: a batch that was there counts until it expires, and who
+    // was distrusted stays so, whatever a later answer has lost.
+    old.ids.forEach((id, i) => {
+      if (ids.includes(id) || !(before.lists.ends[i] > now())) return;
+      ids.push(id);
+      batches.push(old.batches[i]);
+    });
+    const distrusted = [...new Set([...trust.body.distrusted, ...(before?.downloaded.trust.distrusted ?? [])])];
     downloaded = {
-      trust: { at: now() - trust.age, test: trust.body.test, signers: trust.body.signers.map(({ certificate }) => ({ certificate })), distrusted: trust.body.distrusted },
-      revocations: { at: now() - index.age, ids: index.body.batches.map((b) => b.batchId), batches },
+      trust: { at: now() - trust.age, test: trust.body.test, signers: trust.body.signers.map(({ certificate }) => ({ certificate })), distrusted },
+      revocations: { at: now() - index.age, ids, batches },
     };
   } catch { // no connection, or nothing that answers
     throw new Error('offline');
