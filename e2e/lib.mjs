@@ -26,7 +26,7 @@ export function assert(condition, message) {
 
 function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const name of ['chromium', 'chromium-browser', 'google-chrome']) {
+  for (const name of ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']) {
     try {
       return execFileSync('/bin/sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
     } catch { /* the next name */ }
@@ -35,14 +35,14 @@ function findChromium() {
 }
 
 // launch starts Chromium, which talks to nobody but the portal. camera is a film
-// (Y4M) that its camera shows; without one it has none.
+// (Y4M) that its camera shows, to whoever asks; without one it has none.
 export async function launch(camera) {
   return chromium.launch({
     executablePath: findChromium(),
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
-      ...(camera ? ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${camera}`] : []),
+      ...(camera ? ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${camera}`] : []),
     ],
   });
 }

@@ -2,7 +2,7 @@
 // connection; by picture and by text; without JavaScript by the server.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { assert, check, desk, ok, person, phone, run, shoot } from './lib.mjs';
+import { assert, check, desk, launch, ok, person, phone, run, shoot } from './lib.mjs';
 import { text, visit } from './story/hands.mjs';
 
 const folder = process.env.STORY;
@@ -62,10 +62,8 @@ await run(async (browser) => {
   await guard.page.setInputFiles('#picture', { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no picture') });
   await guard.page.getByText('Die Datei ist kein Bild').waitFor();
 
-  // The camera: not allowed first, then it sees an empty table, and then the code.
+  // The camera: it sees an empty table, and then the code.
   const label = () => text(guard, '#camera');
-  await guard.page.click('#camera');
-  await guard.page.getByText('Die Kamera ist nicht verfügbar oder nicht erlaubt').waitFor();
   await guard.context.grantPermissions(['camera']);
   await guard.page.evaluate(() => document.getElementById('result').replaceChildren());
   await guard.page.click('#camera');
@@ -78,6 +76,14 @@ await run(async (browser) => {
   assert(await label() === 'Kamera starten' && !await guard.page.locator('#video').isVisible(), 'the camera stays on');
   await guard.context.setOffline(false);
   ok('it works without a connection, with the camera too');
+
+  const another = await launch();
+  const blind = await person(another, 'without a camera');
+  await visit(blind, path);
+  await ready(blind);
+  await blind.page.click('#camera');
+  await blind.page.getByText('Die Kamera ist nicht verfügbar oder nicht erlaubt').waitFor();
+  await another.close();
 
   // Without JavaScript the server checks the text.
   const plain = await person(browser, 'plain', { viewport: desk, javaScript: false });
