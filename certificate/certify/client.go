@@ -94,6 +94,9 @@ func (s *Service) byClient(ctx context.Context, cert *card.Certificate) (princip
 	if err := s.Client.Trust.Check(cert, s.Now()); err != nil {
 		return principal{}, notTrusted(err)
 	}
+	if err := s.notRevoked(ctx, s.Pool, s.Client.Trust, cert); err != nil {
+		return principal{}, err
+	}
 	i, err := s.known(ctx, s.Pool, cert.Fingerprint())
 	if err != nil {
 		return principal{}, err

@@ -43,4 +43,13 @@
 // access token is a JWT of one minute; every use asks whether its session stands and
 // whether the registry carries its card, so a suspension ends tokens at once. A code
 // or refresh token that comes twice ends its session, as does a card's end.
+//
+// # What authorities take back
+//
+// Beside the registry, which names the certificates that count, each authority can have
+// a list (CRL): the worker fetches it every 15 minutes, it must be complete and signed
+// by the authority itself, and never older than the one before. A certificate on it is
+// refused and its sessions end. A list that is missing or past its end refuses every
+// certificate of that authority, or, where so configured, is an alarm to the
+// administrators only.
 package certify

@@ -248,6 +248,7 @@ func TestWhoIsVaccinatedIsNotTold(t *testing.T) {
 		a := b.issue(token, person(name), "X-Impfportal-Lot", "ZZ999")
 		want(t, name+", with a lot that nobody has", a.Status, a.Body, 403, "lot")
 	}
+	b.exec(`ALTER TABLE certificate.issuer_allowance DISABLE TRIGGER issuer_allowance_guard`)
 	b.exec(`UPDATE certificate.issuer_allowance SET burst = 2, seen_burst = 2, operator_burst = 2`)
 	for i, c := range []struct {
 		status int

@@ -101,9 +101,9 @@ func (s *Service) open(ctx context.Context, l login, issuerID string, c *card.Ce
 	code = uuid.NewString() + "." + sessionID + "." + uuid.NewString()
 	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
-			INSERT INTO certificate.certify_session (id, issuer_id, fingerprint, client_id, redirect_uri, nonce, scope, code_challenge, code_hash, code_expires_at, created_at, ends_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			sessionID, issuerID, c.Fingerprint(), l.clientID, l.redirectURI, l.nonce, l.scope, l.codePKE, hashOf(code), now.Add(codeTTL), now, ends); err != nil {
+			INSERT INTO certificate.certify_session (id, issuer_id, fingerprint, client_id, redirect_uri, nonce, scope, code_challenge, code_hash, code_expires_at, created_at, ends_at, authority, serial)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			sessionID, issuerID, c.Fingerprint(), l.clientID, l.redirectURI, l.nonce, l.scope, l.codePKE, hashOf(code), now.Add(codeTTL), now, ends, s.Cards.Trust.By(c).Fingerprint(), c.Serial()); err != nil {
 			return err
 		}
 		return audit.Write(ctx, tx, now, audit.Entry{

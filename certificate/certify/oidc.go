@@ -193,6 +193,9 @@ func (s *Service) byCard(ctx context.Context, challenge string, signature, der [
 	if err != nil {
 		return "", nil, notTrusted(err)
 	}
+	if err := s.notRevoked(ctx, s.Pool, s.Cards.Trust, c); err != nil {
+		return "", nil, err
+	}
 	i, err := s.known(ctx, s.Pool, c.Fingerprint())
 	if err != nil {
 		return "", nil, err

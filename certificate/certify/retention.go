@@ -27,3 +27,11 @@ func RetentionRules() []retention.Rule {
 		rule("certify.session", "certificate.certify_session", "ends_at", "Which card logged in when is looked at in an inquiry of the last weeks.", sessionsKept),
 	}
 }
+
+// RetentionExempt states why the other tables need no rule of their own.
+func RetentionExempt() []retention.Exempt {
+	return []retention.Exempt{
+		{Table: "certificate.card_crl", Why: "one row for each authority of cards: the list that holds"},
+		{Table: "certificate.card_revoked", Why: "what the lists say that hold; the next list replaces it"},
+	}
+}

@@ -56,6 +56,11 @@ type Config struct {
 
 	Cards  Cards
 	Client Client
+	// CRLs are the lists of what authorities have taken back; an authority that is not
+	// named has none. CRLAlarm lets certificates count also while the list of their
+	// authority is missing or past its end: then it is an alarm only.
+	CRLs     []CRL
+	CRLAlarm bool
 }
 
 // Cards configures the log-in with a card; without authorities there is none.

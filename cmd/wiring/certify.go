@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/go-redis/redis_rate/v10"
 
 	"impfportal/certificate/certify"
 	"impfportal/certificate/certify/card"
+	"impfportal/certificate/issuer"
 )
 
 // buildCertify wires the issuing interface for software. What is not configured is
@@ -38,8 +41,34 @@ func (s *Slices) buildCertify(base string) error {
 		}
 		c.Client.Proxies = append(c.Client.Proxies, a.Unmap())
 	}
+	if c.CRLs, err = s.crls(cfg.CRLs, slices.Concat(c.Cards.Trust.Authorities, c.Client.Trust.Authorities)); err != nil {
+		return fmt.Errorf("CERTIFY_CRLS: %w", err)
+	}
+	c.CRLAlarm = cfg.CRLStale == "alarm"
 	s.Certify, err = certify.New(c)
 	return err
+}
+
+// crls reads where lists come from; each is of an authority that is configured.
+func (s *Slices) crls(list []string, known []*card.Certificate) (out []certify.CRL, err error) {
+	for _, text := range list {
+		file, source, _ := strings.Cut(text, "=")
+		of, err := card.Authorities([]string{file})
+		if err != nil {
+			return nil, err
+		}
+		fetch, err := issuer.FetchFrom(source, s.env.Cfg.Local())
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range of {
+			if !slices.ContainsFunc(known, func(k *card.Certificate) bool { return k.Fingerprint() == a.Fingerprint() }) {
+				return nil, fmt.Errorf("%s: %q is no authority of cards or clients", file, a.Subject.CommonName)
+			}
+			out = append(out, certify.CRL{Authority: a, Fetch: fetch})
+		}
+	}
+	return out, nil
 }
 
 func trust(files, policies, professions []string) (t card.Trust, err error) {

@@ -189,7 +189,7 @@ func Build(env *Env) (_ *Slices, err error) {
 	s.Inventory.LotCards = []inventory.LotCard{s.Vaccination.LotCard}
 	s.Hotline = hotline.New(hotline.Config{Pool: pool, Vault: v, Now: now, Citizens: s.Citizen, Booking: s.Booking, Notify: s.Notify, Rooms: s.Rooms, Phone: hotlineNumber, BaseURL: base})
 	s.Alerts = alert.New(alert.Config{
-		Pool: pool, Vault: v, Now: now, Log: log, Notify: s.Notify, BaseURL: base, Sources: []alert.Source{s.Log.Alerts(), s.Issuers.Alerts(), s.Keys.Alerts()},
+		Pool: pool, Vault: v, Now: now, Log: log, Notify: s.Notify, BaseURL: base, Sources: []alert.Source{s.Log.Alerts(), s.Issuers.Alerts(), s.Certify.Alerts(), s.Keys.Alerts()},
 	})
 	s.buildRetention()
 	s.registerJobs()
@@ -245,7 +245,7 @@ func (s *Slices) buildRetention() {
 	add(nil, translog.RetentionExempt())
 	add(nil, stop.RetentionExempt())
 	add(nil, distrust.RetentionExempt())
-	add(certify.RetentionRules(), nil)
+	add(certify.RetentionRules(), certify.RetentionExempt())
 	add(issuer.RetentionRules(s.env.Vault), issuer.RetentionExempt())
 	add(statement.RetentionRules(), statement.RetentionExempt())
 	add(mobileteams.RetentionRules(), mobileteams.RetentionExempt())
@@ -257,7 +257,7 @@ func (s *Slices) registerJobs() {
 	m := s.mux
 	for _, p := range [][]jobs.Periodic{
 		audit.Jobs(s.env.Pool), s.Retention.Jobs(), s.Notify.Jobs(m), s.Dual.Jobs(m), s.Alerts.Jobs(), s.Citizen.Jobs(m), s.Rooms.Jobs(m), s.Inventory.Jobs(m), s.Booking.Jobs(m), s.Certificate.Jobs(m), s.Log.Jobs(), s.Revoked.Jobs(), s.Revocation.Jobs(m), s.Hotline.Jobs(m),
-		s.Issuers.Jobs(m), s.Statements.Jobs(),
+		s.Issuers.Jobs(m), s.Statements.Jobs(), s.Certify.Jobs(),
 	} {
 		s.periodic = append(s.periodic, p...)
 	}

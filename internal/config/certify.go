@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Certify is how the software of practices and pharmacies logs in; see
@@ -34,10 +35,24 @@ type Certify struct {
 	ClientProfessions   []string `env:"CLIENT_PROFESSIONS"`
 	ClientOrganisations []string `env:"CLIENT_ORGANISATIONS"`
 	ClientProxies       []string `env:"CLIENT_PROXIES"`
+
+	// The lists of certificates that authorities have taken back ("PEM file of the
+	// authority=file or https address"), and what one means that is missing or past its
+	// end: "refuse" everything of the authority, or only an "alarm".
+	CRLs     []string `env:"CRLS"`
+	CRLStale string   `env:"CRL_STALE" envDefault:"refuse"`
 }
 
 // check refuses what cannot be right.
 func (c Certify) check() (bad []error) {
+	if c.CRLStale != "refuse" && c.CRLStale != "alarm" {
+		bad = append(bad, fmt.Errorf("CERTIFY_CRL_STALE is %q; it must be refuse or alarm", c.CRLStale))
+	}
+	for _, l := range c.CRLs {
+		if authority, source, ok := strings.Cut(l, "="); !ok || authority == "" || source == "" {
+			bad = append(bad, fmt.Errorf("CERTIFY_CRLS: %q is not of the form authority.pem=source", l))
+		}
+	}
 	if c.ClientAddr != "" && (c.ClientCert == "" || c.ClientKey == "" || len(c.ClientCA) == 0) {
 		bad = append(bad, errors.New("CERTIFY_CLIENT_ADDR needs CERTIFY_CLIENT_CERT, CERTIFY_CLIENT_KEY and CERTIFY_CLIENT_CA"))
 	}

@@ -212,3 +212,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Lists of what was taken back: every kind of key signs them, and nothing else passes.
+func TestRevocationLists(t *testing.T) {
+	t.Parallel()
+	for name, key := range keys {
+		ca := cardtest.NewAuthority(t, key(t), now.AddDate(-5, 0, 0))
+		gone := ca.Issue(t, cardtest.P256(t), spec())
+		raw := ca.CRL(t, now, now.AddDate(0, 0, 1), gone)
+		l, err := card.ParseCRL(raw, parse(t, ca))
+		if err != nil || len(l.Serials) != 1 || l.Serials[0] != parse(t, gone).Serial() || !l.NextUpdate.Equal(now.AddDate(0, 0, 1)) {
+			t.Errorf("%s: %+v %v", name, l, err)
+		}
+		changed := append([]byte{}, raw...)
+		changed[len(changed)-1] ^= 1
+		for what, c := range map[string]struct {
+			raw []byte
+			by  *cardtest.Card
+		}{"changed": {changed, ca}, "another authority of the same name": {raw, cardtest.NewAuthority(t, key(t), now.AddDate(-5, 0, 0))}, "no authority": {raw, gone}, "empty": {nil, ca}} {
+			if _, err := card.ParseCRL(c.raw, parse(t, c.by)); !errors.Is(err, card.ErrCRL) {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+	}
+}

@@ -17,6 +17,7 @@
 // stand in the file), is valid at the moment, is for digital signatures and client
 // authentication, has one of the configured policies, and states one of the
 // professions (admission extension of ISIS-MTT, gematik's profession OIDs) that are
-// configured for the issuer's kind. Whether the card is withdrawn is not asked of
-// its authority: the registry names the certificates that count, and only those.
+// configured for the issuer's kind. Whether it was withdrawn says the registry, which
+// names the certificates that count, and, where one is configured, the authority's own
+// list of what it has taken back ([ParseCRL]): complete, and signed by itself.
 package card

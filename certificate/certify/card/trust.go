@@ -26,16 +26,25 @@ type Trust struct {
 	Organisations []string
 }
 
+// By is the authority that issued a certificate, nil when none of the configured did.
+func (t Trust) By(c *Certificate) *Certificate {
+	n := slices.IndexFunc(t.Authorities, func(a *Certificate) bool {
+		return bytes.Equal(a.RawSubject, c.RawIssuer) && (len(c.AuthorityKeyId) == 0 || len(a.SubjectKeyId) == 0 || bytes.Equal(a.SubjectKeyId, c.AuthorityKeyId)) && a.issued(c)
+	})
+	if n < 0 {
+		return nil
+	}
+	return t.Authorities[n]
+}
+
 // Check holds a certificate against what is configured, all but the profession.
 // It returns ErrAuthority, ErrTime, ErrUsage or ErrPolicy.
 func (t Trust) Check(c *Certificate, at time.Time) error {
-	by := slices.IndexFunc(t.Authorities, func(a *Certificate) bool {
-		return bytes.Equal(a.RawSubject, c.RawIssuer) && (len(c.AuthorityKeyId) == 0 || len(a.SubjectKeyId) == 0 || bytes.Equal(a.SubjectKeyId, c.AuthorityKeyId)) && a.issued(c)
-	})
-	if by < 0 {
+	a := t.By(c)
+	if a == nil {
 		return ErrAuthority
 	}
-	switch a := t.Authorities[by]; {
+	switch {
 	case !within(a, at):
 		return fmt.Errorf("%w: of the authority", ErrTime)
 	case !within(c, at):

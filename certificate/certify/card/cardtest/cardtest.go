@@ -111,7 +111,7 @@ func issue(t testing.TB, by *Card, key Key, s Spec) *Card {
 		SerialNumber: big.NewInt(n), Subject: c.subject, NotBefore: s.From, NotAfter: s.Until, SubjectKeyId: c.id, KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
 	}
 	if s.Authority {
-		tmpl.IsCA, tmpl.KeyUsage = true, x509.KeyUsageCertSign
+		tmpl.IsCA, tmpl.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	} else {
 		if s.Policies == nil {
 			s.Policies = []string{Policy}
@@ -177,13 +177,44 @@ func byHand(t testing.TB, tmpl, parent *x509.Certificate, key, signer Key) []byt
 		}
 		body = append(body, v.FullBytes...)
 	}
-	tbs := wrap(t, body)
+	return signed(t, wrap(t, body), outer.Algorithm.FullBytes, signer)
+}
+
+// CRL is the authority's list of the cards that it has taken back.
+func (c *Card) CRL(t testing.TB, from, until time.Time, revoked ...*Card) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(from.Unix()), ThisUpdate: from, NextUpdate: until}
+	for _, r := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: new(big.Int).SetBytes(r.id), RevocationTime: from})
+	}
+	signer := c.Key
+	if brainpooled(signer) {
+		signer = P256(t) // and the true signature in place of this one, below
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, &x509.Certificate{Subject: c.subject, SubjectKeyId: c.id, KeyUsage: x509.KeyUsageCRLSign}, signer)
+	ok(t, err)
+	if signer == c.Key {
+		return der
+	}
+	var outer struct {
+		TBS       asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	_, err = asn1.Unmarshal(der, &outer)
+	ok(t, err)
+	return signed(t, outer.TBS.FullBytes, outer.Algorithm.FullBytes, c.Key)
+}
+
+// signed puts a signature behind what is signed.
+func signed(t testing.TB, tbs, algorithm []byte, signer Key) []byte {
+	t.Helper()
 	digest := sha256.Sum256(tbs)
 	sig, err := signer.Sign(rand.Reader, digest[:], crypto.SHA256)
 	ok(t, err)
 	bits, err := asn1.Marshal(asn1.BitString{Bytes: sig, BitLength: 8 * len(sig)})
 	ok(t, err)
-	return wrap(t, append(append(tbs, outer.Algorithm.FullBytes...), bits...))
+	return wrap(t, append(append(append([]byte{}, tbs...), algorithm...), bits...))
 }
 
 func publicKey(t testing.TB, key Key) []byte {
