@@ -155,7 +155,7 @@ func (s *Service) find(c *web.Ctx, w Who, f *web.Form) (recordID string, found [
 	if typed := f.Get("uvci"); typed != "" {
 		uvci, err := dcc.ParseUVCI(typed)
 		if err != nil { // a typing error is found nowhere
-			return "", []vaccination.Record{}, nil
+			return "", []vaccination.Record{}, nil //nolint:nilerr // nothing has such an id
 		}
 		err = s.Pool.QueryRow(c.Std(), `SELECT record_id::text FROM certificate.certificate WHERE uvci = $1 AND issuer_ref = $2`, uvci, w.Issuer.Ref()).Scan(&recordID)
 		if pg.NoRows(err) {

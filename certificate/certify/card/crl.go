@@ -31,7 +31,9 @@ func ParseCRL(raw []byte, by *Certificate) (l CRL, err error) {
 	if block, _ := pem.Decode(raw); block != nil && block.Type == "X509 CRL" {
 		raw = block.Bytes
 	}
-	bad := func(what string, err error) (CRL, error) { return CRL{}, errors.Join(fmt.Errorf("%w: %s", ErrCRL, what), err) }
+	bad := func(what string, err error) (CRL, error) {
+		return CRL{}, errors.Join(fmt.Errorf("%w: %s", ErrCRL, what), err)
+	}
 	list, err := x509.ParseRevocationList(raw)
 	switch {
 	case err != nil:
