@@ -16,6 +16,7 @@ type JSON struct {
 	ID           string `json:"id,omitempty" doc:"empty while the worker has not begun"`
 	State        string `json:"state" doc:"making, ready, revoked, or refused when a person has to settle something"`
 	Problem      string `json:"problem,omitempty" doc:"why it was refused: name, dose or dates"`
+	Waiting      bool   `json:"waiting,omitempty" doc:"making, and held back until a stop ends"`
 	Test         bool   `json:"test" doc:"true outside production: not a certificate"`
 	Product      string `json:"product,omitempty"`
 	Dose         int    `json:"dose,omitempty"`
@@ -31,7 +32,7 @@ type JSON struct {
 
 // JSON says a certificate for the API, withText with the text of its QR code.
 func (s *Service) JSON(c Certificate, withText bool) JSON {
-	out := JSON{ID: c.ID, State: "making", Problem: c.Problem, Test: !s.Production}
+	out := JSON{ID: c.ID, State: "making", Problem: c.Problem, Waiting: c.Waiting, Test: !s.Production}
 	switch {
 	case c.State == StateRefused:
 		out.State = "refused"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,10 +51,17 @@ func viewOf(c Certificate) view {
 		return v
 	}
 	codes := c.Codes()
-	v.Name, v.Birth = fullName(c.Payload.Name), c.Payload.Birth
+	v.Name, v.Birth = fullName(c.Payload.Name), onCard(c.Payload.Birth)
 	v.Product, v.Holder = codes.ProductName, codes.HolderName
 	v.FullFrom = fullFrom(c.Entry(), codes, c.Day)
 	return v
+}
+
+// onCard writes an ISO day, as far as it is known, as identity cards do.
+func onCard(day string) string {
+	parts := strings.Split(day, "-")
+	slices.Reverse(parts)
+	return strings.Join(parts, ".")
 }
 
 func fullName(n dcc.Name) string {
@@ -91,6 +99,16 @@ func (s *Service) views(c *web.Ctx) ([]view, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a newer one has replaced stands last.
+	slices.SortStableFunc(list, func(a, b Certificate) int {
+		switch {
+		case a.Replaced == b.Replaced:
+			return 0
+		case a.Replaced:
+			return 1
+		}
+		return -1
+	})
 	out := make([]view, len(list))
 	for i, x := range list {
 		out[i] = viewOf(x)

@@ -21,6 +21,7 @@ type Certificate struct {
 	RecordID  string
 	State     State
 	Problem   string // StateRefused: "name", "dose" or "dates"
+	Waiting   bool   // for the end of a stop; not signed yet
 	Day       time.Time
 	HC1       string // StateReleased and StateRevoked only, like the following
 	Payload   dcc.Payload
@@ -106,7 +107,7 @@ func (s *Service) Get(ctx context.Context, q pg.Querier, certificateID, personID
 func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...any) ([]Certificate, error) {
 	rows, err := q.Query(ctx, `
 		SELECT c.id::text, c.record_id::text, c.key_id::text, k.wrapped, c.state, c.problem, c.hc1, c.issued_at, c.expires_at, c.kid, c.created_at,
-		       c.version, c.revoked_at, coalesce(r.reason, ''), coalesce(r.replaced, false)
+		       c.version, c.revoked_at, coalesce(r.reason, ''), coalesce(r.replaced, false), c.waiting_since IS NOT NULL
 		  FROM certificate.certificate c JOIN vault.key k ON k.id = c.key_id LEFT JOIN certificate.revocation r ON r.certificate_id = c.id
 		 WHERE (c.revoked_at IS NULL OR c.released_at IS NOT NULL OR NOT r.replaced) AND `+where+` ORDER BY c.created_at DESC, c.version DESC`, args...)
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *Service) read(ctx context.Context, q pg.Querier, where string, args ...
 			revoked         *time.Time
 		)
 		if err := row.Scan(&c.ID, &c.RecordID, &keyID, &wrapped, &c.State, &c.Problem, &sealed, &issued, &expires, &c.KID, &c.Day,
-			&c.Version, &revoked, &c.Reason, &c.Replaced); err != nil {
+			&c.Version, &revoked, &c.Reason, &c.Replaced, &c.Waiting); err != nil {
 			return c, err
 		}
 		if revoked != nil { // also one that nobody had yet

@@ -217,8 +217,9 @@ func TestPages(t *testing.T) {
 	expect("make", site.Get(path), 200, "Heim, Ida", "Jetzt ausdrucken")
 	expect("print", site.PostForm(path, "how", "print"), 200, "%PDF")
 	expect("no address", site.PostForm(path, "how", "post"), 422)
+	expect("too long", site.PostForm(path, "how", "post", "extra", strings.Repeat("Haus ", 20), "street", strings.Repeat("Weg ", 25), "city", strings.Repeat("Ort ", 25), "postcode", "04109"), 422, "passt nicht in das Fenster")
 	expect("post", site.PostForm(path, "how", "post", "street", "Weg 1", "postcode", "04109", "city", "Leipzig"), 303)
-	expect("sent", site.Get(path), 200, "ist unterwegs")
+	expect("sent", site.Get(path), 200, "gedruckt und verschickt")
 	var letters int
 	b.ok(b.pool.QueryRow(b.ctx, `SELECT count(*) FROM notify.message WHERE kind = 'claim.code'`).Scan(&letters))
 	if letters != 1 {

@@ -166,8 +166,11 @@ func (s *Service) issue(c *web.Ctx, r vaccination.Record, to *notify.Address) (p
 		}
 		return s.letter(c.Std(), tx, r, *to, printed)
 	})
-	if errors.Is(err, ErrRegistered) {
+	switch {
+	case errors.Is(err, ErrRegistered):
 		return "", web.Fail(http.StatusConflict, "claim.error.registered")
+	case errors.Is(err, pdf.ErrAddress):
+		return "", web.Invalid(web.FieldError{Field: "street", Key: "claim.error.address"})
 	}
 	return printed, vaccination.Problem(err)
 }
@@ -208,6 +211,10 @@ func (s *Service) postMake(c *web.Ctx) error {
 		return c.PageForm("claim/make", f, pageOf(c, r))
 	}
 	printed, err := s.issue(c, r, to)
+	if p := (*web.Problem)(nil); errors.As(err, &p) && len(p.Fields) > 0 {
+		f.Take(p)
+		return c.PageForm("claim/make", f, pageOf(c, r))
+	}
 	if err != nil {
 		return err
 	}
@@ -224,11 +231,23 @@ func (s *Service) postMake(c *web.Ctx) error {
 }
 
 func (s *Service) letter(ctx context.Context, tx pgx.Tx, r vaccination.Record, to notify.Address, printed string) error {
-	lang := langOf(r)
-	return s.Send(ctx, tx, notify.Recipient{KeyID: r.KeyID, Postal: &to, Lang: lang}, notify.Message{
-		Kind: "claim.code", Subject: texts.Say(lang, "claim.letter.subject"), ByPost: true,
-		Text: texts.Say(lang, "claim.letter.text", "Name", to.Name, "Code", printed, "URL", s.address()),
+	lang, now := langOf(r), s.Now()
+	subject := texts.Say(lang, "claim.letter.subject")
+	letter, err := pdf.Letter(pdf.LetterSpec{
+		Lang: lang, Created: now, Sender: s.Sender, Remark: texts.Say(lang, "claim.letter.remark"), Recipient: to.Lines(),
+		Date: web.FormatDate(lang, now), Subject: subject,
+		Blocks: []pdf.Block{
+			pdf.Paragraph{Text: texts.Say(lang, "claim.letter.greeting", "Name", to.Name)},
+			pdf.Paragraph{Text: texts.Say(lang, "claim.sheet.text", "URL", s.address())},
+			pdf.Code{Label: texts.Say(lang, "claim.code"), Text: printed},
+			pdf.Paragraph{Text: texts.Say(lang, "claim.sheet.keep")},
+			pdf.Paragraph{Text: texts.Say(lang, "claim.letter.closing")},
+		},
 	})
+	if err != nil {
+		return err
+	}
+	return s.Send(ctx, tx, notify.Recipient{KeyID: r.KeyID, Postal: &to, Lang: lang}, notify.Message{Kind: "claim.code", Subject: subject, Letter: letter, ByPost: true})
 }
 
 // sheet is the code on paper, to be handed over on the spot.

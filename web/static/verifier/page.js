@@ -104,10 +104,11 @@ element('picture').addEventListener('change', async (event) => {
   } catch {
     say(words.noPicture);
     return;
+  } finally {
+    event.target.value = ''; // so that the same file can be chosen again
   }
   const texts = await textsOf(bitmap, bitmap.width, bitmap.height);
   bitmap.close();
-  event.target.value = ''; // so that the same file can be chosen again
   if (texts.length > 0) await answer(first(texts));
   else say(words.noCode);
 });
