@@ -34,6 +34,10 @@
 // revocation) and the next version is made. A record that was voided takes its
 // certificate with it. One certificate of a record stands at a time.
 //
+// What is revoked for good (package revocation) may be signed only, or logged: it is then
+// never released, and its owner sees that it was revoked. Of an intent nothing can be
+// revoked; who asks is told to come again.
+//
 // # What is stored
 //
 // Claims and text are personal: they are sealed under the key of the treatment

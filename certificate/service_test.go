@@ -263,6 +263,16 @@ func TestMake(t *testing.T) {
 	if e := c.Entry(); c.Payload.Name.FamilyStd != "MUSTERFRAU<GOESSINGER" || e.Dose != 2 || e.Issuer != b.Issuer || !strings.HasPrefix(e.ID, "URN:UVCI:01DE/LEIPZIG/") {
 		t.Errorf("%+v", c.Payload)
 	}
+	for typed, want := range map[string]string{
+		c.Entry().ID: v.RecordID, strings.ToLower(strings.TrimPrefix(c.Entry().ID, "URN:UVCI:")): v.RecordID, dcc.NewUVCI("leipzig"): "",
+	} {
+		if got, err := RecordOf(t.Context(), b.Pool, typed); err != nil || got != want {
+			t.Errorf("%s is of record %q (%v), not %q", typed, got, err, want)
+		}
+	}
+	if _, err := RecordOf(t.Context(), b.Pool, c.Entry().ID+"X"); !errors.Is(err, dcc.ErrUVCI) {
+		t.Errorf("a typing error: %v", err)
+	}
 	b.make(v) // delivered twice
 	if again := b.exactlyOne(v); again.HC1 != c.HC1 || len(b.told) != 1 {
 		t.Error("the second delivery changed something")
