@@ -211,14 +211,19 @@ func takeToken(ctx context.Context, tx pgx.Tx, issuerID, which, who string, b br
 	return &LimitError{Which: which, After: b.Wait(b.Left(tokens, at.Sub(since)))}
 }
 
+// anyLeft is the condition that doses of the product are left at all, those given
+// without a lot included: $1 is the issuer, $2 the product.
+const anyLeft = `(SELECT sum(given) < sum(declared) FROM certificate.issuer_lot WHERE issuer_id = $1 AND product_id = $2)`
+
 // takeDose counts a dose against what the issuer received. A lot that is declared
-// and has none left is an alarm; a lot that nobody declared is not.
+// and has none left is an alarm; a lot that nobody declared is not, nor one whose
+// doses were certified without it.
 func (s *Service) takeDose(ctx context.Context, tx pgx.Tx, a Attempt) (*alarm, error) {
 	if a.LotNumber == "" {
 		return nil, s.takeUnnamed(ctx, tx, a)
 	}
 	tag, err := tx.Exec(ctx, `
-		UPDATE certificate.issuer_lot SET given = given + 1 WHERE issuer_id = $1 AND product_id = $2 AND lot_number = $3 AND given < declared`,
+		UPDATE certificate.issuer_lot SET given = given + 1 WHERE issuer_id = $1 AND product_id = $2 AND lot_number = $3 AND given < declared AND `+anyLeft,
 		a.IssuerID, a.ProductID, a.LotNumber)
 	if err != nil || tag.RowsAffected() == 1 {
 		return nil, err
@@ -226,7 +231,7 @@ func (s *Service) takeDose(ctx context.Context, tx pgx.Tx, a Attempt) (*alarm, e
 	var declared, given int
 	err = tx.QueryRow(ctx, `SELECT declared, given FROM certificate.issuer_lot WHERE issuer_id = $1 AND product_id = $2 AND lot_number = $3`,
 		a.IssuerID, a.ProductID, a.LotNumber).Scan(&declared, &given)
-	if pg.NoRows(err) {
+	if pg.NoRows(err) || err == nil && given < declared {
 		return nil, ErrLot
 	}
 	if err != nil {

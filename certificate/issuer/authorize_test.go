@@ -199,6 +199,36 @@ func TestWithoutALotTheReceiptsCap(t *testing.T) {
 	}
 }
 
+// Doses with and without a lot are of one and the same vaccine: together they are no
+// more than was received.
+func TestUnnamedAndNamedDosesAreOneSum(t *testing.T) {
+	t.Parallel()
+	b, i := activeBench(t, true)
+	b.declare(i, "EX1", 2)
+	b.declare(i, "EX2", 1)
+	b.ok(b.attempt(i, given("")))
+	b.ok(b.attempt(i, given("")))
+	b.ok(b.attempt(i, given("EX1")))
+	for _, lot := range []string{"EX1", "EX2", ""} {
+		if err := b.attempt(i, given(lot)); !errors.Is(err, ErrLot) {
+			t.Errorf("a fourth dose of three, lot %q: %v", lot, err)
+		}
+	}
+	move := func(from, to Lot) error {
+		return pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error { return b.MoveDose(t.Context(), tx, i.ID, from, to) })
+	}
+	b.ok(b.Declare(t.Context(), i.ID, Receipt{"spikevax", "S1", 1, today(b.clock())}, "staff:test"))
+	spikevax := func(a *Attempt) { a.ProductID, a.Basis, a.LotNumber = "spikevax", BasisGiven, "" }
+	b.ok(b.attempt(i, spikevax))
+	if err := move(Lot{ProductID: "comirnaty", LotNumber: "EX1"}, Lot{ProductID: "spikevax", LotNumber: "S1"}); !errors.Is(err, ErrLot) {
+		t.Errorf("a second dose of one, by a correction: %v", err)
+	}
+	b.ok(move(Lot{ProductID: "comirnaty"}, Lot{ProductID: "comirnaty", LotNumber: "EX2"}))
+	if n := b.count(`SELECT count(*) FROM certificate.issuer_alarm`); n != 0 {
+		t.Errorf("%d alarms", n)
+	}
+}
+
 // Whoever pauses waits for the record under way, and what comes after sees it.
 func TestPausedMidRequest(t *testing.T) {
 	t.Parallel()

@@ -55,7 +55,7 @@ func (s *Service) MoveDose(ctx context.Context, tx pgx.Tx, issuerID string, from
 		return fmt.Errorf("give back a dose: %w", err)
 	}
 	tag, err := tx.Exec(ctx, `
-		UPDATE certificate.issuer_lot SET given = given + 1 WHERE issuer_id = $1 AND product_id = $2 AND lot_number = $3 AND given < declared`,
+		UPDATE certificate.issuer_lot SET given = given + 1 WHERE issuer_id = $1 AND product_id = $2 AND lot_number = $3 AND given < declared AND `+anyLeft,
 		issuerID, to.ProductID, to.LotNumber)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = ErrLot

@@ -103,7 +103,12 @@ func (d *Desk) Handler() dualcontrol.Handler {
 			add("revocation.to_before", moment(s.To))
 			add("revocation.reason", c.T("revocation.reason."+string(what.Reason)))
 			add("revocation.replace", c.T("revocation.replace."+strconv.FormatBool(what.Replace)))
-			return out, nil
+			if p.State != dualcontrol.Open {
+				return out, nil
+			}
+			// What is decided is the selection: it may hit others by now than when it was proposed.
+			now, err := d.Preview(c.Std(), s)
+			return append(out, dualcontrol.Change{What: c.T("revocation.hits"), Before: strconv.Itoa(what.Count), After: strconv.Itoa(now.Count)}), err
 		},
 		Apply: d.apply,
 	}

@@ -29,7 +29,10 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
+	"impfportal/staff"
+	"impfportal/staff/dualcontrol"
 	"impfportal/staff/dualcontrol/dualcontroltest"
+	"impfportal/staff/passkey"
 )
 
 type bundle struct {
@@ -305,6 +308,29 @@ func TestSelectionNamesSomething(t *testing.T) {
 		if err := c.s.Check(); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrSelection) {
 			t.Errorf("%+v: %v", c.s, err)
 		}
+	}
+}
+
+// Who approves reads whom the selection hits by now, and not only whom it hit when
+// somebody proposed it.
+func TestApproversReadTheScopeOfToday(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.certificates(2, "kid-one.", "issuer:bad", "L1")
+	proposalID, err := b.Propose(t.Context(), Selection{Issuer: "issuer:bad"}, Fraud, false, "zwei falsche", b.people.Approvers[0].AccountID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.certificates(3, "kid-one.", "issuer:bad", "L2")
+	app := webtest.New(t, webtest.Config{Pool: b.pool, Now: b.clock, Routes: b.people.Routes(), Bundles: []web.Bundle{Assets, dualcontrol.Assets, passkey.Assets, staff.Assets}})
+	app.LoginAs(b.people.Approvers[1].User())
+	var out dualcontrol.ProposalOut
+	if ans := app.JSON("GET", "/api/v1/admin/proposals/"+proposalID, nil, &out); ans.Status != 200 {
+		t.Fatalf("%d %s", ans.Status, ans.Body)
+	}
+	last := out.Changes[len(out.Changes)-1]
+	if last.Before != "2" || last.After != "5" {
+		t.Errorf("%+v", out.Changes)
 	}
 }
 
