@@ -274,11 +274,13 @@ func (s *Service) applyProposal(ctx context.Context, tx pgx.Tx, p dualcontrol.Pr
 	return s.work(ctx, tx, i, p.ID, p.Kind, now)
 }
 
-// work makes an issuer active and clears its alarms.
+// work makes an issuer active and clears its alarms. One that had to prove itself again
+// begins anew, with what new ones may.
 func (s *Service) work(ctx context.Context, tx pgx.Tx, i Issuer, proposalID, kind string, now time.Time) error {
 	was := i.State
 	if _, err := tx.Exec(ctx, `
-		UPDATE certificate.issuer SET state = 'active', since = $2, why = '', approval = $3, activated_at = coalesce(activated_at, $2), region = e.region
+		UPDATE certificate.issuer SET state = 'active', since = $2, why = '', approval = $3,
+		       activated_at = CASE WHEN activated_at >= proven_at THEN activated_at ELSE $2 END, region = e.region
 		  FROM certificate.registry_entry e WHERE e.id = entry_id AND issuer.id = $1`, i.ID, now, proposalID); err != nil {
 		return fmt.Errorf("activate: %w", err)
 	}

@@ -176,6 +176,7 @@ func TestFormerOperatorsGoWithTheChange(t *testing.T) {
 	app := b.app()
 	former := b.asOperator(app, i)
 	b.wants(former.Get("/issuer"), 200)
+	b.pass(20 * 24 * time.Hour)
 	e.Name, e.Street = "Apotheke der Nachfolgerin MUSTER", "Neumarkt 5"
 	b.publish(e, entry("A-001"))
 	b.letters()
@@ -185,6 +186,9 @@ func TestFormerOperatorsGoWithTheChange(t *testing.T) {
 		t.Errorf("the holder of the letter gets no account: %+v", made)
 	}
 	b.activate("A-000")
+	if l, _, err := LimitsOf(t.Context(), b.Pool, i.ID, b.clock()); err != nil || l.Hourly != 20 {
+		t.Errorf("what may the new owner: %+v, %v", l, err)
+	}
 	now, err := accounts(t.Context(), b.Pool, i.ID)
 	b.ok(err)
 	for _, a := range now {
