@@ -102,6 +102,9 @@ type Desk struct {
 	Now     clock.Clock
 	Service *Service
 	Dual    *dualcontrol.Service
+	// Settle waits for the signatures that have begun, see [stop.Service.Settle]: one
+	// may bear a time before the decision and be committed after it.
+	Settle func(ctx context.Context) error
 	// Reissue makes the next certificates of treatment records whose certificates
 	// were just revoked and are to be replaced, and tells their holders.
 	Reissue func(ctx context.Context, tx pgx.Tx, recordIDs []string) error
@@ -174,6 +177,9 @@ const massBatch = 100
 // Carry revokes what a decision hits, batch by batch; a run that was killed goes
 // on where it stopped. Certificates signed after the decision are not meant.
 func (d *Desk) Carry(ctx context.Context, massID string) error {
+	if err := d.Settle(ctx); err != nil {
+		return fmt.Errorf("mass revocation %s: %w", massID, err)
+	}
 	for {
 		done := false
 		err := pg.InTx(ctx, d.Pool, func(tx pgx.Tx) (err error) {

@@ -216,11 +216,7 @@ func (s *Service) Order(ctx context.Context, o Order) (stopID string, err error)
 		return "", fmt.Errorf("stop issuing: %w", err)
 	}
 	s.notices.forget()
-	// Who was asked before the commit holds the lock until its transaction ends.
-	err = pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockKey)
-		return err
-	})
+	err = s.Settle(ctx)
 	if pg.IsLockTimeout(err) || pg.IsTimeout(err) {
 		s.Slog.ErrorContext(ctx, "issuing is stopped, and a signature that began before does not end", "stop", stopID, "err", err)
 		return stopID, ErrUnderWay
@@ -229,6 +225,17 @@ func (s *Service) Order(ctx context.Context, o Order) (stopID string, err error)
 		return stopID, fmt.Errorf("stop issuing: %w", err)
 	}
 	return stopID, nil
+}
+
+// Settle returns when every signature that had begun is committed or undone: what
+// was signed before this moment can be seen. It waits as long as a lock may be
+// waited for.
+func (s *Service) Settle(ctx context.Context) error {
+	// Who was asked holds the lock until its transaction ends.
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockKey)
+		return err
+	})
 }
 
 // note writes audit entry and leaf of a step.

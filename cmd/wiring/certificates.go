@@ -105,6 +105,7 @@ func (s *Slices) buildRevocation() error {
 	}
 	s.Revocation = &revocation.Desk{
 		Pool: s.env.Pool, Now: s.env.Now, Service: revoker, Dual: s.Dual,
+		Settle: func(ctx context.Context) error { return s.Stop.Settle(ctx) },
 		Reissue: func(ctx context.Context, tx pgx.Tx, recordIDs []string) error {
 			for _, recordID := range recordIDs {
 				if err := vaccination.Recorded.Enqueue(ctx, tx, vaccination.RecordedPayload{RecordID: recordID}); err != nil {
