@@ -25,7 +25,7 @@ import (
 
 var template struct {
 	sync.Once
-	name string
+	from string // what makes a database a copy of it
 	err  error
 }
 
@@ -40,11 +40,11 @@ func URL(t testing.TB) string {
 	t.Helper()
 	admin := localtest.DatabaseURL(t)
 	ctx := context.Background()
-	template.Do(func() { template.name, template.err = makeTemplate(ctx, admin) })
+	template.Do(func() { template.from, template.err = makeTemplate(ctx, admin) })
 	if template.err != nil {
 		t.Fatalf("template database: %v", template.err)
 	}
-	return create(t, admin, "TEMPLATE "+template.name)
+	return create(t, admin, template.from)
 }
 
 // EmptyURL gives a database without any migration.
@@ -79,7 +79,7 @@ func open(t testing.TB, dbURL string) *pgxpool.Pool {
 
 // makeTemplate builds the template once per state of the migrations; test
 // binaries that run at the same time share it through an advisory lock.
-func makeTemplate(ctx context.Context, admin string) (string, error) {
+func makeTemplate(ctx context.Context, admin string) (from string, err error) {
 	h := sha256.New()
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {
@@ -103,11 +103,17 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 		return "", err
 	}
 	var ready bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate)", name).Scan(&ready); err != nil {
+	var version int
+	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate), current_setting('server_version_num')::int", name).Scan(&ready, &version)
+	if err != nil {
 		return "", err
 	}
+	from = "TEMPLATE " + name
+	if version >= 150_000 {
+		from += " STRATEGY FILE_COPY" // not page by page through the log: half the time
+	}
 	if ready {
-		return name, nil
+		return from, nil
 	}
 	if _, err := conn.Exec(ctx, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name)); err != nil {
 		return "", err
@@ -125,7 +131,7 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 		return "", err
 	}
 	_, err = conn.Exec(ctx, "ALTER DATABASE "+name+" WITH is_template true allow_connections false")
-	return name, err
+	return from, err
 }
 
 func execAdmin(ctx context.Context, admin, sql string) error {
