@@ -174,6 +174,18 @@ run(async (browser) => {
   ok('the certificate that waited has come');
   await visit(olga, '/issuer', 'green again');
   assert(/Zertifikate können ausgestellt werden/.test(await main(olga)), await main(olga));
+  await visit(ada, '/admin/issuer-rules', 'rules for all issuers');
+  await visit(ada, '/admin/issuer-rules/thresholds/crowd/pharmacy', 'a threshold');
+  await type(ada, { at_least: '1', why: 'zum Ausprobieren' });
+  await submit(ada, '/admin/issuer-rules/thresholds/crowd/pharmacy');
+  await issue(olga, 'Zuviel');
+  assert(/Ihre Stelle ist angehalten/.test(await main(olga)), await main(olga));
+  await visit(olga, '/issuer', 'paused by an alarm');
+  assert(/Nur Ihre Stelle ist betroffen/.test(await main(olga)), await main(olga));
+  await visit(ada, '/admin/alerts');
+  assert(/Alarm: Apotheke MUSTER Leipzig/.test(await main(ada)), await main(ada));
+  await look(ada, 'alerts');
+  ok('an alarm has paused the pharmacy, and stands before the administrators');
   await visit(olga, '/issuer/statements', 'statements, none yet');
   remember({ key: await kept(olga) });
 });

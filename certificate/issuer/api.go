@@ -1,9 +1,14 @@
 package issuer
 
 import (
+	"errors"
+	"net/http"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"impfportal/internal/web"
+	"impfportal/staff"
 )
 
 // IssuerOut is an issuer in the administration's API.
@@ -136,4 +141,102 @@ type ConfirmOut struct {
 func (s *Service) apiConfirm(c *web.Ctx, _ struct{}) (ConfirmOut, error) {
 	n, suspended, err := s.Confirm(c.Std(), c.Actor())
 	return ConfirmOut{n, suspended}, asProblem(err)
+}
+
+func (s *Service) apiPull(c *web.Ctx, _ struct{}) (Pull, error) {
+	p, err := s.Pull(c.Std())
+	return p, asProblem(err)
+}
+
+func (s *Service) apiLetter(c *web.Ctx, in IDIn) (struct{}, error) {
+	i, err := s.issuerOf(c, in.ID)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, asProblem(s.LetterAgain(c.Std(), i.ID))
+}
+
+// OperatorOut is a person of the issuer.
+type OperatorOut struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Keys     int    `json:"keys" doc:"security keys that count"`
+	Disabled bool   `json:"disabled,omitempty"`
+}
+
+// OperatorsOut lists the people of the issuer.
+type OperatorsOut struct {
+	Operators []OperatorOut `json:"operators"`
+}
+
+func (s *Service) apiOperators(c *web.Ctx, _ struct{}) (OperatorsOut, error) {
+	out := OperatorsOut{Operators: []OperatorOut{}}
+	i, err := s.mine(c)
+	if err != nil {
+		return out, err
+	}
+	list, err := accounts(c.Std(), s.Pool, i.ID)
+	for _, a := range list {
+		out.Operators = append(out.Operators, OperatorOut{a.ID, a.Name, a.Keys, a.Disabled})
+	}
+	return out, err
+}
+
+// InviteIn names another person.
+type InviteIn struct {
+	Name string `json:"name" maxlen:"100"`
+}
+
+// InviteOut is how that person gets the first key; it is answered once.
+type InviteOut struct {
+	Login string `json:"login"`
+	Code  string `json:"code" doc:"set-up code of the first key"`
+}
+
+// HTTPStatus says that something was made.
+func (InviteOut) HTTPStatus() int { return http.StatusCreated }
+
+func (s *Service) apiInvite(c *web.Ctx, in InviteIn) (InviteOut, error) {
+	i, err := s.mine(c)
+	if err != nil {
+		return InviteOut{}, err
+	}
+	if err := s.Keys.Fresh(c.Std(), c, actionOperators); err != nil {
+		return InviteOut{}, err
+	}
+	if n := utf8.RuneCountInString(in.Name); n < 2 || n > 100 {
+		return InviteOut{}, web.Invalid(web.FieldError{Field: "name", Key: "issuer.error.name"})
+	}
+	e, err := s.Invite(c.Std(), i.ID, in.Name, c.Actor())
+	return InviteOut{e.Login, e.Code}, asProblem(err)
+}
+
+func (s *Service) apiEndOperator(c *web.Ctx, in IDIn) (struct{}, error) {
+	i, err := s.mine(c)
+	if err != nil {
+		return struct{}{}, err
+	}
+	if err := s.Keys.Fresh(c.Std(), c, actionOperators); err != nil {
+		return struct{}{}, err
+	}
+	list, err := accounts(c.Std(), s.Pool, i.ID)
+	if err != nil {
+		return struct{}{}, err
+	}
+	if !slices.ContainsFunc(list, func(a Account) bool { return a.ID == in.ID && !a.Disabled }) {
+		return struct{}{}, web.NotFound()
+	}
+	err = s.Staff.Disable(c.Std(), in.ID, true, c.User)
+	if errors.Is(err, staff.ErrNotFound) {
+		err = web.NotFound()
+	}
+	return struct{}{}, err
+}
+
+func (s *Service) apiTakeBack(c *web.Ctx, in IDIn) (struct{}, error) {
+	i, err := s.mine(c)
+	if err == nil {
+		err = asProblem(s.TakeBack(c.Std(), i.ID, in.ID, c.Actor()))
+	}
+	return struct{}{}, err
 }

@@ -42,6 +42,10 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/issuer/operators/:id/end", Roles: operator, Handle: s.endOperator},
 		{Method: http.MethodGet, Path: "/api/v1/issuer", Roles: operator, API: web.JSON("Whether this issuer can issue, since when and why not, its limits and lots", s.apiHome)},
 		{Method: http.MethodPost, Path: "/api/v1/issuer/receipts", Roles: operator, API: web.JSON("Declare vaccine received", s.apiReceipt)},
+		{Method: http.MethodDelete, Path: "/api/v1/issuer/receipts/:id", Roles: operator, API: web.JSON("Take a declared receipt back while its doses are not certified", s.apiTakeBack)},
+		{Method: http.MethodGet, Path: "/api/v1/issuer/operators", Roles: operator, API: web.JSON("Who of this issuer has access", s.apiOperators)},
+		{Method: http.MethodPost, Path: "/api/v1/issuer/operators", Roles: operator, API: web.JSON("Give another person access; answers the set-up code once; needs a fresh touch for operators", s.apiInvite)},
+		{Method: http.MethodDelete, Path: "/api/v1/issuer/operators/:id", Roles: operator, API: web.JSON("End another person's access; needs a fresh touch for operators", s.apiEndOperator)},
 		{Method: http.MethodPost, Path: "/api/v1/issuer/days", Roles: operator, API: web.JSON("Declare how many appointments a day had", s.apiDay)},
 		// The administration.
 		{Method: http.MethodGet, Path: "/admin/issuers", Roles: overseer, Nav: "issuer.nav_admin", NavGroup: "web.nav.certificates", Handle: s.list},
@@ -61,6 +65,8 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/pause", Roles: admin, API: web.JSON("Pause one issuer; resuming needs two administrators", s.apiPause)},
 		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/end", Roles: admin, API: web.JSON("End one issuer for good", s.apiEnd)},
 		{Method: http.MethodGet, Path: "/api/v1/admin/registry", Roles: overseer, API: web.JSON("The registry's list that holds, and the last looks at it", s.apiRegistry)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/registry/pull", Roles: admin, API: web.JSON("Look at the registry now", s.apiPull)},
+		{Method: http.MethodPost, Path: "/api/v1/admin/issuers/:id/letter", Roles: admin, API: web.JSON("Send a new code to a suspended issuer whose address or keys changed", s.apiLetter)},
 		{Method: http.MethodPost, Path: "/api/v1/admin/registry/confirm", Roles: admin, API: web.JSON("Let vanished entries that are held take effect now", s.apiConfirm)},
 	}, s.ruleRoutes()...)
 }
@@ -89,6 +95,7 @@ func asProblem(err error) error {
 		{ErrOwn, http.StatusForbidden, "issuer.error.own"},
 		{ErrReceipt, http.StatusUnprocessableEntity, "issuer.error.receipt"},
 		{ErrTooManyDoses, http.StatusConflict, "issuer.error.doses"},
+		{ErrUsed, http.StatusConflict, "issuer.error.used"},
 		{ErrOperators, http.StatusConflict, "issuer.error.operators"},
 		{ErrLot, http.StatusConflict, "issuer.error.lot"},
 	} {

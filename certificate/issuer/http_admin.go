@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"time"
@@ -120,30 +121,31 @@ func (s *Service) showForm(c *web.Ctx, f *web.Form) error {
 	return c.PageForm("issuer/show", f, p)
 }
 
-// letterAgain sends a new code to a suspended issuer whose address or keys changed.
-func (s *Service) letterAgain(c *web.Ctx) error {
-	i, err := s.issuerOf(c, c.Params("id"))
-	if err != nil {
-		return err
-	}
-	err = pg.InTx(c.Std(), s.Pool, func(tx pgx.Tx) error {
-		i, err := one(c.Std(), tx, `WHERE i.id = $1 FOR UPDATE OF i`, i.ID)
+// LetterAgain sends a new code to a suspended issuer whose address or keys changed.
+// ErrNotFound, ErrState.
+func (s *Service) LetterAgain(ctx context.Context, issuerID string) error {
+	now := s.Now()
+	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		i, err := one(ctx, tx, `WHERE i.id = $1 FOR UPDATE OF i`, issuerID)
 		if err != nil {
 			return err
 		}
 		if i.State != Suspended || !i.Reverify {
 			return ErrState
 		}
-		if err := voidCode(c.Std(), tx, i.ID, c.Now); err != nil {
+		if err := voidCode(ctx, tx, i.ID, now); err != nil {
 			return err
 		}
-		return LetterWanted.Enqueue(c.Std(), tx, IssuerPayload{IssuerID: i.ID})
+		return LetterWanted.Enqueue(ctx, tx, IssuerPayload{IssuerID: i.ID})
 	})
-	if err != nil {
-		return asProblem(err)
+}
+
+func (s *Service) letterAgain(c *web.Ctx) error {
+	if _, err := s.apiLetter(c, IDIn{c.Params("id")}); err != nil {
+		return err
 	}
 	c.Flash("issuer.letter.wanted")
-	return c.See("/admin/issuers/" + i.ID)
+	return c.See("/admin/issuers/" + c.Params("id"))
 }
 
 // Restrict pauses or ends an issuer by one administrator: it only takes away.
@@ -231,9 +233,9 @@ func (s *Service) registryPage(c *web.Ctx) error {
 }
 
 func (s *Service) pullNow(c *web.Ctx) error {
-	p, err := s.Pull(c.Std())
+	p, err := s.apiPull(c, struct{}{})
 	if err != nil {
-		return asProblem(err)
+		return err
 	}
 	c.Flash("issuer.registry.pulled." + p.Outcome)
 	return c.See("/admin/registry")

@@ -210,6 +210,12 @@ func TestAdminPages(t *testing.T) {
 	b.wants(ad.PostForm("/admin/issuers/"+i.ID+"/end"), 422, "für immer")
 	b.wants(ad.PostForm("/admin/issuers/"+i.ID+"/end", "sure", "1"), 303)
 	b.wants(ad.Get("/admin/issuers/"+id.New()), 404)
+	b.wants(ad.JSON(http.MethodPost, "/api/v1/admin/issuers/"+i.ID+"/letter", nil, nil), 409)
+	var looked Pull
+	b.wants(ad.JSON(http.MethodPost, "/api/v1/admin/registry/pull", nil, &looked), 200)
+	if looked.Problem != "signature" {
+		t.Errorf("%+v", looked)
+	}
 	b.wants(ad.Get("/admin/issuers/nonsense"), 404)
 	auditor := app.Another()
 	auditor.LoginAs(web.User{Kind: "staff", ID: id.New(), Roles: []web.Role{web.RoleAuditor}})

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -108,49 +107,27 @@ func (s *Service) showOperators(c *web.Ctx, f *web.Form, made Enrolment) error {
 }
 
 func (s *Service) inviteForm(c *web.Ctx) error {
-	i, err := s.mine(c)
-	if err != nil {
-		return err
-	}
-	if err := s.Keys.Fresh(c.Std(), c, actionOperators); err != nil {
-		return err
-	}
 	f := c.Form()
-	if n := utf8.RuneCountInString(f.Get("name")); n < 2 || n > 100 {
-		f.Fail("name", "issuer.error.name")
+	made, err := s.apiInvite(c, InviteIn{f.Get("name")})
+	var p *web.Problem
+	switch {
+	case errors.As(err, &p) && len(p.Fields) > 0:
+		f.Take(p)
+	case errors.As(err, &p) && p.Status == http.StatusConflict:
+		f.Fail("name", p.Key, p.Args...)
+	case err != nil:
+		return err
+	}
+	if !f.OK() {
 		return s.showOperators(c, f, Enrolment{})
 	}
-	made, err := s.Invite(c.Std(), i.ID, f.Get("name"), c.Actor())
-	if err != nil {
-		if err := formError(f, "name", err); err != nil {
-			return err
-		}
-		return s.showOperators(c, f, Enrolment{})
-	}
-	return s.showOperators(c, web.NewForm(), made)
+	return s.showOperators(c, web.NewForm(), Enrolment(made))
 }
 
 // endOperator ends another person's access to the same issuer. The keys stay stored and
 // open nothing any more.
 func (s *Service) endOperator(c *web.Ctx) error {
-	i, err := s.mine(c)
-	if err != nil {
-		return err
-	}
-	if err := s.Keys.Fresh(c.Std(), c, actionOperators); err != nil {
-		return err
-	}
-	list, err := accounts(c.Std(), s.Pool, i.ID)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(list, func(a Account) bool { return a.ID == c.Params("id") && !a.Disabled }) {
-		return web.NotFound()
-	}
-	if err := s.Staff.Disable(c.Std(), c.Params("id"), true, c.User); err != nil {
-		if errors.Is(err, staff.ErrNotFound) {
-			return web.NotFound()
-		}
+	if _, err := s.apiEndOperator(c, IDIn{c.Params("id")}); err != nil {
 		return err
 	}
 	c.Flash("issuer.operators.ended")
@@ -159,15 +136,8 @@ func (s *Service) endOperator(c *web.Ctx) error {
 
 // takeBack is the form of a receipt's row.
 func (s *Service) takeBack(c *web.Ctx) error {
-	i, err := s.mine(c)
-	if err != nil {
+	if _, err := s.apiTakeBack(c, IDIn{c.Params("id")}); err != nil {
 		return err
-	}
-	switch err := s.TakeBack(c.Std(), i.ID, c.Params("id"), c.Actor()); {
-	case errors.Is(err, ErrUsed):
-		return web.Fail(http.StatusConflict, "issuer.error.used")
-	case err != nil:
-		return asProblem(err)
 	}
 	c.Flash("issuer.receipt.back")
 	return c.See("/issuer")

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"errors"
+	"net/http"
 	"testing"
 
 	"impfportal/internal/id"
@@ -20,6 +21,8 @@ func TestOperatorsInviteAndEndEachOther(t *testing.T) {
 	own, err := accounts(t.Context(), b.Pool, i.ID)
 	b.ok(err)
 	b.wants(op.PostForm("/issuer/operators/"+own[0].ID+"/end"), 403)
+	b.wants(op.JSON(http.MethodPost, "/api/v1/issuer/operators", map[string]string{"name": "Zweite Person"}, nil), 403, "passkey.error.stale")
+	b.wants(op.JSON(http.MethodDelete, "/api/v1/issuer/operators/"+own[0].ID, nil, nil), 403)
 	e, err := b.Invite(t.Context(), i.ID, "Zweite Person", "staff:"+own[0].ID)
 	b.ok(err)
 	if n := b.count(`SELECT count(*) FROM staff.account WHERE login = $1 AND scope = $2 AND roles = '{issuer}' AND password_hash = ''`, e.Login, i.ID); n != 1 || e.Code == "" {
@@ -27,6 +30,11 @@ func TestOperatorsInviteAndEndEachOther(t *testing.T) {
 	}
 	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'issuer.operator'`); n != 1 {
 		t.Error("nobody is told")
+	}
+	var list OperatorsOut
+	b.wants(op.JSON(http.MethodGet, "/api/v1/issuer/operators", nil, &list), 200)
+	if len(list.Operators) != 2 {
+		t.Errorf("%+v", list)
 	}
 	for range operatorsMost - 2 {
 		_, err := b.Invite(t.Context(), i.ID, "Noch jemand", "staff:x")
@@ -69,7 +77,7 @@ func TestReceiptsAreTakenBackWhileUnused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b.ok(b.TakeBack(t.Context(), i.ID, two, "staff:x"))
+	b.wants(b.asOperator(b.app(), i).JSON(http.MethodDelete, "/api/v1/issuer/receipts/"+two, nil, nil), 204)
 	if err := b.TakeBack(t.Context(), i.ID, one, "staff:x"); !errors.Is(err, ErrUsed) {
 		t.Error(err)
 	}

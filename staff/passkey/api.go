@@ -326,3 +326,18 @@ func (s *Service) apiAllowModel(c *web.Ctx, in ModelIn) (struct{}, error) {
 	}
 	return struct{}{}, s.AllowModel(c.Std(), m, c.Actor())
 }
+
+// EndModelIn names a row of the list of models.
+type EndModelIn struct {
+	AAGUID string `json:"-" path:"aaguid"`
+	From   string `json:"-" path:"from"`
+}
+
+func (s *Service) apiEndModel(c *web.Ctx, in EndModelIn) (struct{}, error) {
+	from, err := time.Parse(time.DateOnly, in.From)
+	if err != nil || !id.Valid(in.AAGUID) {
+		return struct{}{}, web.NotFound()
+	}
+	// Yesterday is the last day: from now on no key of it counts.
+	return struct{}{}, Problem(s.EndModel(c.Std(), in.AAGUID, from, clock.Day(c.Now).AddDate(0, 0, -1), c.Actor()))
+}

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/internal/clock"
-	"impfportal/internal/id"
 	"impfportal/internal/web"
 	"impfportal/staff"
 )
@@ -56,6 +54,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: post, Path: "/api/v1/admin/staff/:id/key-code", Roles: admin, API: web.JSON("A one-time set-up code for the first key of an account; answered once", s.apiCode)},
 		{Method: http.MethodDelete, Path: "/api/v1/admin/keys/:id", Roles: admin, API: web.JSON("Disable somebody's key, for example a lost one", s.apiRevoke)},
 		{Method: get, Path: "/api/v1/admin/key-models", Roles: admin, API: web.JSON("Authenticator models and when they are allowed", s.apiModels)},
+		{Method: http.MethodDelete, Path: "/api/v1/admin/key-models/:aaguid/:from", Roles: admin, API: web.JSON("Stop an authenticator model: from now on no key of it counts", s.apiEndModel)},
 		{Method: post, Path: "/api/v1/admin/key-models", Roles: admin, API: web.JSON("Allow an authenticator model from a day on", s.apiAllowModel)},
 	}
 }
@@ -288,13 +287,8 @@ func (s *Service) modelForm(c *web.Ctx) error {
 
 func (s *Service) modelEndForm(c *web.Ctx) error {
 	f := c.Form()
-	from, err := time.Parse(time.DateOnly, f.Get("from"))
-	if err != nil || !id.Valid(f.Get("aaguid")) {
-		return web.NotFound()
-	}
-	// Yesterday is the last day: from now on no key of it counts.
-	if err := s.EndModel(c.Std(), f.Get("aaguid"), from, clock.Day(c.Now).AddDate(0, 0, -1), c.Actor()); err != nil {
-		return Problem(err)
+	if _, err := s.apiEndModel(c, EndModelIn{f.Get("aaguid"), f.Get("from")}); err != nil {
+		return err
 	}
 	c.Flash("passkey.models.saved")
 	return c.See("/admin/key-models")
