@@ -208,7 +208,7 @@ func (s *Service) apiInvite(c *web.Ctx, in InviteIn) (InviteOut, error) {
 		return InviteOut{}, web.Invalid(web.FieldError{Field: "name", Key: "issuer.error.name"})
 	}
 	e, err := s.Invite(c.Std(), i.ID, in.Name, c.Actor())
-	return InviteOut{e.Login, e.Code}, asProblem(err)
+	return InviteOut(e), asProblem(err)
 }
 
 func (s *Service) apiEndOperator(c *web.Ctx, in IDIn) (struct{}, error) {
