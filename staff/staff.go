@@ -60,6 +60,10 @@ type Account struct {
 	DisabledAt      *time.Time
 }
 
+// OfIssuer tells whether somebody works for an issuer: such an account has no password,
+// and stays disabled once it is.
+func (a Account) OfIssuer() bool { return slices.Contains(a.Roles, string(web.RoleIssuer)) }
+
 // Service keeps the accounts.
 type Service struct {
 	pool   *pgxpool.Pool
