@@ -297,7 +297,7 @@ func (s *Service) work(ctx context.Context, tx pgx.Tx, i Issuer, proposalID, kin
 	}); err != nil {
 		return err
 	}
-	if err := s.tell(ctx, tx, i); err != nil {
+	if err := s.tell(ctx, tx, i, kind != KindResume); err != nil {
 		return err
 	}
 	leaf := "activation"

@@ -255,7 +255,7 @@ func (s *Service) move(ctx context.Context, tx pgx.Tx, i Issuer, state, why stri
 	}); err != nil {
 		return err
 	}
-	if err := s.tell(ctx, tx, i); err != nil {
+	if err := s.tell(ctx, tx, i, state == Suspended || state == Ended); err != nil {
 		return err
 	}
 	if i.ActivatedAt != nil {

@@ -58,6 +58,22 @@ func TestFromClaimToProof(t *testing.T) {
 	}
 }
 
+// Whoever read the code in the letter gave their own e-mail address. The place itself hears
+// of its activation by post; of a pause that is over only the contact does.
+func TestThePlaceHearsOfItsActivation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(entriesOf(1)...)
+	i := b.active("A-000")
+	b.exec(`UPDATE certificate.issuer SET state = 'paused', why = 'admin' WHERE id = $1`, i.ID)
+	b.activate("A-000")
+	for channel, want := range map[string]int{"email": 2, "letter": 1} {
+		if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'issuer.active' AND channel = $1`, channel); n != want {
+			t.Errorf("%d by %s, want %d", n, channel, want)
+		}
+	}
+}
+
 // An invented id ends at once: no account, no claim, nothing but a number.
 func TestInventedID(t *testing.T) {
 	t.Parallel()

@@ -48,9 +48,10 @@ func (s *Service) sendCode(ctx context.Context, tx pgx.Tx, i Issuer, secret stri
 		notify.Message{Kind: "issuer.code", Subject: subject, Letter: letter, ByPost: true})
 }
 
-// tell says to an issuer's contact what its state is now and why; by letter to
-// the registry's address too when the portal took something away.
-func (s *Service) tell(ctx context.Context, tx pgx.Tx, i Issuer) error {
+// tell says to an issuer's contact what its state is now and why; byPost also by letter
+// to the registry's address. The contact is whoever entered the code: should that have
+// been somebody else who read the letter, only the post reaches the place itself.
+func (s *Service) tell(ctx context.Context, tx pgx.Tx, i Issuer, byPost bool) error {
 	if i.Why == whyNotAsked || i.ActivatedAt == nil && i.State == Ended {
 		return nil // the contact is whoever claimed; it has proven nothing
 	}
@@ -60,10 +61,14 @@ func (s *Service) tell(ctx context.Context, tx pgx.Tx, i Issuer) error {
 	}
 	why := say(i.lang, "why."+reason(i.Why))
 	next := say(i.lang, "next."+nextOf(i))
+	if i.State == Active {
+		next += "\n\n" + say(i.lang, "message.not_asked")
+	}
 	return s.Notify.Send(ctx, tx, notify.Recipient{KeyID: i.keyID, Email: c.Email, Postal: postal(i), Lang: i.lang}, notify.Message{
 		Kind: "issuer." + i.State, Subject: say(i.lang, "message."+i.State+".subject", "Name", i.Name),
 		Text: say(i.lang, "message.text", "Name", i.Name, "Entry", i.EntryID, "State", say(i.lang, "message."+i.State+".subject", "Name", i.Name),
 			"Since", web.FormatDateTime(i.lang, i.Since), "Why", why, "Next", next, "URL", s.BaseURL+"/issuer", "Phone", s.Hotline),
+		ByPost: byPost,
 	})
 }
 

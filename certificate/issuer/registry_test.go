@@ -105,8 +105,10 @@ func TestEntryThatVanishesOrLosesItsLicence(t *testing.T) {
 	if err := b.attempt(b.byEntry("A-000")); !errors.Is(err, ErrSuspended) {
 		t.Errorf("issues on: %v", err)
 	}
-	if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'issuer.suspended'`); n != 3 {
-		t.Errorf("%d messages", n)
+	for _, channel := range []string{"email", "letter"} {
+		if n := b.count(`SELECT count(*) FROM notify.message WHERE kind = 'issuer.suspended' AND channel = $1`, channel); n != 3 {
+			t.Errorf("%d messages by %s", n, channel)
+		}
 	}
 	slices.Sort(b.says[4:])
 	same(t, b.says[4:], []string{"suspension gone", "suspension licence", "suspension licence"})

@@ -47,7 +47,7 @@ func TestPages(t *testing.T) {
 		wants(list.app.Get(list.path+st.ID), http.StatusOK, st.No(), parties[0].Name, "18,00", "nachträglich", "?leaf=0", list.path+st.ID+"/lines.csv")
 		wants(list.app.Get(list.path+st.ID+"?leaf=0"), http.StatusOK, "Dieser Eintrag steht im Protokoll", "detail.basis: seen")
 		wants(list.app.Get(list.path+st.ID+"?from=1"), http.StatusOK, st.ID+"?from=0#lines-h") // beyond the last line, and back
-		for _, wrong := range []string{"?leaf=1", "?leaf=-1", "?leaf=x"} { // another's, nobody's
+		for _, wrong := range []string{"?leaf=1", "?leaf=-1", "?leaf=x"} {                     // another's, nobody's
 			wants(list.app.Get(list.path+st.ID+wrong), http.StatusNotFound)
 		}
 		wants(list.app.Get(list.path+"x"), http.StatusNotFound)
