@@ -148,17 +148,10 @@ func beNamesake(ctx context.Context, tx pgx.Tx, recordID, proposalID string) err
 // corrected; not whose, and no name or birth date.
 func (s *Service) namesakeChanges(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Change, error) {
 	var what namesake
-	if err := json.Unmarshal(p.Payload, &what); err != nil {
-		return nil, err
-	}
-	r, err := s.Get(c.Std(), s.pool, recordOf(p))
+	r, n, err := s.proposed(c, p, &what)
 	if gone(err) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	n, err := s.names(c.Std())
 	if err != nil {
 		return nil, err
 	}

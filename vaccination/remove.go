@@ -80,20 +80,25 @@ func (s *Service) DecideBy(d *dualcontrol.Service, now func() time.Time) {
 	})
 }
 
+// proposed reads what a proposal says and the record that it is about; see gone.
+func (s *Service) proposed(c *web.Ctx, p dualcontrol.Proposal, what any) (r Record, n names, err error) {
+	if err := json.Unmarshal(p.Payload, what); err != nil {
+		return r, n, err
+	}
+	if r, err = s.Get(c.Std(), s.pool, recordOf(p)); err != nil {
+		return r, n, err
+	}
+	n, err = s.names(c.Std())
+	return r, n, err
+}
+
 // removalChanges tells those who decide which dose it is; not whose.
 func (s *Service) removalChanges(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Change, error) {
 	var what removal
-	if err := json.Unmarshal(p.Payload, &what); err != nil {
-		return nil, err
-	}
-	r, err := s.Get(c.Std(), s.pool, recordOf(p))
+	r, n, err := s.proposed(c, p, &what)
 	if gone(err) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	n, err := s.names(c.Std())
 	if err != nil {
 		return nil, err
 	}
