@@ -81,6 +81,7 @@ func (s *Service) KIDs(ctx context.Context, q pg.Querier) ([][]byte, error) {
 // Propose asks two people to take the trust from a signer, by its key id in
 // hexadecimal.
 func (s *Service) Propose(ctx context.Context, kid, why, accountID string) (proposalID string, err error) {
+	kid = strings.ToLower(kid) // as everything that compares it has it
 	dsc := s.signer(kid)
 	if dsc == nil || strings.TrimSpace(why) == "" {
 		return "", ErrUnknown

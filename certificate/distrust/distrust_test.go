@@ -65,7 +65,7 @@ func TestDistrust(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), `INSERT INTO certificate.distrusted VALUES ($1, 'x', gen_random_uuid(), now())`, raw[:]); !pg.Violates(err, "distrusted_two") {
 		t.Errorf("by one statement: %v", err)
 	}
-	proposalID, err := s.Propose(t.Context(), kid, "key in other hands", desk.Approvers[0].AccountID)
+	proposalID, err := s.Propose(t.Context(), strings.ToUpper(kid), "key in other hands", desk.Approvers[0].AccountID)
 	if err != nil {
 		t.Fatal(err)
 	}
