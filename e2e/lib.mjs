@@ -135,6 +135,13 @@ async function twin(p) {
   return page;
 }
 
+// resize changes the size of the page and waits until it is drawn so: a click
+// meanwhile could go down on a button and come up beside it.
+async function resize(p, size) {
+  await p.page.setViewportSize(size);
+  if (p.javaScript) await p.page.evaluate(() => new Promise((drawn) => { requestAnimationFrame(() => requestAnimationFrame(drawn)); }));
+}
+
 // fitsPhone fails when the page is wider than a phone of 360 px.
 export async function fitsPhone(p, label) {
   const before = p.page.viewportSize();
@@ -147,7 +154,7 @@ export async function fitsPhone(p, label) {
       .slice(0, 3).map((e) => e.outerHTML.slice(0, 120));
     return `${document.documentElement.scrollWidth} px: ${culprits.join(' | ')}`;
   });
-  await p.page.setViewportSize(before);
+  await resize(p, before);
   assert(wide === null, `${p.name}: ${label}: wider than 360 px (${wide})`);
 }
 
@@ -159,7 +166,7 @@ export async function shoot(p, name) {
     await p.page.setViewportSize(size);
     await p.page.screenshot({ path: join(screenshots, `${name}-${size.width}.png`), fullPage: true });
   }
-  await p.page.setViewportSize(before);
+  await resize(p, before);
 }
 
 // fill fills fields by their visible labels: {'Vorname': 'Erika'}. So every field
