@@ -139,7 +139,7 @@ type massRow struct {
 	Hit     int
 }
 
-var selectionFields = []string{"issuer", "operator", "lot", "certificate", "from", "to"}
+var selectionFields = []string{"issuer", "operator", "signer", "lot", "certificate", "from", "to"}
 
 func (d *Desk) page(c *web.Ctx) error {
 	f := web.NewForm()

@@ -378,6 +378,9 @@ func TestPage(t *testing.T) {
 	wantIn(app.Get("/admin/revocations?lot=L9"), 200, "Kein gültiges Zertifikat")
 	wantIn(app.Get("/admin/revocations?from=2021-07-01&to=2021-07-01&lot=L1"), 200, "5 Zertifikate würden widerrufen")
 	wantIn(app.Get("/admin/revocations?certificate="+url.QueryEscape(uvci(22))), 200, "Ein Zertifikat würde widerrufen")
+	// A key narrows what is shown, and goes on into what is proposed.
+	wantIn(app.Get("/admin/revocations?signer=00&lot=L1"), 200, "Kein gültiges Zertifikat")
+	wantIn(app.Get(fmt.Sprintf("/admin/revocations?signer=%x&lot=L1", "kid-one.")), 200, fmt.Sprintf(`<input type="hidden" name="signer" value="%x">`, "kid-one."))
 	wantIn(app.PostForm("/admin/revocations/propose", "lot", "L1", "reason", "lot"), 422, "Bitte begründen")
 	if ans := app.PostForm("/admin/revocations/propose", "lot", "L1", "reason", "lot", "why", "Rückruf"); ans.Status != 303 {
 		t.Errorf("%d\n%s", ans.Status, ans.Body)
