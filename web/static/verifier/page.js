@@ -71,7 +71,7 @@ function show(...parts) {
   panel.append(...parts);
   element('result').replaceChildren(panel);
   element('result').focus({ preventScroll: true });
-  element('result').scrollIntoView({ block: 'nearest' });
+  element('result').scrollIntoView({ block: 'start' }) // the verdict stands on top, and the whole may be longer than the screen;
 }
 
 function say(text) {
