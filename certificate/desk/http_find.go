@@ -178,6 +178,7 @@ type recordPage struct {
 	Product      string
 	Versions     []certificate.Certificate
 	Ready        bool
+	Remaking     bool // corrected a moment ago: what can be downloaded is not the new one yet
 	Revocable    bool // one stands that is signed, perhaps not yet with its owner
 	May          bool // the issuer may correct and revoke
 	Often        bool
@@ -208,6 +209,10 @@ func (s *Service) open(c *web.Ctx, recordID string) (w Who, r vaccination.Record
 	p, err = s.recordPage(c, w, r)
 	slices.Reverse(former)
 	p.Former = former
+	if len(former) > 0 && len(p.Versions) > 0 {
+		corrected := former[0].At.Truncate(time.Second) // as certificates count
+		p.Remaking = c.Now.Sub(corrected) < waitCalmly && p.Versions[0].IssuedAt.Before(corrected)
+	}
 	return w, r, p, err
 }
 
