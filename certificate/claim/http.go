@@ -53,6 +53,7 @@ func (s *Service) show(c *web.Ctx) error { return c.PageForm("claim/claim", &web
 type foundPage struct {
 	Certificates []certificate.Certificate
 	Fields       []web.Option // what opens them, for the downloads
+	Muster       bool
 }
 
 // opened opens the certificates of the form; ok is false when it was shown again.
@@ -78,7 +79,7 @@ func (s *Service) open(c *web.Ctx) error {
 	if !ok {
 		return err
 	}
-	p := foundPage{Certificates: list}
+	p := foundPage{Certificates: list, Muster: !s.Certificates.Production}
 	for _, name := range []string{"code", "birth_day", "birth_month", "birth_year"} {
 		p.Fields = append(p.Fields, web.Option{Label: name, Value: f.Get(name)})
 	}
@@ -150,7 +151,7 @@ func lacking(to notify.Address) (out []web.FieldError) {
 	}{{"extra", to.Extra, false}, {"street", to.Street, true}, {"postcode", to.Postcode, true}, {"city", to.City, true}} {
 		switch {
 		case line.value == "" && line.needed:
-			out = append(out, web.FieldError{Field: line.field, Key: "web.error.required"})
+			out = append(out, web.FieldError{Field: line.field, Key: "claim.error." + line.field})
 		case utf8.RuneCountInString(line.value) > maxLine:
 			out = append(out, web.FieldError{Field: line.field, Key: "web.error.too_long", Args: []any{"Max", maxLine}})
 		}
