@@ -203,7 +203,7 @@ func (s *Service) changes(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Cha
 	}
 	out := []dualcontrol.Change{{What: c.T("issuer.entry"), Before: i.EntryID, After: fmt.Sprintf("%s, %s, %s %s", i.Name, i.Street, i.Postcode, i.City)}}
 	if p.Kind != KindLimits {
-		return append(out, dualcontrol.Change{What: c.T("issuer.list.state"), Before: c.T("issuer.state." + i.State), After: c.T("issuer.state." + Active)}), nil
+		return append(out, before(p, dualcontrol.Change{What: c.T("issuer.list.state"), Before: c.T("issuer.state." + i.State), After: c.T("issuer.state." + Active)})...), nil
 	}
 	var l Limits
 	if err := json.Unmarshal(p.Payload, &l); err != nil {
@@ -213,7 +213,18 @@ func (s *Service) changes(c *web.Ctx, p dualcontrol.Proposal) ([]dualcontrol.Cha
 	if err != nil {
 		return nil, err
 	}
-	return append(out, limitChanges(c, held, l)...), nil
+	return append(out, before(p, limitChanges(c, held, l)...)...), nil
+}
+
+// before leaves out what holds now where the proposal is decided: that is no longer what
+// was before.
+func before(p dualcontrol.Proposal, list ...dualcontrol.Change) []dualcontrol.Change {
+	if p.State != dualcontrol.Open {
+		for i := range list {
+			list[i].Before = ""
+		}
+	}
+	return list
 }
 
 // limitChanges are the lines of other limits.

@@ -48,12 +48,25 @@ var lotPattern = regexp.MustCompile(`^[A-Z0-9][A-Z0-9 ./-]{1,29}$`)
 // CleanLot brings a lot number into the one form in which it is compared.
 func CleanLot(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), " ")) }
 
+// appointmentsMost is how many appointments one day can have.
+const appointmentsMost = 100_000
+
+// receivable tells whether vaccine can be declared as received on a day.
+func receivable(day, now time.Time) bool {
+	return !day.After(today(now)) && !day.Before(today(now).AddDate(-1, 0, 0))
+}
+
+// declarable tells whether the appointments of a day can still be declared.
+func declarable(day, now time.Time) bool {
+	return !day.After(today(now)) && !day.Before(today(now).AddDate(0, 0, -31))
+}
+
 // Declare adds a receipt. It returns ErrReceipt, ErrTooManyDoses, or why the
 // issuer may not: only an active one declares.
 func (s *Service) Declare(ctx context.Context, issuerID string, r Receipt, actor string) error {
 	now := s.Now()
 	r.LotNumber = CleanLot(r.LotNumber)
-	if !lotPattern.MatchString(r.LotNumber) || r.Doses < 1 || r.Doses > 1_000_000 || r.Day.After(today(now)) || r.Day.Before(today(now).AddDate(-1, 0, 0)) {
+	if !lotPattern.MatchString(r.LotNumber) || r.Doses < 1 || r.Doses > 1_000_000 || !receivable(r.Day, now) {
 		return ErrReceipt
 	}
 	if _, err := programme.ProductByID(ctx, s.Pool, r.ProductID); pg.NoRows(err) || errors.Is(err, programme.ErrNotFound) {
@@ -101,7 +114,7 @@ func (s *Service) Declare(ctx context.Context, issuerID string, r Receipt, actor
 // statement replaces the first.
 func (s *Service) DeclareDay(ctx context.Context, issuerID string, day time.Time, appointments int, actor string) error {
 	now := s.Now()
-	if appointments < 0 || appointments > 100_000 || day.After(today(now)) || day.Before(today(now).AddDate(0, 0, -31)) {
+	if appointments < 0 || appointments > appointmentsMost || !declarable(day, now) {
 		return ErrReceipt
 	}
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {

@@ -54,7 +54,6 @@ func (s *Service) code(c *web.Ctx) error {
 	}
 	switch {
 	case !f.OK():
-		f.Set("code") // it is a secret: typed again
 		return c.PageForm("issuer/code", f, nil)
 	case p.Refuse:
 		c.Flash("issuer.refused")

@@ -161,7 +161,7 @@ func (s *Service) receipt(c *web.Ctx) error {
 		f.Fail("lot", "issuer.error.lot_form")
 	}
 	day := dayOf(f.Get("received"))
-	if day.IsZero() || day.After(today(c.Now)) {
+	if day.IsZero() || !receivable(day, c.Now) {
 		f.Fail("received", "issuer.error.day")
 	}
 	if f.OK() {
@@ -182,12 +182,12 @@ func (s *Service) receipt(c *web.Ctx) error {
 func (s *Service) dayForm(c *web.Ctx) error {
 	f := c.Form()
 	n, err := strconv.Atoi(f.Get("appointments"))
-	if err != nil || n < 0 {
-		f.Fail("appointments", "issuer.error.number")
+	if err != nil || n < 0 || n > appointmentsMost {
+		f.Fail("appointments", "issuer.error.appointments")
 	}
 	day := dayOf(f.Get("day"))
-	if day.IsZero() {
-		f.Fail("day", "issuer.error.day")
+	if day.IsZero() || !declarable(day, c.Now) {
+		f.Fail("day", "issuer.error.appointments_day")
 	}
 	if f.OK() {
 		if err := s.DeclareDay(c.Std(), c.User.Scope, day, n, c.Actor()); err != nil {

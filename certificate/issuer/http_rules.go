@@ -395,14 +395,14 @@ func (s *Service) ruleHandler(kind string) dualcontrol.Handler {
 				if err := json.Unmarshal(p.Payload, &l); err != nil {
 					return nil, err
 				}
-				return limitChanges(c, a.Limits, l), nil
+				return before(p, limitChanges(c, a.Limits, l)...), nil
 			}
 			t, err := thresholdOf(c.Std(), s.Pool, p.Subject, c.Now)
 			if err != nil {
 				return nil, err
 			}
 			next, err := t.with(p.Payload)
-			return []dualcontrol.Change{{What: ruleName(c, kind, p.Subject), Before: thresholdText(c, t), After: thresholdText(c, next)}}, err
+			return before(p, dualcontrol.Change{What: ruleName(c, kind, p.Subject), Before: thresholdText(c, t), After: thresholdText(c, next)}), err
 		},
 		Apply: func(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal) error {
 			return asProblem(s.applyRule(ctx, tx, p))

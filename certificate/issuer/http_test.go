@@ -128,6 +128,9 @@ func TestTheBoxTellsTheTruth(t *testing.T) {
 	a := op.PostForm("/issuer/receipts", "product", "comirnaty", "lot", "ex1", "doses", "1", "received", today(b.clock()).Format(time.DateOnly))
 	b.wants(a, 303)
 	b.wants(op.PostForm("/issuer/receipts", "product", "comirnaty", "lot", "", "doses", "x", "received", ""), 422, "ganze Zahl", "Chargennummer")
+	old := today(b.clock()).AddDate(-1, 0, -1).Format(time.DateOnly)
+	b.wants(op.PostForm("/issuer/receipts", "product", "comirnaty", "lot", "ex1", "doses", "1", "received", old), 422, "der letzten zwölf Monate")
+	b.wants(op.PostForm("/issuer/days", "day", old, "appointments", "12"), 422, "31 Tage davor")
 	b.wants(op.PostForm("/issuer/days", "day", today(b.clock()).Format(time.DateOnly), "appointments", "12"), 303)
 	b.ok(b.attempt(i, given("EX1")))
 	_ = b.attempt(i, given("EX1")) // trips
