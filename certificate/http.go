@@ -91,6 +91,7 @@ func fullFrom(e dcc.Entry, codes dcc.Codes, day time.Time) time.Time {
 type listPage struct {
 	Notices      []template.HTML
 	Certificates []view
+	Waits        bool // one is not there yet, or there is none: what is said about a stop comes first
 	Muster       bool
 }
 
@@ -126,7 +127,9 @@ func (s *Service) showList(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Page("certificate/list", listPage{notices, list, !s.Production})
+	there := func(v view) bool { return v.Ready() || v.State == StateRevoked }
+	waits := len(list) == 0 || slices.ContainsFunc(list, func(v view) bool { return !there(v) })
+	return c.Page("certificate/list", listPage{Notices: notices, Certificates: list, Waits: waits, Muster: !s.Production})
 }
 
 // Card is the certificate's place on the page "my case".
