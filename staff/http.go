@@ -72,10 +72,16 @@ func (s *Service) loginPage(c *web.Ctx) error {
 	if c.User.Has(web.StaffRoles...) {
 		return c.See(Home(*c.User))
 	}
-	return c.PageForm("staff/login", web.NewForm("to", c.Query("to")), loginView{Demo: s.demo})
+	return c.PageForm("staff/login", web.NewForm("to", c.Query("to")), s.loginView(c.Query("to")))
 }
 
-type loginView struct{ Demo bool }
+// loginView is what the page says; those who come from the pages of practices and
+// pharmacies have a key and no password.
+type loginView struct{ Demo, KeyFirst bool }
+
+func (s *Service) loginView(to string) loginView {
+	return loginView{s.demo, strings.HasPrefix(to, "/issuer")}
+}
 
 func (s *Service) login(c *web.Ctx) error {
 	f := c.Form()
@@ -85,7 +91,7 @@ func (s *Service) login(c *web.Ctx) error {
 		return web.Fail(http.StatusTooManyRequests, "staff.error.too_many")
 	case errors.Is(err, ErrLogin):
 		f.Fail("login", "staff.error.refused")
-		return c.PageForm("staff/login", f, loginView{Demo: s.demo})
+		return c.PageForm("staff/login", f, s.loginView(f.Get("to")))
 	case err != nil:
 		return err
 	}
