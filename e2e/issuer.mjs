@@ -67,7 +67,7 @@ run(async (browser) => {
   const ada = await person(browser, 'Ada', { viewport: desk });
   const emil = await person(browser, 'Emil', { viewport: desk });
   const olga = await person(browser, 'Olga', { viewport: desk });
-  const agent = await person(browser, 'Agent', { viewport: desk });
+  const ida = await person(browser, 'Ida', { viewport: desk });
   const citizen = await person(browser, 'Citizen');
   for (const [p, login] of [[ada, 'admin'], [emil, 'admin2']]) {
     await plug(p);
@@ -84,13 +84,13 @@ run(async (browser) => {
   await look(olga, 'apply');
   await type(olga, { entry, name: 'Olga Offizin', email: 'olga@example.org' });
   await submit(olga, '/issuer/apply');
-  await logIn(agent, 'agent');
+  await logIn(ida, 'admin3');
   await until('the letter is in the print queue', async () => {
-    await agent.page.goto('/hotline/letters');
-    return agent.page.locator('form[action="/hotline/letters/take"] button').isEnabled();
+    await ida.page.goto('/hotline/letters');
+    return ida.page.locator('form[action="/hotline/letters/take"] button').isEnabled();
   });
-  await submit(agent, '/hotline/letters/take');
-  const { bytes } = await fetched(agent, await agent.page.locator('a[href$="/letters.zip"]').first().getAttribute('href'), 'letters.zip');
+  await submit(ida, '/hotline/letters/take');
+  const { bytes } = await fetched(ida, await ida.page.locator('a[href$="/letters.zip"]').first().getAttribute('href'), 'letters.zip');
   const codes = unzipped(bytes, '.pdf').map((pdf) => {
     const file = join(folder, 'letter.pdf');
     writeFileSync(file, pdf);

@@ -320,10 +320,11 @@ type batchOut struct {
 	TakenAt   time.Time  `json:"taken_at"`
 	PrintedAt *time.Time `json:"printed_at"`
 	Letters   int        `json:"letters"`
+	Guarded   bool       `json:"guarded" doc:"codes that give rights over others: for administrators alone; who took the batch downloads it, and must not decide about these issuers"`
 }
 
 func batch(b notify.Batch) batchOut {
-	return batchOut{ID: b.ID, TakenAt: b.TakenAt, PrintedAt: b.PrintedAt, Letters: b.Letters}
+	return batchOut{ID: b.ID, TakenAt: b.TakenAt, PrintedAt: b.PrintedAt, Letters: b.Letters, Guarded: b.Guarded}
 }
 
 type lettersOut struct {
@@ -333,7 +334,7 @@ type lettersOut struct {
 }
 
 func (s *Service) apiLetters(c *web.Ctx, _ struct{}) (lettersOut, error) {
-	q, err := s.Notify.Letters(c.Std(), s.Pool)
+	q, err := s.Notify.Letters(c.Std(), s.Pool, printer(c))
 	out := lettersOut{Waiting: q.Waiting, Oldest: q.Oldest, Batches: []batchOut{}}
 	for _, b := range q.Batches {
 		out.Batches = append(out.Batches, batch(b))
@@ -345,14 +346,14 @@ func (s *Service) apiLetters(c *web.Ctx, _ struct{}) (lettersOut, error) {
 func (batchOut) HTTPStatus() int { return http.StatusCreated }
 
 func (s *Service) apiTake(c *web.Ctx, _ struct{}) (batchOut, error) {
-	batchID, err := s.Notify.TakeBatch(c.Std(), c.Actor(), role(c))
+	batchID, err := s.Notify.TakeBatch(c.Std(), printer(c))
 	if errors.Is(err, notify.ErrEmpty) {
 		return batchOut{}, web.Fail(http.StatusConflict, "hotline.letters.none_waiting")
 	}
 	if err != nil {
 		return batchOut{}, err
 	}
-	b, err := s.Notify.BatchByID(c.Std(), s.Pool, batchID)
+	b, err := s.Notify.BatchByID(c.Std(), s.Pool, batchID, printer(c))
 	return batch(b), problem(err)
 }
 
@@ -360,12 +361,12 @@ func (s *Service) apiPrinted(c *web.Ctx, in idIn) (struct{}, error) {
 	if !id.Valid(in.ID) {
 		return struct{}{}, web.NotFound()
 	}
-	return struct{}{}, problem(s.Notify.MarkPrinted(c.Std(), in.ID, c.Actor(), role(c)))
+	return struct{}{}, problem(s.Notify.MarkPrinted(c.Std(), in.ID, printer(c)))
 }
 
 func (s *Service) apiPrintAgain(c *web.Ctx, in idIn) (struct{}, error) {
 	if !id.Valid(in.ID) {
 		return struct{}{}, web.NotFound()
 	}
-	return struct{}{}, problem(s.Notify.PrintAgain(c.Std(), in.ID, c.Actor(), role(c)))
+	return struct{}{}, problem(s.Notify.PrintAgain(c.Std(), in.ID, printer(c)))
 }

@@ -26,7 +26,7 @@ var Assets = web.Bundle{Name: "hotline", FS: files}
 
 var (
 	agents   = []web.Role{web.RoleAgent}
-	printers = []web.Role{web.RoleAgent, web.RoleAdmin}
+	printers = []web.Role{web.RoleAdmin, web.RoleAgent}
 )
 
 // Routes are the desk's pages and operations.
@@ -133,7 +133,7 @@ func (s *Service) side(c *web.Ctx) (v side, err error) {
 	if v.Checks, err = s.Citizens.CheckCount(c.Std(), s.Pool); err != nil {
 		return v, err
 	}
-	queue, err := s.Notify.Letters(c.Std(), s.Pool)
+	queue, err := s.Notify.Letters(c.Std(), s.Pool, printer(c))
 	v.Letters = queue.Waiting
 	return v, err
 }
@@ -305,18 +305,21 @@ func (s *Service) clarifyAs(c *web.Ctx, personID, finding string) error {
 }
 
 // lettersView is the print queue.
-type lettersView struct{ notify.PrintQueue }
+type lettersView struct {
+	notify.PrintQueue
+	Me string
+}
 
 func (s *Service) showLetters(c *web.Ctx) error {
-	q, err := s.Notify.Letters(c.Std(), s.Pool)
+	q, err := s.Notify.Letters(c.Std(), s.Pool, printer(c))
 	if err != nil {
 		return err
 	}
-	return c.Page("hotline/letters", lettersView{q})
+	return c.Page("hotline/letters", lettersView{q, c.Actor()})
 }
 
 func (s *Service) takeLetters(c *web.Ctx) error {
-	_, err := s.Notify.TakeBatch(c.Std(), c.Actor(), role(c))
+	_, err := s.Notify.TakeBatch(c.Std(), printer(c))
 	if errors.Is(err, notify.ErrEmpty) {
 		c.Flash("hotline.letters.none_waiting")
 		return c.See("/hotline/letters")
@@ -328,18 +331,21 @@ func (s *Service) takeLetters(c *web.Ctx) error {
 	return c.See("/hotline/letters")
 }
 
-// role is the one under which somebody works on the print queue.
-func role(c *web.Ctx) string { return c.Role(printers...) }
+// printer is who works on the print queue.
+func printer(c *web.Ctx) notify.Printer {
+	role := c.Role(printers...)
+	return notify.Printer{Actor: c.Actor(), Role: role, Guarded: role == string(web.RoleAdmin)}
+}
 
 func (s *Service) letterZIP(c *web.Ctx) error {
 	if !id.Valid(c.Params("id")) {
 		return web.NotFound()
 	}
-	b, err := s.Notify.BatchByID(c.Std(), s.Pool, c.Params("id"))
+	b, err := s.Notify.BatchByID(c.Std(), s.Pool, c.Params("id"), printer(c))
 	if err != nil {
 		return problem(err)
 	}
-	zip, err := s.Notify.BatchZIP(c.Std(), b.ID, c.Actor(), role(c))
+	zip, err := s.Notify.BatchZIP(c.Std(), b.ID, printer(c))
 	if err != nil {
 		return problem(err)
 	}

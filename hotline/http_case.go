@@ -14,6 +14,7 @@ import (
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
+	"impfportal/notify"
 	"impfportal/programme"
 )
 
@@ -363,12 +364,12 @@ func (s *Service) addNote(c *web.Ctx) error {
 }
 
 // letterStep is a button on a batch of the print queue.
-func (s *Service) letterStep(step func(ctx context.Context, batchID, actor, role string) error, done string) func(c *web.Ctx) error {
+func (s *Service) letterStep(step func(ctx context.Context, batchID string, by notify.Printer) error, done string) func(c *web.Ctx) error {
 	return func(c *web.Ctx) error {
 		if !id.Valid(c.Params("id")) {
 			return web.NotFound()
 		}
-		if err := step(c.Std(), c.Params("id"), c.Actor(), role(c)); err != nil {
+		if err := step(c.Std(), c.Params("id"), printer(c)); err != nil {
 			return problem(err)
 		}
 		c.Flash(done)

@@ -60,6 +60,7 @@ type Message struct {
 	Attachments []Attachment // of the e-mail
 	Letter      []byte       // PDF ready to print; empty = a plain letter is made of Subject and Text
 	ByPost      bool         // a letter in any case, not only when nothing else is known
+	Guarded     bool         // the letter gives rights over others: see Printer
 }
 
 // Attachment is a file that goes with an e-mail.

@@ -132,7 +132,7 @@ func (s *Service) Send(ctx context.Context, tx pgx.Tx, to Recipient, m Message) 
 	}
 	now := s.cfg.Now().UTC()
 	for _, w := range list {
-		if err := s.insert(ctx, tx, key, to.KeyID == "", m.Kind, w, now); err != nil {
+		if err := s.insert(ctx, tx, key, to.KeyID == "", m, w, now); err != nil {
 			return fmt.Errorf("notify %s by %s: %w", m.Kind, w.channel, err)
 		}
 	}
@@ -147,7 +147,7 @@ func (s *Service) keyFor(ctx context.Context, tx pgx.Tx, keyID string) (vault.Ke
 	return s.cfg.Vault.Open(ctx, tx, keyID)
 }
 
-func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, own bool, kind string, w way, now time.Time) error {
+func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, own bool, m Message, w way, now time.Time) error {
 	if w.channel == ChannelLetter && len(w.content.PDF) == 0 {
 		letter, err := s.plainLetter(w.content, now)
 		if errors.Is(err, pdf.ErrAddress) {
@@ -171,9 +171,9 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, key vault.Key, own bool
 		parts = w.size.Parts
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO notify.message (id, key_id, own_key, kind, channel, state, sealed, coding, parts, error, created_at, queued_at, done_at)
-		VALUES ($1, $2, $12, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`,
-		mid, key.ID, kind, w.channel, state, sealed, w.size.Coding, parts, w.failed, now, done, own)
+		INSERT INTO notify.message (id, key_id, own_key, kind, channel, state, sealed, coding, parts, error, created_at, queued_at, done_at, guarded)
+		VALUES ($1, $2, $12, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $13)`,
+		mid, key.ID, m.Kind, w.channel, state, sealed, w.size.Coding, parts, w.failed, now, done, own, m.Guarded && w.channel == ChannelLetter)
 	if err != nil || state == StateFailed || w.channel == ChannelLetter {
 		return err
 	}

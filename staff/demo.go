@@ -36,6 +36,7 @@ func (s *Service) SeedDemo(ctx context.Context, scopes map[string]string) error 
 		{Login: "team", Name: "Toni Team", Roles: []string{"team"}},
 		{Login: "admin", Name: "Ada Admin", Roles: []string{"admin"}},
 		{Login: "admin2", Name: "Emil Admin", Roles: []string{"admin"}},
+		{Login: "admin3", Name: "Ida Admin", Roles: []string{"admin"}},
 		{Login: "pruefung", Name: "Paula Prüfung", Roles: []string{"auditor"}},
 	} {
 		n.Scope = scopes[n.Login]

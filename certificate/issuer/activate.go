@@ -14,6 +14,7 @@ import (
 	"impfportal/audit"
 	"impfportal/internal/pg"
 	"impfportal/internal/web"
+	"impfportal/notify"
 	"impfportal/staff/dualcontrol"
 )
 
@@ -103,7 +104,8 @@ func (s *Service) mayWork(ctx context.Context, q pg.Querier, i Issuer, now time.
 	return err
 }
 
-// propose bars the issuer's own people: nobody approves themselves.
+// propose bars the issuer's own people, and who had its letter with the code in their
+// hands: nobody approves themselves.
 func (s *Service) propose(ctx context.Context, tx pgx.Tx, i Issuer, kind string, payload json.RawMessage, why, by string) (string, error) {
 	if _, open, err := dualcontrol.OpenFor(ctx, tx, kind, i.ID); err != nil || open {
 		if open {
@@ -118,6 +120,15 @@ func (s *Service) propose(ctx context.Context, tx pgx.Tx, i Issuer, kind string,
 	var barred []string
 	for _, a := range own {
 		barred = append(barred, a.ID)
+	}
+	takers, err := notify.TakersOf(ctx, tx, i.keyID, kindCode)
+	if err != nil {
+		return "", err
+	}
+	for _, actor := range takers {
+		if accountID, ok := strings.CutPrefix(actor, "staff:"); ok {
+			barred = append(barred, accountID)
+		}
 	}
 	return s.Dual.Propose(ctx, tx, dualcontrol.Proposal{Kind: kind, Subject: i.ID, Payload: payload, Why: why, ProposedBy: by, Barred: barred})
 }

@@ -56,7 +56,8 @@
 // The code has 90 random bits, works once, for 21 days, and is void after ten wrong
 // ones; a keyed hash of it is stored. Whoever holds the letter gives name and e-mail
 // anew: what was typed with the claim does not count any more, so a claim by
-// somebody else does no harm. The holder may also end the claim. A code that proves a
+// somebody else does no harm. The letter is printed by administrators, not by the call
+// centre, and whoever took it to print does not approve. The holder may also end the claim. A code that proves a
 // changed entry ends the access of everybody who had it before: the place may be in
 // other hands, and the holder of the letter gets the one account with which it goes on.
 //

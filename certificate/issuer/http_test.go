@@ -288,6 +288,29 @@ func TestSelfApproval(t *testing.T) {
 	}
 }
 
+// Who had the letter with the code in their hands could have claimed the place
+// themselves: agents do not get it, and whoever took it does not approve.
+func TestPrinterOfTheCodeDoesNotApprove(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(entriesOf(1)...)
+	b.ok(b.claim("A-000"))
+	b.letters()
+	one, two := b.desk.Approvers[0], b.desk.Approvers[1]
+	if _, err := b.Notify.TakeBatch(t.Context(), notify.Printer{Actor: "staff:" + id.New(), Role: "agent"}); !errors.Is(err, notify.ErrEmpty) {
+		t.Errorf("an agent takes it: %v", err)
+	}
+	_, err := b.Notify.TakeBatch(t.Context(), notify.Printer{Actor: "staff:" + one.AccountID, Role: "admin", Guarded: true})
+	b.ok(err)
+	b.ok(b.prove("A-000", b.secret("A-000")))
+	p, err := b.Propose(t.Context(), b.byEntry("A-000").ID, "alles geprüft", two.AccountID)
+	b.ok(err)
+	b.ok(b.desk.ApproveBy(two, p))
+	if err := b.desk.ApproveBy(one, p); err == nil || b.state("A-000") != Proven {
+		t.Errorf("%v %s", err, b.state("A-000"))
+	}
+}
+
 // Nobody activates where nobody could log in.
 func TestActivationNeedsAKey(t *testing.T) {
 	t.Parallel()

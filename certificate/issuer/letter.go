@@ -21,6 +21,9 @@ func postal(i Issuer) *notify.Address {
 	return &notify.Address{Name: i.Name, Street: i.Street, Postcode: i.Postcode, City: i.City}
 }
 
+// kindCode is the message that holds the activation code.
+const kindCode = "issuer.code"
+
 // sendCode puts the letter with an activation code into the print batch. The code
 // stands in the sealed letter and, as a keyed hash, in the database; nowhere else.
 func (s *Service) sendCode(ctx context.Context, tx pgx.Tx, i Issuer, secret string, now time.Time) error {
@@ -45,7 +48,7 @@ func (s *Service) sendCode(ctx context.Context, tx pgx.Tx, i Issuer, secret stri
 		return err
 	}
 	return s.Notify.Send(ctx, tx, notify.Recipient{KeyID: i.keyID, Postal: postal(i), Lang: lang},
-		notify.Message{Kind: "issuer.code", Subject: subject, Letter: letter, ByPost: true})
+		notify.Message{Kind: kindCode, Subject: subject, Letter: letter, ByPost: true, Guarded: true})
 }
 
 // tell says to an issuer's contact what its state is now and why; byPost also by letter

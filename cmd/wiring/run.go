@@ -168,7 +168,7 @@ func welcome(out io.Writer, address string) {
   Demo logins:          %s/dev/logins  (current one-time codes)
 
   Staff login:          %s/staff/login   password %s
-    admin, admin2       state administration        /admin
+    admin, -2, -3       state administration        /admin
     agent, agent2       call centre                 /hotline
     zentrum             vaccination centre Leipzig  /site
     leitstelle          dispatch of mobile teams    /teams

@@ -319,7 +319,7 @@ func (s *Service) SeedDemo(ctx context.Context, now time.Time) error {
 	return pg.InTx(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT a.id::text, a.login FROM staff.account a
-			 WHERE 'admin' = ANY (a.roles) AND NOT EXISTS (SELECT FROM staff.alert_address) AND a.login IN ('admin', 'admin2')`)
+			 WHERE 'admin' = ANY (a.roles) AND NOT EXISTS (SELECT FROM staff.alert_address) AND a.login IN ('admin', 'admin2', 'admin3')`)
 		if err != nil {
 			return err
 		}
