@@ -296,6 +296,8 @@ func (h head) entitled(ents []Entitlement) *Entitlement {
 // transaction. why is set when it cannot be.
 func (s *Service) makeOffer(ctx context.Context, tx pgx.Tx, h turn, o waitingOffer, ent Entitlement, p citizen.Person, to notify.Recipient, why *string) error {
 	batch := &pgx.Batch{}
+	// Series, registration, entry: whoever answers another offer locks in that order too.
+	batch.Queue(`SELECT FROM booking.series WHERE person_id = $1 AND programme_id = $2 AND state IN ('held', 'confirmed') FOR UPDATE`, p.ID, p.ProgrammeID)
 	citizen.LockForBooking(batch, p.ID)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
