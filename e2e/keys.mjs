@@ -25,17 +25,17 @@ run(async (browser) => {
 
   // A third administrator, made by the first: a code, a key, and no approving.
   await visit(ada, '/admin/staff');
-  await type(ada, { login: 'admin3', name: 'Dora Admin' });
+  await type(ada, { login: 'admin4', name: 'Dora Admin' });
   await ada.page.locator('#password').fill('noch-ein-langes-passwort');
   await ada.page.locator('main [name=roles][value=admin]').check();
   await go(ada, ada.page.locator('form[action="/admin/staff"] button').first());
   await visit(ada, '/admin/key-accounts', 'keys of accounts');
-  await go(ada, ada.page.locator('tr', { hasText: 'admin3' }).locator('form[action$="/code"] button'));
+  await go(ada, ada.page.locator('tr', { hasText: 'admin4' }).locator('form[action$="/code"] button'));
   await check(ada, 'keys of accounts, a code');
   await shoot(ada, 'accounts');
   const code = await text(ada, '.panel .code');
   await visit(third, '/staff/key', 'first key with a code');
-  await type(third, { login: 'admin3', code: 'ABCD-EFGH-JKMN-PQRS', key_name: 'Dora' });
+  await type(third, { login: 'admin4', code: 'ABCD-EFGH-JKMN-PQRS', key_name: 'Dora' });
   await third.page.locator('form[data-passkey] button').click();
   await until('a wrong code is refused', async () => /Einrichtungscode/.test(await say(third)));
   await type(third, { code });
