@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,6 +103,30 @@ func (s *Service) Held(ctx context.Context, q pg.Querier, ref string) (held bool
 		err = fmt.Errorf("issuer: %w", err)
 	}
 	return held, err
+}
+
+// RefOf returns the reference of the issuer that has a number in the registry, or had
+// it last; "" when none has.
+func (s *Service) RefOf(ctx context.Context, q pg.Querier, entryID string) (ref string, err error) {
+	err = q.QueryRow(ctx, `SELECT $1 || i.id FROM certificate.issuer i WHERE i.entry_id = upper($2) ORDER BY i.created_at DESC LIMIT 1`, refPrefix, strings.TrimSpace(entryID)).Scan(&ref)
+	if pg.NoRows(err) {
+		return "", nil
+	}
+	return ref, err
+}
+
+// NameOf returns what a reference is called on pages: name and number of an issuer;
+// others' references as they are.
+func (s *Service) NameOf(ctx context.Context, q pg.Querier, ref string) (string, error) {
+	issuerID, own := strings.CutPrefix(ref, refPrefix)
+	if !own || !id.Valid(issuerID) {
+		return ref, nil
+	}
+	i, err := s.Get(ctx, q, issuerID)
+	if errors.Is(err, ErrNotFound) {
+		return ref, nil
+	}
+	return i.Name + " (" + i.EntryID + ")", err
 }
 
 // Listed is an issuer as a stop deals with it.

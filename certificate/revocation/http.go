@@ -94,7 +94,13 @@ func (d *Desk) Handler() dualcontrol.Handler {
 				}
 			}
 			s := what.Selection
-			add("revocation.issuer", s.Issuer)
+			if s.Issuer != "" {
+				name, err := d.Issuers.NameOf(c.Std(), d.Pool, s.Issuer)
+				if err != nil {
+					return nil, err
+				}
+				add("revocation.issuer", name)
+			}
 			add("revocation.operator", s.Operator)
 			add("revocation.lot", s.Lot)
 			add("revocation.person", s.Person)
@@ -124,6 +130,7 @@ func moment(t *time.Time) string {
 // view is the page.
 type view struct {
 	Reasons []web.Option
+	Of      []web.Option // whose certificates are meant besides the one that is given
 	Asked   bool
 	Preview Preview
 	Open    []dualcontrol.Proposal
@@ -139,7 +146,15 @@ type massRow struct {
 	Hit     int
 }
 
-var selectionFields = []string{"issuer", "operator", "signer", "lot", "certificate", "from", "to"}
+// A selection as it is typed. The certificate stands for others: those of its holder, of
+// who recorded it, or of its issuer ("of").
+var selectionFields = []string{"issuer", "operator", "signer", "lot", "certificate", "of", "from", "to"}
+
+const (
+	ofPerson   = "person"
+	ofOperator = "operator"
+	ofIssuer   = "issuer"
+)
 
 func (d *Desk) page(c *web.Ctx) error {
 	f := web.NewForm()
@@ -154,6 +169,9 @@ func (d *Desk) show(c *web.Ctx, f *web.Form, failed bool) error {
 	v := view{Reasons: []web.Option{{Value: "", Label: c.T("revocation.choose")}}}
 	for _, r := range reasons {
 		v.Reasons = append(v.Reasons, web.Option{Value: string(r), Label: c.T("revocation.reason." + string(r))})
+	}
+	for _, of := range []string{ofPerson, ofOperator, ofIssuer} {
+		v.Of = append(v.Of, web.Option{Value: of, Label: c.T("revocation.of." + of)})
 	}
 	for _, name := range selectionFields {
 		v.Asked = v.Asked || f.Get(name) != ""
@@ -212,25 +230,47 @@ func (d *Desk) selection(c *web.Ctx, f *web.Form) (s Selection, err error) {
 		return &at
 	}
 	s.From, s.To = day("from", 0), day("to", 1)
-	if typed := f.Get("certificate"); typed != "" {
-		var person *string
-		uvci, _ := dcc.ParseUVCI(typed) // what is none is no certificate's
-		err := d.Pool.QueryRow(c.Std(), `SELECT person_id::text FROM certificate.certificate WHERE uvci = $1`, uvci).Scan(&person)
-		switch {
-		case pg.NoRows(err):
-			f.Fail("certificate", "revocation.error.unknown")
-		case err != nil:
+	if s.Issuer != "" && !strings.Contains(s.Issuer, ":") {
+		if s.Issuer, err = d.Issuers.RefOf(c.Std(), d.Pool, s.Issuer); err != nil {
 			return s, err
-		case person == nil:
-			f.Fail("certificate", "revocation.error.no_person")
-		default:
-			s.Person = *person
+		}
+		if s.Issuer == "" {
+			f.Fail("issuer", "revocation.error.issuer")
+		}
+	}
+	if typed := f.Get("certificate"); typed != "" {
+		if err := d.from(c, f, typed, &s); err != nil {
+			return s, err
 		}
 	}
 	if f.OK() && s.Check() != nil {
 		f.Fail("issuer", "revocation.error.selection")
 	}
 	return s, nil
+}
+
+// from completes a selection by what one certificate says.
+func (d *Desk) from(c *web.Ctx, f *web.Form, typed string, s *Selection) error {
+	var person *string
+	var issuer, operator string
+	uvci, _ := dcc.ParseUVCI(typed) // what is none is no certificate's
+	err := d.Pool.QueryRow(c.Std(), `SELECT person_id::text, issuer_ref, operator FROM certificate.certificate WHERE uvci = $1`, uvci).Scan(&person, &issuer, &operator)
+	of := f.Get("of")
+	switch {
+	case pg.NoRows(err):
+		f.Fail("certificate", "revocation.error.unknown")
+	case err != nil:
+		return err
+	case of == ofIssuer:
+		s.Issuer = issuer
+	case of == ofOperator:
+		s.Issuer, s.Operator = issuer, operator
+	case person == nil:
+		f.Fail("certificate", "revocation.error.no_person")
+	default:
+		s.Person = *person
+	}
+	return nil
 }
 
 func (d *Desk) propose(c *web.Ctx) error {

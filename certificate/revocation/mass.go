@@ -92,8 +92,18 @@ type Preview struct {
 
 // Hit is how many certificates of an issuer are hit.
 type Hit struct {
-	Issuer string
+	Issuer string // its reference
+	Name   string
 	Count  int
+}
+
+// Issuers tells how the administration names issuers.
+type Issuers interface {
+	// RefOf returns the reference of the issuer that has, or had last, a number in the
+	// registry; "" when none has.
+	RefOf(ctx context.Context, q pg.Querier, number string) (string, error)
+	// NameOf returns what an issuer's reference is called on pages.
+	NameOf(ctx context.Context, q pg.Querier, ref string) (string, error)
 }
 
 // Desk is where staff revoke.
@@ -102,6 +112,7 @@ type Desk struct {
 	Now     clock.Clock
 	Service *Service
 	Dual    *dualcontrol.Service
+	Issuers Issuers
 	// Settle waits for the signatures that have begun, see [stop.Service.Settle]: one
 	// may bear a time before the decision and be committed after it.
 	Settle func(ctx context.Context) error
@@ -134,6 +145,9 @@ func (d *Desk) Preview(ctx context.Context, s Selection) (p Preview, err error) 
 		}
 		return nil
 	})
+	for i := 0; err == nil && i < len(p.Issuers); i++ {
+		p.Issuers[i].Name, err = d.Issuers.NameOf(ctx, d.Pool, p.Issuers[i].Issuer)
+	}
 	return p, err
 }
 

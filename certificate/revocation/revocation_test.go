@@ -74,9 +74,21 @@ func setup(t testing.TB) *bundle {
 		return nil
 	}}
 	b.Desk.Settle = func(context.Context) error { return nil }
+	b.Desk.Issuers = numbers{}
 	b.people.Handle(KindMass, b.Handler())
 	b.exec(`INSERT INTO vault.key (id, wrapped, master, created_at) VALUES ($1, 'x', 'x', now())`, b.keyID)
 	return b
+}
+
+// numbers knows one issuer of the registry.
+type numbers struct{}
+
+func (numbers) RefOf(_ context.Context, _ pg.Querier, number string) (string, error) {
+	return map[string]string{"300000002": "issuer:bad"}[number], nil
+}
+
+func (numbers) NameOf(_ context.Context, _ pg.Querier, ref string) (string, error) {
+	return strings.ReplaceAll(ref, "issuer:bad", "Apotheke MUSTER (300000002)"), nil
 }
 
 func (b *bundle) exec(sql string, args ...any) {
@@ -378,6 +390,12 @@ func TestPage(t *testing.T) {
 	wantIn(app.Get("/admin/revocations?lot=L9"), 200, "Kein gültiges Zertifikat")
 	wantIn(app.Get("/admin/revocations?from=2021-07-01&to=2021-07-01&lot=L1"), 200, "5 Zertifikate würden widerrufen")
 	wantIn(app.Get("/admin/revocations?certificate="+url.QueryEscape(uvci(22))), 200, "Ein Zertifikat würde widerrufen")
+	// By its number in the registry, or by a certificate: of the same issuer, by the same hand.
+	wantIn(app.Get("/admin/revocations?issuer=300000002"), 200, "Apotheke MUSTER (300000002): 5")
+	wantIn(app.Get("/admin/revocations?issuer=300000009"), 422, "keine ausstellende Stelle")
+	wantIn(app.Get("/admin/revocations?of=issuer&certificate="+url.QueryEscape(uvci(22))), 200, "5 Zertifikate würden widerrufen")
+	wantIn(app.Get("/admin/revocations?of=operator&certificate="+url.QueryEscape(uvci(22))), 200, "5 Zertifikate würden widerrufen")
+	wantIn(app.Get("/admin/revocations?of=person"), 422, "Bitte geben Sie eine Stelle")
 	// A key narrows what is shown, and goes on into what is proposed.
 	wantIn(app.Get("/admin/revocations?signer=00&lot=L1"), 200, "Kein gültiges Zertifikat")
 	wantIn(app.Get(fmt.Sprintf("/admin/revocations?signer=%x&lot=L1", "kid-one.")), 200, fmt.Sprintf(`<input type="hidden" name="signer" value="%x">`, "kid-one."))

@@ -59,6 +59,7 @@ func (s *Slices) buildIssuers(base string) error {
 		}
 	}
 	s.Issuers = issuer.New(c)
+	s.Revocation.Issuers = s.Issuers
 	s.Desk = desk.New(desk.Config{
 		Pool: s.env.Pool, Now: s.env.Now, Issuers: s.Issuers, Records: s.Vaccination, Certificates: s.Certificate, Revocations: s.Revocation.Service, Stop: s.Stop, Keys: s.Keys,
 		Limiter: c.Limiter,
