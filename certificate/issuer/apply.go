@@ -38,7 +38,6 @@ const (
 	whyLicence  = "licence"
 	whyChanged  = "changed"
 	whyNotAsked = "not_asked"
-	whyTries    = "tries"
 	whyExpired  = "expired"
 	whyAdmin    = "admin"
 	whyAlarm    = "alarm" // with the alarm's name: "alarm.crowd"

@@ -21,7 +21,6 @@ import (
 const (
 	codeLen      = 20 // 18 random characters of 5 bits: 90 bits
 	codeTTL      = 21 * 24 * time.Hour
-	codeTries    = 10
 	letterAgain  = 7 * 24 * time.Hour // sooner the post has not arrived
 	lettersMonth = 3                  // to one entry in 30 days
 
@@ -251,34 +250,28 @@ func (s *Service) Prove(ctx context.Context, p Proof) (e Enrolment, err error) {
 	return e, err
 }
 
-// tryCode counts a try of the open code and tells whether it holds. A code that
-// was tried too often is void.
+// tryCode counts a try of the open code and tells whether it holds. Wrong ones do not
+// end it: nobody guesses 90 bits, and ids are public, so whoever wanted to keep a place
+// out would only have to type.
 func (s *Service) tryCode(ctx context.Context, tx pgx.Tx, i Issuer, secret string, now time.Time) (held bool, err error) {
 	var (
 		codeID string
 		hash   []byte
-		tries  int
 	)
 	err = tx.QueryRow(ctx, `
 		UPDATE certificate.issuer_code SET tries = tries + 1
-		 WHERE issuer_id = $1 AND used_at IS NULL AND void_at IS NULL AND expires_at > $2 RETURNING id::text, hash, tries`, i.ID, now).Scan(&codeID, &hash, &tries)
+		 WHERE issuer_id = $1 AND used_at IS NULL AND void_at IS NULL AND expires_at > $2 RETURNING id::text, hash`, i.ID, now).Scan(&codeID, &hash)
 	if pg.NoRows(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if hmac.Equal(hash, s.codeHash(i.ID, secret)) {
-		_, err = tx.Exec(ctx, `UPDATE certificate.issuer_code SET used_at = $2 WHERE id = $1`, codeID, now)
-		return err == nil, err
-	}
-	if tries < codeTries {
+	if !hmac.Equal(hash, s.codeHash(i.ID, secret)) {
 		return false, nil
 	}
-	if err := voidCode(ctx, tx, i.ID, now); err != nil || i.State != Sent {
-		return false, err
-	}
-	return false, s.move(ctx, tx, i, Ended, whyTries, false, "system", now)
+	_, err = tx.Exec(ctx, `UPDATE certificate.issuer_code SET used_at = $2 WHERE id = $1`, codeID, now)
+	return err == nil, err
 }
 
 // proven carries out what a good code is for.

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/audit"
+	"impfportal/certificate/dcc"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
-	"impfportal/programme"
 )
 
 // Errors of declarations.
@@ -69,10 +69,8 @@ func (s *Service) Declare(ctx context.Context, issuerID string, r Receipt, actor
 	if !lotPattern.MatchString(r.LotNumber) || r.Doses < 1 || r.Doses > 1_000_000 || !receivable(r.Day, now) {
 		return ErrReceipt
 	}
-	if _, err := programme.ProductByID(ctx, s.Pool, r.ProductID); pg.NoRows(err) || errors.Is(err, programme.ErrNotFound) {
-		return ErrReceipt
-	} else if err != nil {
-		return err
+	if _, ok := dcc.CodesFor(r.ProductID, now); !ok {
+		return ErrReceipt // no certificate comes of it
 	}
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		i, err := one(ctx, tx, `WHERE i.id = $1 FOR NO KEY UPDATE OF i`, issuerID)

@@ -53,13 +53,14 @@
 // here. One claim is open for an entry; its letter goes to the registry's address,
 // again after a week at the earliest, and at most three in 30 days.
 //
-// The code has 90 random bits, works once, for 21 days, and is void after ten wrong
-// ones; a keyed hash of it is stored. Whoever holds the letter gives name and e-mail
-// anew: what was typed with the claim does not count any more, so a claim by
-// somebody else does no harm. The letter is printed by administrators, not by the call
-// centre, and whoever took it to print does not approve. The holder may also end the claim. A code that proves a
-// changed entry ends the access of everybody who had it before: the place may be in
-// other hands, and the holder of the letter gets the one account with which it goes on.
+// The code has 90 random bits, works once, for 21 days; a keyed hash of it is stored.
+// Wrong ones are counted and limited by network, and do not end it. Whoever holds the
+// letter gives name and e-mail anew: what was typed with the claim does not count any
+// more, so a claim by somebody else does no harm. The letter is printed by
+// administrators, not by the call centre, and whoever took it to print does not approve.
+// The holder may also end the claim. A code that proves a changed entry ends the access
+// of everybody who had it before: the place may be in other hands, and the holder of the
+// letter gets the one account with which it goes on.
 //
 // Nobody in the administration makes an account for an issuer, and no administrator
 // hands out a set-up code for one while the issuer is active: whoever has it could

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"impfportal/certificate/dcc"
 	"impfportal/internal/clock"
 	"impfportal/internal/id"
 	"impfportal/internal/web"
@@ -119,7 +120,9 @@ func (s *Service) lotRows(c *web.Ctx, issuerID string) (rows []lotRow, products 
 	names := map[string]string{}
 	for _, p := range all {
 		names[p.ID] = p.Name
-		products = append(products, web.Option{Value: p.ID, Label: p.Name})
+		if _, ok := dcc.CodesFor(p.ID, c.Now); ok { // for others there is no certificate
+			products = append(products, web.Option{Value: p.ID, Label: p.Name})
+		}
 	}
 	for _, l := range lots {
 		rows = append(rows, lotRow{l, names[l.ProductID]})
