@@ -89,6 +89,16 @@ func (s *Service) Make(ctx context.Context, tx pgx.Tx, d vaccination.Desk, r vac
 	return code.Print(stored), audit.Write(ctx, tx, d.Now, audit.Entry{Actor: d.Actor, Role: d.Role, Action: "claim.made", Subject: "record:" + r.ID})
 }
 
+// made is when the code of a record was made that still opens something; nil when
+// there is none.
+func (s *Service) made(ctx context.Context, recordID string) (at *time.Time, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT made_at FROM certificate.claim WHERE record_id = $1 AND expires_at > $2 AND tries < $3`, recordID, s.Now(), maxTries).Scan(&at)
+	if pg.NoRows(err) {
+		return nil, nil
+	}
+	return at, err
+}
+
 // Open returns the certificates of the record that a code and a birth date open, the
 // newest first. ErrTypo, ErrNoClaim.
 func (s *Service) Open(ctx context.Context, typed string, birth vaccination.PartialDate) ([]certificate.Certificate, error) {

@@ -219,7 +219,8 @@ func TestPages(t *testing.T) {
 	expect("no address", site.PostForm(path, "how", "post"), 422)
 	expect("too long", site.PostForm(path, "how", "post", "extra", strings.Repeat("Haus ", 20), "street", strings.Repeat("Weg ", 25), "city", strings.Repeat("Ort ", 25), "postcode", "04109"), 422, "passt nicht in das Fenster")
 	expect("post", site.PostForm(path, "how", "post", "street", "Weg 1", "postcode", "04109", "city", "Leipzig"), 303)
-	expect("sent", site.Get(path), 200, "gedruckt und verschickt")
+	expect("sent", site.Get(path), 200, "gedruckt und verschickt", "Einen Code gibt es schon")
+	expect("no choice", site.PostForm(path), 422, "Bitte wählen Sie, wie")
 	var letters int
 	b.ok(b.pool.QueryRow(b.ctx, `SELECT count(*) FROM notify.message WHERE kind = 'claim.code'`).Scan(&letters))
 	if letters != 1 {

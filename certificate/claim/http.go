@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
@@ -114,13 +115,25 @@ type makePage struct {
 	vaccination.Record
 	Here string // address of this page
 	Back string
+	Made *time.Time // of the code that a new one would end
 }
 
 func pageOf(c *web.Ctx, r vaccination.Record) makePage {
 	if forTeam(c) {
-		return makePage{r, "/teams/records/" + r.ID + "/claim", "/teams/today"}
+		return makePage{Record: r, Here: "/teams/records/" + r.ID + "/claim", Back: "/teams/today"}
 	}
-	return makePage{r, "/site/records/" + r.ID + "/claim", "/site"}
+	return makePage{Record: r, Here: "/site/records/" + r.ID + "/claim", Back: "/site"}
+}
+
+func (s *Service) renderMake(c *web.Ctx, f *web.Form, r vaccination.Record) (err error) {
+	p := pageOf(c, r)
+	if p.Made, err = s.made(c.Std(), r.ID); err != nil {
+		return err
+	}
+	if p.Made == nil && f.Get("how") == "" && f.OK() {
+		f.Set("how", "print")
+	}
+	return c.PageForm("claim/make", f, p)
 }
 
 // forTeam reports whether it is an address of the mobile teams.
@@ -192,9 +205,7 @@ func (s *Service) showMake(c *web.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f := &web.Form{}
-	f.Set("how", "print")
-	return c.PageForm("claim/make", f, pageOf(c, r))
+	return s.renderMake(c, web.NewForm(), r)
 }
 
 // postMake makes the code and prints it, or sends it by letter.
@@ -206,15 +217,21 @@ func (s *Service) postMake(c *web.Ctx) error {
 	f := c.Form()
 	to := addressOf(r, f.Get("extra"), f.Get("street"), f.Get("postcode"), f.Get("city"))
 	name := to.Name
-	if f.Get("how") != "post" {
+	switch f.Get("how") {
+	case "print":
 		to = nil
-	} else if f.Errors = append(f.Errors, lacking(*to)...); !f.OK() {
-		return c.PageForm("claim/make", f, pageOf(c, r))
+	case "post":
+		f.Errors = append(f.Errors, lacking(*to)...)
+	default:
+		f.Fail("how", "claim.error.how")
+	}
+	if !f.OK() {
+		return s.renderMake(c, f, r)
 	}
 	printed, err := s.issue(c, r, to)
 	if p := (*web.Problem)(nil); errors.As(err, &p) && len(p.Fields) > 0 {
 		f.Take(p)
-		return c.PageForm("claim/make", f, pageOf(c, r))
+		return s.renderMake(c, f, r)
 	}
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ function show(...parts) {
   panel.append(...parts);
   element('result').replaceChildren(panel);
   element('result').focus({ preventScroll: true });
-  element('result').scrollIntoView({ block: 'start' }) // the verdict stands on top, and the whole may be longer than the screen;
+  element('result').scrollIntoView({ block: 'start' }); // the verdict stands on top, and the whole may be longer than the screen
 }
 
 function say(text) {
@@ -89,7 +89,8 @@ function first(texts) { return texts.find((t) => t.startsWith(prefix)) ?? texts[
 
 element('by-text-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  answer(element('pasted').value);
+  if (element('pasted').value.trim() === '') say(words.noText);
+  else answer(element('pasted').value);
 });
 
 // A picture.
