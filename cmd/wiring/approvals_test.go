@@ -12,6 +12,7 @@ import (
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/staff/dualcontrol"
+	"impfportal/staff/passkey/passkeytest"
 )
 
 // An approval is a leaf of the log, once, and names nobody.
@@ -34,5 +35,24 @@ func TestApprovalIsALeaf(t *testing.T) {
 	got, err := translog.Decode(leaf)
 	if err != nil || n != 1 || got.Kind != translog.KindApproval || !got.Day.Equal(clock.Day(a.At)) || strings.Contains(string(leaf), a.AccountID) {
 		t.Errorf("%d leaves, %s, %v", n, leaf, err)
+	}
+}
+
+// So is what one person decides during the first set-up: which security keys count.
+func TestModelOfTheFirstSetupIsALeaf(t *testing.T) {
+	t.Parallel()
+	s, _ := testApp(t)
+	ctx := context.Background()
+	accountID, m := id.New(), passkeytest.NewMaker(t).Model(clock.Day(s.env.Now()))
+	if err := s.Keys.AllowModel(ctx, m, "staff:"+accountID); err != nil {
+		t.Fatal(err)
+	}
+	var leaf []byte
+	if err := s.env.Pool.QueryRow(ctx, `SELECT data FROM certificate.log_leaf WHERE ref LIKE 'alone:%'`).Scan(&leaf); err != nil {
+		t.Fatal(err)
+	}
+	got, err := translog.Decode(leaf)
+	if err != nil || got.Kind != translog.KindApproval || got.Subject != "key-model:"+m.AAGUID || got.Detail["how"] != "first_setup" || strings.Contains(string(leaf), accountID) {
+		t.Errorf("%s, %v", leaf, err)
 	}
 }

@@ -123,6 +123,7 @@ func Build(env *Env) (_ *Slices, err error) {
 		MayCode: func(ctx context.Context, tx pgx.Tx, accountID string) error {
 			return s.Issuers.MaySetUp(ctx, tx, accountID)
 		},
+		Alone: s.logAlone,
 	}); err != nil {
 		return nil, err
 	}

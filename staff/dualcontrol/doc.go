@@ -1,6 +1,6 @@
 // Package dualcontrol lets two people decide what one must not (Vier-Augen-Prinzip):
 // whom an issuer is, how much it may issue, whether a stopped one goes on, whether
-// many certificates are revoked.
+// many certificates are revoked, whose security keys count.
 //
 // A proposal (Vorschlag) says what is to change (kind, subject, payload) and why.
 // An approver (Freigebende Person) approves it with a touch of a security key over

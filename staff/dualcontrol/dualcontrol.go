@@ -126,6 +126,8 @@ func New(cfg Config) *Service {
 	}
 	s := &Service{cfg: cfg, pool: cfg.Pool, now: cfg.Now, handlers: map[string]Handler{}}
 	s.Handle(KindApprover, s.approverHandler())
+	s.Handle(passkey.KindModel, s.modelHandler())
+	cfg.Keys.DecideBy(s.proposeModel)
 	return s
 }
 

@@ -32,6 +32,8 @@ func Problem(err error) error {
 		{ErrLastKey, http.StatusConflict, "passkey.error.last"},
 		{ErrNotFound, http.StatusNotFound, "web.error.not_found"},
 		{ErrTooMany, http.StatusTooManyRequests, "passkey.error.too_many"},
+		{ErrTwo, http.StatusConflict, "passkey.error.two"},
+		{ErrProposed, http.StatusConflict, "passkey.error.proposed"},
 		{staff.ErrNotFound, http.StatusNotFound, "web.error.not_found"},
 		{staff.ErrLogin, http.StatusForbidden, "passkey.error.password"},
 		{staff.ErrTooMany, http.StatusTooManyRequests, "passkey.error.too_many"},
@@ -254,7 +256,19 @@ func (s *Service) apiRefresh(c *web.Ctx, in RefreshIn) (FreshOut, error) {
 
 // ModelsOut lists authenticator models.
 type ModelsOut struct {
-	Models []ModelOut `json:"models"`
+	Models     []ModelOut        `json:"models"`
+	Waiting    []WaitingModelOut `json:"waiting"`
+	FirstSetup bool              `json:"first_setup" doc:"one administrator alone allows a model, because nobody could approve"`
+}
+
+// WaitingModelOut is a model that waits for two people.
+type WaitingModelOut struct {
+	ProposalID string `json:"proposal_id"`
+	Approvals  int    `json:"approvals"`
+	AAGUID     string `json:"aaguid"`
+	Name       string `json:"name"`
+	From       string `json:"from" doc:"YYYY-MM-DD"`
+	To         string `json:"to,omitempty" doc:"YYYY-MM-DD, last day"`
 }
 
 // ModelOut is one model with the days on which it is allowed.
@@ -268,15 +282,15 @@ type ModelOut struct {
 }
 
 func (s *Service) apiModels(c *web.Ctx, _ struct{}) (ModelsOut, error) {
-	models, err := Models(c.Std(), s.pool)
-	out := ModelsOut{Models: []ModelOut{}}
-	for _, m := range models {
-		o := ModelOut{AAGUID: m.AAGUID, Name: m.Name, From: m.From.Format(time.DateOnly), InForce: m.InForce(c.Now) && (!m.Virtual || s.cfg.Local), Virtual: m.Virtual}
-		if m.To != nil {
-			o.To = m.To.Format(time.DateOnly)
-		}
-		out.Models = append(out.Models, o)
+	out := ModelsOut{Models: []ModelOut{}, Waiting: []WaitingModelOut{}}
+	v, err := s.models(c)
+	for _, m := range v.Models {
+		out.Models = append(out.Models, ModelOut{AAGUID: m.AAGUID, Name: m.Name, From: m.From.Format(time.DateOnly), To: m.last(), InForce: m.Now, Virtual: m.Virtual})
 	}
+	for _, w := range v.Waiting {
+		out.Waiting = append(out.Waiting, WaitingModelOut{w.ProposalID, w.Approvals, w.AAGUID, w.Name, w.From.Format(time.DateOnly), w.last()})
+	}
+	out.FirstSetup = v.First
 	return out, err
 }
 
@@ -287,6 +301,7 @@ type ModelIn struct {
 	From   string `json:"from" doc:"YYYY-MM-DD"`
 	To     string `json:"to,omitempty" doc:"YYYY-MM-DD, last day"`
 	Roots  string `json:"roots" maxlen:"40000" doc:"PEM certificates of its maker"`
+	Why    string `json:"why,omitempty" maxlen:"500" doc:"for the two who decide; not needed during the first set-up"`
 }
 
 func (in ModelIn) model(now time.Time) (m Model, p *web.Problem) {
@@ -299,7 +314,7 @@ func (in ModelIn) model(now time.Time) (m Model, p *web.Problem) {
 	if in.Name == "" || len([]rune(in.Name)) > 100 {
 		add("name", "passkey.error.model_name")
 	}
-	if _, err := ParseRoots(in.Roots); err != nil || len(in.Roots) > 40_000 {
+	if _, err := rootCertificates(in.Roots); err != nil || len(in.Roots) > 40_000 {
 		add("roots", "passkey.error.roots")
 	}
 	var err error
@@ -319,12 +334,32 @@ func (in ModelIn) model(now time.Time) (m Model, p *web.Problem) {
 	return m, nil
 }
 
-func (s *Service) apiAllowModel(c *web.Ctx, in ModelIn) (struct{}, error) {
-	m, p := in.model(c.Now)
-	if p != nil {
-		return struct{}{}, p
+// ModelSetOut says what became of a model that was to be allowed.
+type ModelSetOut struct {
+	ProposalID string `json:"proposal_id,omitempty" doc:"what two people decide now; empty = the model is allowed"`
+}
+
+func (s *Service) apiAllowModel(c *web.Ctx, in ModelIn) (out ModelSetOut, err error) {
+	first, err := FirstSetup(c.Std(), s.pool)
+	if err != nil {
+		return out, err
 	}
-	return struct{}{}, s.AllowModel(c.Std(), m, c.Actor())
+	m, p := in.model(c.Now)
+	if !first && (in.Why == "" || len([]rune(in.Why)) > 500) {
+		if p == nil {
+			p = web.Invalid()
+		}
+		p.Fields = append(p.Fields, web.FieldError{Field: "why", Key: "passkey.error.why"})
+	}
+	switch {
+	case p != nil:
+		return out, p
+	case first:
+		err = s.AllowModel(c.Std(), m, c.Actor())
+	default:
+		out.ProposalID, err = s.ProposeModel(c.Std(), m, in.Why, c.User.ID)
+	}
+	return out, Problem(err)
 }
 
 // EndModelIn names a row of the list of models.

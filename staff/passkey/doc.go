@@ -14,7 +14,12 @@
 // The authenticator attests its make (attestation "direct"): the statement must be
 // of the format "packed" with a certificate that leads to a root of a model on the
 // list of allowed models (zugelassene Modelle), which is a list of dated rows. A
-// model that has left the list stops its keys too. In a local run every authenticator
+// model that has left the list stops its keys too. Two people put a model on it or let
+// it count longer (dualcontrol, kind passkey.model; trigger key_model_guard), and
+// one ends it at once: whoever could admit an authenticator alone could be everybody
+// who approves. During the first set-up, while fewer than two administrators' accounts
+// have ever had an accepted key, one administrator allows models, and audit and log
+// say so (staff.first_setup). That time does not come back. In a local run every authenticator
 // counts whose model is not on the list, virtual ones and those built into computers
 // and telephones, without attestation; production refuses them.
 //

@@ -55,7 +55,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: http.MethodDelete, Path: "/api/v1/admin/keys/:id", Roles: admin, API: web.JSON("Disable somebody's key, for example a lost one", s.apiRevoke)},
 		{Method: get, Path: "/api/v1/admin/key-models", Roles: admin, API: web.JSON("Authenticator models and when they are allowed", s.apiModels)},
 		{Method: http.MethodDelete, Path: "/api/v1/admin/key-models/:aaguid/:from", Roles: admin, API: web.JSON("Stop an authenticator model: from now on no key of it counts", s.apiEndModel)},
-		{Method: post, Path: "/api/v1/admin/key-models", Roles: admin, API: web.JSON("Allow an authenticator model from a day on", s.apiAllowModel)},
+		{Method: post, Path: "/api/v1/admin/key-models", Roles: admin, API: web.JSON("Allow an authenticator model from a day on; two people decide it, except during the first set-up", s.apiAllowModel)},
 	}
 }
 
@@ -247,8 +247,10 @@ func (s *Service) revokeForm(c *web.Ctx) error {
 }
 
 type modelsView struct {
-	Models []modelRow
-	Local  bool
+	Models  []modelRow
+	Waiting []WaitingModel
+	First   bool // one administrator alone allows a model
+	Local   bool
 }
 
 type modelRow struct {
@@ -259,29 +261,47 @@ type modelRow struct {
 
 func (s *Service) modelsPage(c *web.Ctx) error { return s.showModels(c, web.NewForm()) }
 
-func (s *Service) showModels(c *web.Ctx, f *web.Form) error {
+// models gathers the list, and what waits to be on it.
+func (s *Service) models(c *web.Ctx) (v modelsView, err error) {
+	v.Local = s.cfg.Local
 	models, err := Models(c.Std(), s.pool)
 	if err != nil {
-		return err
+		return v, err
 	}
-	v := modelsView{Local: s.cfg.Local}
 	for _, m := range models {
 		v.Models = append(v.Models, modelRow{m, m.InForce(c.Now) && (!m.Virtual || s.cfg.Local)})
+	}
+	if v.Waiting, err = WaitingModels(c.Std(), s.pool, c.Now); err != nil {
+		return v, err
+	}
+	v.First, err = FirstSetup(c.Std(), s.pool)
+	return v, err
+}
+
+func (s *Service) showModels(c *web.Ctx, f *web.Form) error {
+	v, err := s.models(c)
+	if err != nil {
+		return err
 	}
 	return c.PageForm("passkey/models", f, v)
 }
 
 func (s *Service) modelForm(c *web.Ctx) error {
 	f := c.Form()
-	m, p := ModelIn{AAGUID: f.Get("aaguid"), Name: f.Get("name"), From: f.Get("from"), To: f.Get("to"), Roots: f.Get("roots")}.model(c.Now)
-	if p != nil {
+	out, err := s.apiAllowModel(c, ModelIn{AAGUID: f.Get("aaguid"), Name: f.Get("name"), From: f.Get("from"), To: f.Get("to"), Roots: f.Get("roots"), Why: f.Get("why")})
+	var p *web.Problem
+	if errors.As(err, &p) && len(p.Fields) > 0 {
 		f.Take(p)
 		return s.showModels(c, f)
 	}
-	if err := s.AllowModel(c.Std(), m, c.Actor()); err != nil {
+	if err != nil {
 		return err
 	}
-	c.Flash("passkey.models.saved")
+	if out.ProposalID == "" {
+		c.Flash("passkey.models.saved")
+	} else {
+		c.Flash("passkey.models.proposed")
+	}
 	return c.See("/admin/key-models")
 }
 

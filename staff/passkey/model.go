@@ -2,15 +2,16 @@ package passkey
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"impfportal/audit"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
 )
@@ -24,6 +25,9 @@ type Model struct {
 	Roots   string // PEM certificates that an attestation of this model leads to
 	Virtual bool   // no hardware: counts in a local run only
 	SetBy   string
+	// Approval is the proposal by which two people allowed it; "" = nobody else did:
+	// during the first set-up, or a virtual one.
+	Approval string
 }
 
 // InForce reports whether the model is allowed on the day of now.
@@ -32,7 +36,7 @@ func (m Model) InForce(now time.Time) bool {
 	return !m.From.After(day) && (m.To == nil || !m.To.Before(day))
 }
 
-const modelColumns = `aaguid::text, valid_from, valid_to, name, roots, virtual, set_by`
+const modelColumns = `aaguid::text, valid_from, valid_to, name, roots, virtual, set_by, coalesce(approval::text, '')`
 
 // Models returns all models, the allowed ones and those that were.
 func Models(ctx context.Context, q pg.Querier) ([]Model, error) {
@@ -74,33 +78,45 @@ func (s *Service) anyModel(ctx context.Context, aaguid string) (Model, error) {
 	return s.model(ctx, s.pool, aaguid)
 }
 
-// ParseRoots reads PEM certificates of attestation roots.
-func ParseRoots(text string) (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
-	n := 0
+// rootCertificates reads PEM certificates of attestation roots.
+func rootCertificates(text string) (out []*x509.Certificate, err error) {
 	for rest := []byte(text); ; {
 		var b *pem.Block
 		if b, rest = pem.Decode(rest); b == nil {
-			if strings.TrimSpace(string(rest)) != "" || n == 0 {
+			if strings.TrimSpace(string(rest)) != "" || len(out) == 0 {
 				return nil, errors.New("passkey: no PEM certificate")
 			}
-			return pool, nil
+			return out, nil
 		}
 		c, err := x509.ParseCertificate(b.Bytes)
 		if err != nil {
 			return nil, err
 		}
-		pool.AddCert(c)
-		n++
+		out = append(out, c)
 	}
+}
+
+// Fingerprints names the certificates of the model's roots for people who compare
+// them with the maker's own: subject and SHA-256.
+func (m Model) Fingerprints() ([]string, error) {
+	roots, err := rootCertificates(m.Roots)
+	var out []string
+	for _, c := range roots {
+		out = append(out, fmt.Sprintf("%s, SHA-256 %x", c.Subject.CommonName, sha256.Sum256(c.Raw)))
+	}
+	return out, err
 }
 
 // trusts verifies that an attestation certificate leads to a root of the model.
 // A root may be the attestation certificate itself.
 func (m Model) trusts(chain [][]byte) error {
-	roots, err := ParseRoots(m.Roots)
+	certificates, err := rootCertificates(m.Roots)
 	if err != nil {
 		return err
+	}
+	roots := x509.NewCertPool()
+	for _, c := range certificates {
+		roots.AddCert(c)
 	}
 	if len(chain) == 0 {
 		return ErrModel
@@ -123,44 +139,6 @@ func (m Model) trusts(chain [][]byte) error {
 		return errors.Join(ErrModel, err)
 	}
 	return nil
-}
-
-// AllowModel puts a model on the list from a day on.
-func (s *Service) AllowModel(ctx context.Context, m Model, actor string) error {
-	now := s.now()
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
-			INSERT INTO staff.key_model (aaguid, valid_from, valid_to, name, roots, virtual, set_by, set_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (aaguid, valid_from) DO UPDATE SET valid_to = excluded.valid_to, name = excluded.name, roots = excluded.roots, set_by = excluded.set_by, set_at = excluded.set_at
-			WHERE NOT staff.key_model.virtual`,
-			m.AAGUID, m.From, m.To, m.Name, m.Roots, m.Virtual, actor, now)
-		if err != nil {
-			return err
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: actor, Role: "admin", Action: "passkey.model", Subject: "key-model:" + m.AAGUID, After: map[string]any{"name": m.Name, "from": m.From.Format(time.DateOnly), "to": m.To},
-		})
-	})
-}
-
-// EndModel ends a model with a day, the last on which its keys count.
-func (s *Service) EndModel(ctx context.Context, aaguid string, from, last time.Time, actor string) error {
-	now := s.now()
-	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE staff.key_model SET valid_to = $3, set_by = $4, set_at = $5 WHERE aaguid = $1 AND valid_from = $2 AND valid_from <= $3`, aaguid, from, last, actor, now)
-		if err == nil && tag.RowsAffected() == 0 { // it has not been allowed on any day up to then
-			tag, err = tx.Exec(ctx, `DELETE FROM staff.key_model WHERE aaguid = $1 AND valid_from = $2`, aaguid, from)
-		}
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrNotFound
-		}
-		return audit.Write(ctx, tx, now, audit.Entry{
-			Actor: actor, Role: "admin", Action: "passkey.model_end", Subject: "key-model:" + aaguid, After: map[string]string{"last": last.Format(time.DateOnly)},
-		})
-	})
 }
 
 // virtualModels are the authenticators that browsers make up for tests. Chromium

@@ -66,15 +66,19 @@ type Config struct {
 	// MayCode tells whether an administrator may hand out a set-up code for an
 	// account, as a *web.Problem when not; nil = for all.
 	MayCode func(ctx context.Context, tx pgx.Tx, accountID string) error
+	// Alone is told, in its transaction, what one person has decided during the first
+	// set-up that needs two after it (a leaf of the log); may be nil.
+	Alone func(ctx context.Context, tx pgx.Tx, kind, subject string, digest Digest, actor string) error
 }
 
 // Service keeps the keys.
 type Service struct {
-	cfg   Config
-	pool  *pgxpool.Pool
-	now   clock.Clock
-	rpID  string
-	limit *redis_rate.Limiter
+	cfg     Config
+	pool    *pgxpool.Pool
+	now     clock.Clock
+	rpID    string
+	limit   *redis_rate.Limiter
+	propose Propose
 }
 
 const localHost = "localhost"
