@@ -19,7 +19,9 @@
 // delivery or by the repair, and there is exactly one certificate in the end:
 // one row per record and version, and a trigger that keeps what was signed.
 // Before release the stored text is decoded, its signature verified with the
-// DSC, and its payload compared byte for byte with what the record gives.
+// DSC, and its payload compared byte for byte with what the record gives. If the DSC
+// was distrusted after it had signed (package distrust), the certificate is revoked
+// instead and its next version made by another.
 //
 // Nothing is signed without a leaf in the transparency log (package translog),
 // written in the same transaction, and nothing is handed out before the log

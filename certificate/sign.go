@@ -7,17 +7,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"impfportal/audit"
 	"impfportal/certificate/dcc"
+	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/internal/clock"
 	"impfportal/internal/pg"
+	"impfportal/vaccination"
 )
 
 // sign signs the stored claims once and hands the leaf to the log, in one
@@ -150,12 +153,20 @@ func (s *Service) releaseLogged(ctx context.Context, v Vaccination) error {
 }
 
 // release reads back what was stored, verifies it as a stranger would, holds
-// it against the record byte for byte, and only then lets its owner have it.
+// it against the record byte for byte, and only then lets its owner have it. What a
+// signer has signed that is distrusted by now is revoked instead, and made again.
 func (s *Service) release(ctx context.Context, v Vaccination) error {
 	return pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		r, found, err := lock(ctx, tx, v.RecordID)
 		if err != nil || !found || r.state != string(StateLogged) {
 			return err
+		}
+		distrusted, err := s.Distrusted(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(distrusted, func(kid []byte) bool { return bytes.Equal(kid, r.kid) }) {
+			return s.another(ctx, tx, v.RecordID, r)
 		}
 		key, err := s.Vault.Open(ctx, tx, v.KeyID)
 		if err != nil {
@@ -195,6 +206,18 @@ func (s *Service) release(ctx context.Context, v Vaccination) error {
 			IssuedAt: *r.issued, ExpiresAt: *r.expires, KID: r.kid,
 		})
 	})
+}
+
+// another revokes a certificate whose signer was distrusted before its owner had it,
+// and asks for the next one, as a mass revocation that names the signer does with
+// those that were handed out. The trigger certificate_release_trusted refuses the rest.
+func (s *Service) another(ctx context.Context, tx pgx.Tx, recordID string, r stored) error {
+	if err := s.Revocations.Revoke(ctx, tx, revocation.Revocation{
+		CertificateID: r.id, Reason: revocation.Compromise, Replaced: true, Actor: "system", Role: "worker", At: s.Now(),
+	}); err != nil {
+		return err
+	}
+	return vaccination.Recorded.Enqueue(ctx, tx, vaccination.RecordedPayload{RecordID: recordID})
 }
 
 // lint is the last look before a signature: what the schema, the value sets,

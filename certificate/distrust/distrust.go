@@ -6,8 +6,10 @@
 // (dualcontrol, kind signer.distrust), and there is no way back. From that
 // moment nothing is signed with it, the trust list does not have it, and
 // verifiers refuse everything that it has signed; another signer of the cohort,
-// or the one for everybody, takes over. Genuine holders get new certificates by
-// a mass revocation that names the signer (package revocation).
+// or the one for everybody, takes over. What it has signed and nobody has yet is
+// not released but revoked and made again (package certificate); genuine holders of
+// the rest get new certificates by a mass revocation that names the signer (package
+// revocation).
 package distrust
 
 import (
