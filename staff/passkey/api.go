@@ -177,11 +177,25 @@ type KeyIn struct {
 	ID string `json:"-" path:"id"`
 }
 
-func (s *Service) apiRemove(c *web.Ctx, in KeyIn) (struct{}, error) {
+func (s *Service) apiAskRemove(c *web.Ctx, in KeyIn) (Asked, error) {
+	if !id.Valid(in.ID) {
+		return Asked{}, web.NotFound()
+	}
+	asked, err := s.AskRemove(c.Std(), c.User.ID, in.ID)
+	return asked, Problem(err)
+}
+
+// RemoveIn is the touch that removes a key.
+type RemoveIn struct {
+	ID    string `json:"-" path:"id"`
+	Touch Touch  `json:"touch"`
+}
+
+func (s *Service) apiRemove(c *web.Ctx, in RemoveIn) (struct{}, error) {
 	if !id.Valid(in.ID) {
 		return struct{}{}, web.NotFound()
 	}
-	return struct{}{}, Problem(s.Remove(c.Std(), c.User.ID, in.ID))
+	return struct{}{}, Problem(s.Remove(c.Std(), c.User.ID, in.ID, in.Touch))
 }
 
 func (s *Service) apiRevoke(c *web.Ctx, in KeyIn) (struct{}, error) {

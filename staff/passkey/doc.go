@@ -38,5 +38,6 @@
 // (counter 0) cannot be watched that way.
 //
 // Enrolled keys are disabled and never deleted: what they have approved refers to
-// them.
+// them. Their owner removes one, never the last, with a touch for just that; an
+// administrator disables one that is lost.
 package passkey

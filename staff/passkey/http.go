@@ -48,7 +48,8 @@ func (s *Service) Routes() []web.Route {
 		{Method: post, Path: "/api/v1/staff/keys", API: web.JSON("Enrol a key that answers an offer", s.apiEnrol)},
 		{Method: get, Path: "/api/v1/staff/keys", Roles: web.StaffRoles, API: web.JSON("One's own keys", s.apiKeys)},
 		{Method: http.MethodPatch, Path: "/api/v1/staff/keys/:id", Roles: web.StaffRoles, API: web.JSON("Rename an own key", s.apiRename)},
-		{Method: http.MethodDelete, Path: "/api/v1/staff/keys/:id", Roles: web.StaffRoles, API: web.JSON("Remove an own key; the last one stays", s.apiRemove)},
+		{Method: post, Path: "/api/v1/staff/keys/:id/removal/challenge", Roles: web.StaffRoles, API: web.JSON("Ask for the touch that removes an own key", s.apiAskRemove)},
+		{Method: post, Path: "/api/v1/staff/keys/:id/removal", Roles: web.StaffRoles, API: web.JSON("Remove an own key with a touch; the last one stays", s.apiRemove)},
 		{Method: post, Path: "/api/v1/staff/fresh/:action/challenge", Roles: web.StaffRoles, API: web.JSON("Ask for the touch that makes this session fresh for a deed", s.apiAskFresh)},
 		{Method: post, Path: "/api/v1/staff/fresh/:action", Roles: web.StaffRoles, API: web.JSON("Make this session fresh for a deed, for 15 minutes", s.apiRefresh)},
 		{Method: post, Path: "/api/v1/admin/staff/:id/key-code", Roles: admin, API: web.JSON("A one-time set-up code for the first key of an account; answered once", s.apiCode)},
@@ -64,7 +65,7 @@ var actionPattern = regexp.MustCompile(`^[a-z][a-z0-9.-]{1,39}$`)
 // validAction: what a session may be made fresh for has a plain name, and is none
 // of the deeds that are bound to something else.
 func validAction(action string) bool {
-	return actionPattern.MatchString(action) && action != actionAdd && action != actionCreate && action != actionLogin && action != "approve"
+	return actionPattern.MatchString(action) && action != actionAdd && action != actionCreate && action != actionLogin && action != actionRemove && action != "approve"
 }
 
 // Elsewhere is this page at the address where keys work, in a local run that was
@@ -114,7 +115,11 @@ func (s *Service) renameForm(c *web.Ctx) error {
 }
 
 func (s *Service) removeForm(c *web.Ctx) error {
-	if _, err := s.apiRemove(c, KeyIn{c.Params("id")}); err != nil {
+	t, err := FormTouch(c.Form())
+	if err == nil {
+		_, err = s.apiRemove(c, RemoveIn{c.Params("id"), t})
+	}
+	if err = Problem(err); err != nil {
 		return err
 	}
 	c.Flash("passkey.removed")

@@ -159,27 +159,54 @@ func (s *Service) Rename(ctx context.Context, accountID, keyID, name string) err
 	return err
 }
 
-// Remove disables an own key; the last one stays (ErrLastKey).
-func (s *Service) Remove(ctx context.Context, accountID, keyID string) error {
-	now := s.now()
+// removeDigest binds a touch to the removal of one key.
+func removeDigest(keyID string) Digest { return DigestOf("remove " + keyID) }
+
+// AskRemove asks for the touch, of any key of the account, that removes one of them.
+// ErrNotFound and ErrLastKey as of Remove.
+func (s *Service) AskRemove(ctx context.Context, accountID, keyID string) (Asked, error) {
+	if err := mayRemove(ctx, s.pool, accountID, keyID); err != nil {
+		return Asked{}, err
+	}
+	return s.Ask(ctx, accountID, actionRemove, removeDigest(keyID))
+}
+
+// Remove disables an own key, by a touch for just that: a session left open takes no
+// key away from anybody. The last one stays (ErrLastKey).
+func (s *Service) Remove(ctx context.Context, accountID, keyID string, t Touch) error {
+	p, err := s.Verify(ctx, accountID, actionRemove, removeDigest(keyID), t)
+	if err != nil {
+		return err
+	}
 	return pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		// The account's row keeps two removals apart.
 		if _, err := tx.Exec(ctx, `SELECT FROM staff.account WHERE id = $1 FOR UPDATE`, accountID); err != nil {
 			return err
 		}
-		var keys int
-		var own bool
-		err := tx.QueryRow(ctx, `SELECT count(*), coalesce(bool_or(id = $2), false) FROM staff.credential WHERE account_id = $1 AND disabled_at IS NULL`, accountID, keyID).Scan(&keys, &own)
-		switch {
-		case err != nil:
+		if err := mayRemove(ctx, tx, accountID, keyID); err != nil {
 			return err
-		case !own:
-			return ErrNotFound
-		case keys < 2:
-			return ErrLastKey
 		}
-		return s.disable(ctx, tx, keyID, "removed", "staff:"+accountID, now)
+		if _, err := p.Save(ctx, tx); err != nil {
+			return err
+		}
+		return s.disable(ctx, tx, keyID, "removed", "staff:"+accountID, p.at)
 	})
+}
+
+// mayRemove tells why an account may not remove a key.
+func mayRemove(ctx context.Context, q pg.Querier, accountID, keyID string) error {
+	var keys int
+	var own bool
+	err := q.QueryRow(ctx, `SELECT count(*), coalesce(bool_or(id = $2), false) FROM staff.credential WHERE account_id = $1 AND disabled_at IS NULL`, accountID, keyID).Scan(&keys, &own)
+	switch {
+	case err != nil:
+		return err
+	case !own:
+		return ErrNotFound
+	case keys < 2:
+		return ErrLastKey
+	}
+	return nil
 }
 
 // Revoke disables somebody's key, as an administrator does with a lost one; the

@@ -182,10 +182,30 @@ func TestFirstKeyWithPassword(t *testing.T) {
 	keys, err := passkey.Keys(ctx, b.pool, b.admin, b.now)
 	ok(t, err)
 	ok(t, b.Rename(ctx, b.admin, keys[0].ID, "Alt"))
-	is(t, "another's key", b.Remove(ctx, b.op, keys[0].ID), passkey.ErrNotFound)
-	ok(t, b.Remove(ctx, b.admin, keys[0].ID))
-	is(t, "the last", b.Remove(ctx, b.admin, keys[1].ID), passkey.ErrLastKey)
-	asked, err := b.AskLogin(ctx, "", "net")
+	_, err = b.AskRemove(ctx, b.op, keys[0].ID)
+	is(t, "another's key", err, passkey.ErrNotFound)
+	remove := func(asked passkey.Asked) error { return b.Remove(ctx, b.admin, keys[0].ID, second.Touch(asked)) }
+	is(t, "without a touch", b.Remove(ctx, b.admin, keys[0].ID, passkey.Touch{}), passkey.ErrExpired)
+	other, err := b.AskRemove(ctx, b.admin, keys[1].ID)
+	ok(t, err)
+	is(t, "touch for another key", remove(other), passkey.ErrRefused)
+	other, err = b.AskAdditional(ctx, b.admin)
+	ok(t, err)
+	is(t, "touch for another deed", remove(other), passkey.ErrRefused)
+	asked, err := b.AskRemove(ctx, b.admin, keys[0].ID)
+	ok(t, err)
+	touch := second.Touch(asked)
+	is(t, "another account's touch", b.Remove(ctx, b.op, keys[0].ID, touch), passkey.ErrRefused)
+	asked, err = b.AskRemove(ctx, b.admin, keys[0].ID)
+	ok(t, err)
+	b.now = b.now.Add(3 * time.Minute)
+	is(t, "too late", remove(asked), passkey.ErrExpired)
+	asked, err = b.AskRemove(ctx, b.admin, keys[0].ID)
+	ok(t, err)
+	ok(t, remove(asked))
+	_, err = b.AskRemove(ctx, b.admin, keys[1].ID)
+	is(t, "the last", err, passkey.ErrLastKey)
+	asked, err = b.AskLogin(ctx, "", "net")
 	ok(t, err)
 	_, err = b.Login(ctx, first.Touch(asked), "net")
 	is(t, "removed key", err, passkey.ErrRefused)
@@ -376,8 +396,11 @@ func TestOverHTTP(t *testing.T) {
 	if ans := api.JSON("GET", "/api/v1/staff/keys", nil, &keys); ans.Status != 200 || len(keys.Keys) != 1 {
 		t.Errorf("keys: %d %s", ans.Status, ans.Body)
 	}
-	if ans := api.JSON("DELETE", "/api/v1/staff/keys/"+keys.Keys[0].ID, nil, nil); ans.Status != 409 {
+	if ans := api.JSON("POST", "/api/v1/staff/keys/"+keys.Keys[0].ID+"/removal/challenge", struct{}{}, nil); ans.Status != 409 {
 		t.Errorf("the last key: %d", ans.Status)
+	}
+	if ans := api.JSON("POST", "/api/v1/staff/keys/"+keys.Keys[0].ID+"/removal", passkey.RemoveIn{}, nil); ans.Status != 403 {
+		t.Errorf("removed without a touch: %d", ans.Status)
 	}
 	if ans := api.JSON("POST", "/api/v1/staff/fresh/approve/challenge", struct{}{}, nil); ans.Status != 404 {
 		t.Errorf("fresh for approving: %d", ans.Status)

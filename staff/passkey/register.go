@@ -47,6 +47,7 @@ const (
 	actionCreate = "passkey.create"
 	actionAdd    = "passkey.add"
 	actionLogin  = "passkey.login"
+	actionRemove = "passkey.remove"
 )
 
 // algorithms are ES256 and EdDSA, what hardware keys have; in a local run RS256 too,
