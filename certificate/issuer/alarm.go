@@ -187,6 +187,8 @@ func (s *Service) watched(ctx context.Context, i Issuer, t map[string]brake.Thre
 			 WHERE d.issuer_id = $1 AND x.at > $2 GROUP BY d.day, d.appointments ORDER BY count(*) - d.appointments DESC LIMIT 1`},
 		{brake.Repeat, `
 			SELECT count(*), 0, '' FROM certificate.issuer_issue WHERE issuer_id = $1 AND at > $2 GROUP BY person ORDER BY 1 DESC LIMIT 1`},
+		{brake.SeenDay, `
+			SELECT count(*), 0, '' FROM certificate.issuer_issue WHERE issuer_id = $1 AND at > $2 AND basis = 'seen' GROUP BY operator ORDER BY 1 DESC LIMIT 1`},
 	} {
 		var part, whole int
 		var lot string
@@ -203,5 +205,5 @@ func (s *Service) watched(ctx context.Context, i Issuer, t map[string]brake.Thre
 			return &alarm{c.name, m}, nil
 		}
 	}
-	return nil, nil
+	return s.watchedUsual(ctx, i, t[brake.SeenUsual], now)
 }

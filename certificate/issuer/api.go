@@ -61,7 +61,7 @@ type IDIn struct {
 
 // AlarmOut is an alarm.
 type AlarmOut struct {
-	Alarm   string     `json:"alarm" enum:"crowd,names,odd_hours,lot_fast,appointments,repeat,lot_over"`
+	Alarm   string     `json:"alarm" enum:"crowd,names,odd_hours,lot_fast,appointments,repeat,seen_day,seen_usual,lot_over"`
 	At      time.Time  `json:"at"`
 	Count   int        `json:"count"`
 	Of      int        `json:"of,omitempty"`

@@ -298,6 +298,21 @@ func TestNobodySlipsThroughAnAlarm(t *testing.T) {
 	}
 }
 
+// seen lets one operator certify that many doses given elsewhere, steadily; the last of
+// them is one too many.
+func (b *bench) seen(t *testing.T, i Issuer, many int) {
+	t.Helper()
+	for n := range many {
+		if n == many-1 {
+			if tripped, err := b.Watch(t.Context(), b.clock()); tripped != 0 || err != nil {
+				t.Fatalf("one fewer: %d %v", tripped, err)
+			}
+		}
+		b.pass(2 * time.Minute)
+		b.ok(b.attempt(i))
+	}
+}
+
 func TestAlarms(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -349,6 +364,26 @@ func TestAlarms(t *testing.T) {
 				err = b.attempt(i, func(a *Attempt) { a.Person = []byte("always the same") })
 			}
 			return err
+		}},
+		{brake.SeenDay, true, func(t *testing.T, b *bench, i Issuer) (err error) {
+			t.Helper()
+			b.exec(`INSERT INTO certificate.issuer_threshold (alarm, issuer_kind, from_at, at_least, seconds) VALUES ('seen_day', 'pharmacy', '2020-01-02', 40, 86400)`)
+			b.seen(t, i, 40)
+			return nil
+		}},
+		{brake.SeenUsual, true, func(t *testing.T, b *bench, i Issuer) (err error) {
+			t.Helper()
+			b.pass(time.Minute)
+			b.publish(entriesOf(6)...)
+			for n := 1; n <= 5; n++ {
+				b.ok(b.claim(fmt.Sprintf("A-%03d", n)))
+			}
+			// The others: on four days each seven or nine, the median is nine.
+			b.exec(`INSERT INTO certificate.issuer_issue (id, issuer_id, operator, path, basis, product_id, lot_number, day, person, at)
+				SELECT gen_random_uuid(), i.id, 'op', 'web', 'seen', 'comirnaty', '', '2021-06-01', decode(md5(random()::text), 'hex'), $2::timestamptz - d * interval '1 day' - n * interval '1 minute'
+				  FROM certificate.issuer i, generate_series(1, 4) d, generate_series(1, 9) n WHERE i.id <> $1 AND (d > 1 OR n < 8)`, i.ID, b.clock())
+			b.seen(t, i, 27)
+			return nil
 		}},
 	} {
 		t.Run(c.alarm, func(t *testing.T) {

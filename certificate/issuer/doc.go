@@ -88,6 +88,11 @@
 // administrator lets an alarm trip earlier, two let it trip later. Triggers hold both
 // tables to that, whichever program writes.
 //
+// Doses given elsewhere (seen) need no lot and no appointment. One operator's day of them
+// is held against a number (seen_day) and against the median day of an operator of
+// such issuers in the last four weeks (seen_usual), as soon as five issuers and twenty
+// days make a history.
+//
 // An alarm that is open, a registry that cannot be read, is out of date or has lost
 // many entries: that reaches the administrators as messages ([Service.Alerts], package
 // alert).

@@ -304,7 +304,7 @@ type AllowanceOut struct {
 
 // ThresholdOut is when an alarm trips.
 type ThresholdOut struct {
-	Alarm   string    `json:"alarm" enum:"crowd,names,odd_hours,lot_fast,appointments,repeat"`
+	Alarm   string    `json:"alarm" enum:"crowd,names,odd_hours,lot_fast,appointments,repeat,seen_day,seen_usual"`
 	Kind    string    `json:"kind" enum:"all,pharmacy,practice,centre,mobile"`
 	Own     bool      `json:"own" doc:"false = that of all others"`
 	From    time.Time `json:"from"`

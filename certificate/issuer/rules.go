@@ -32,7 +32,7 @@ const ruleSubject = "issuer-rules"
 var ruleKinds = []string{"", "pharmacy", "practice", "centre", "mobile"}
 
 // ruleAlarms are the alarms that have a threshold, in the order of the pages.
-var ruleAlarms = []string{brake.Crowd, brake.Names, brake.OddHours, brake.LotFast, brake.Appointments, brake.Repeat}
+var ruleAlarms = []string{brake.Crowd, brake.Names, brake.OddHours, brake.LotFast, brake.Appointments, brake.Repeat, brake.SeenDay, brake.SeenUsual}
 
 // Allowance is what issuers of a kind may that have no limits of their own.
 type Allowance struct {

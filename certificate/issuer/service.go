@@ -114,7 +114,11 @@ type Leaf struct {
 }
 
 // Service keeps issuers.
-type Service struct{ Config }
+type Service struct {
+	Config
+
+	usual usual
+}
 
 // New makes a service, and registers with Dual what it applies.
 func New(cfg Config) *Service {

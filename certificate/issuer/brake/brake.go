@@ -7,6 +7,8 @@
 //	lot_fast      most doses of a large lot were certified within a day
 //	appointments  more certificates than the issuer had appointments that day
 //	repeat        one person got many certificates from one issuer
+//	seen_day      one operator certified many doses given elsewhere in a day
+//	seen_usual    far more of them than operators of such issuers do on a median day
 //	lot_over      more doses of a lot than the issuer received (no threshold: one is too many)
 package brake
 
@@ -20,6 +22,8 @@ const (
 	LotFast      = "lot_fast"
 	Appointments = "appointments"
 	Repeat       = "repeat"
+	SeenDay      = "seen_day"
+	SeenUsual    = "seen_usual"
 	LotOver      = "lot_over"
 )
 
