@@ -48,7 +48,7 @@ func TestAllowancesOfAKindAreRaisedByTwo(t *testing.T) {
 	b.wants(ad.Get(path), 200, "Liegt seit")
 	var out RulesOut
 	b.wants(ad.JSON(http.MethodGet, "/api/v1/admin/issuer-rules", nil, &out), 200)
-	if len(out.Allowances) != 8 || len(out.Thresholds) != 30 || out.Allowances[0].Limits.Hourly != 10 {
+	if len(out.Allowances) != 8 || len(out.Thresholds) != len(ruleAlarms)*len(ruleKinds) || out.Allowances[0].Limits.Hourly != 10 {
 		t.Errorf("%+v", out)
 	}
 	// Nobody writes it past the two.
