@@ -245,3 +245,11 @@ func (b *bench) exactlyOne(v Vaccination) Certificate {
 	}
 	return c
 }
+
+// revoke revokes a certificate, as staff do.
+func (b *bench) revoke(certificateID string, why revocation.Reason) error {
+	ctx := context.Background()
+	return pg.InTx(ctx, b.Pool, func(tx pgx.Tx) error {
+		return b.Revocations.Revoke(ctx, tx, revocation.Revocation{CertificateID: certificateID, Reason: why, Actor: "staff:a", Role: "admin", At: b.clock()})
+	})
+}

@@ -120,9 +120,7 @@ func TestRevokedAfterEachStep(t *testing.T) {
 			if err := b.Pool.QueryRow(t.Context(), `SELECT id::text FROM certificate.certificate`).Scan(&certificateID); err != nil {
 				t.Fatal(err)
 			}
-			err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
-				return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: certificateID, Reason: revocation.ByHolder, Actor: "staff:a", Role: "admin", At: b.clock()})
-			})
+			err := b.revoke(certificateID, revocation.ByHolder)
 			if !errors.Is(err, c.want) {
 				t.Fatalf("revoked: %v, want %v", err, c.want)
 			}
@@ -185,9 +183,7 @@ func TestRevokedWhileReleased(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
-				return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: certificateID, Reason: revocation.Fraud, Actor: "staff:a", Role: "admin", At: b.clock()})
-			}); err != nil {
+			if err := b.revoke(certificateID, revocation.Fraud); err != nil {
 				t.Error(err)
 			}
 		})
@@ -276,9 +272,7 @@ func TestVoid(t *testing.T) {
 			t.Errorf("%s taken back: %v", what, err)
 		}
 	}
-	err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
-		return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: list[0].ID, Reason: revocation.Fraud, Actor: "system", Role: "worker", At: b.clock()})
-	})
+	err := b.revoke(list[0].ID, revocation.Fraud)
 	if err == nil || !strings.Contains(err.Error(), "nothing to revoke") {
 		t.Errorf("revoked twice: %v", err)
 	}
@@ -292,9 +286,7 @@ func TestRevokedForGoodOutlivesTheRevocation(t *testing.T) {
 	v := b.vaccinate(nil)
 	b.make(v)
 	c := b.exactlyOne(v)
-	if err := pg.InTx(t.Context(), b.Pool, func(tx pgx.Tx) error {
-		return b.Revocations.Revoke(t.Context(), tx, revocation.Revocation{CertificateID: c.ID, Reason: revocation.Fraud, Actor: "system", Role: "worker", At: b.clock()})
-	}); err != nil {
+	if err := b.revoke(c.ID, revocation.Fraud); err != nil {
 		t.Fatal(err)
 	}
 	for _, rule := range revocation.RetentionRules() {

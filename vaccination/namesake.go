@@ -100,14 +100,9 @@ func (s *Service) applyNamesake(ctx context.Context, tx pgx.Tx, p dualcontrol.Pr
 	if err := json.Unmarshal(p.Payload, &what); err != nil {
 		return fmt.Errorf("correction: %w", err)
 	}
-	r, err := s.lock(ctx, tx, recordOf(p))
-	switch {
-	case err != nil:
+	r, err := s.lockProposed(ctx, tx, p, what.Version)
+	if err != nil {
 		return err
-	case r.Removed():
-		return ErrRemoved
-	case r.Version != what.Version:
-		return ErrChanged
 	}
 	in, err := s.intended(ctx, tx, r, what)
 	if err != nil {

@@ -201,6 +201,20 @@ func proposed(ctx context.Context, q pg.Querier, r Record, now time.Time) (*aske
 	return nil, nil
 }
 
+// lockProposed locks the record that a proposal is about while it is as it was when it
+// was proposed: ErrRemoved, ErrChanged.
+func (s *Service) lockProposed(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal, version int) (Record, error) {
+	r, err := s.lock(ctx, tx, recordOf(p))
+	switch {
+	case err != nil:
+	case r.Removed():
+		err = ErrRemoved
+	case r.Version != version:
+		err = ErrChanged
+	}
+	return r, err
+}
+
 // remove carries out what two people have decided, in the transaction of the second
 // approval: the record counts as not given, its dose comes back into the ledger, and a
 // registration of somebody to whom it was not given may have it. What stood there stays
@@ -210,14 +224,9 @@ func (s *Service) remove(ctx context.Context, tx pgx.Tx, p dualcontrol.Proposal,
 	if err := json.Unmarshal(p.Payload, &what); err != nil {
 		return fmt.Errorf("removal: %w", err)
 	}
-	r, err := s.lock(ctx, tx, recordOf(p))
-	switch {
-	case err != nil:
+	r, err := s.lockProposed(ctx, tx, p, what.Version)
+	if err != nil {
 		return err
-	case r.Removed():
-		return ErrRemoved
-	case r.Version != what.Version:
-		return ErrChanged
 	}
 	actor, role := actorOf(p)
 	if err := s.keepFormer(ctx, tx, r, r, Correction{Reason: p.Why, Now: now, Actor: actor, Role: role}, []string{changedRemoved}); err != nil {
