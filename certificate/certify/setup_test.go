@@ -1,7 +1,6 @@
 package certify_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,17 +20,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"impfportal/booking"
 	"impfportal/certificate"
+	"impfportal/certificate/certificatetest"
 	"impfportal/certificate/certify"
 	"impfportal/certificate/certify/card"
 	"impfportal/certificate/certify/card/cardtest"
 	"impfportal/certificate/issuer"
-	"impfportal/certificate/revocation"
 	"impfportal/certificate/signing"
 	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
-	"impfportal/citizen"
 	"impfportal/internal/id"
 	"impfportal/internal/pg"
 	"impfportal/internal/pg/pgtest"
@@ -40,11 +36,9 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
-	"impfportal/inventory"
 	"impfportal/notify"
 	"impfportal/programme"
 	"impfportal/staff/dualcontrol/dualcontroltest"
-	"impfportal/vaccination"
 )
 
 var start = time.Date(2021, 7, 21, 8, 0, 0, 0, time.UTC)
@@ -96,25 +90,13 @@ func setup(t *testing.T) *bench {
 	t.Parallel()
 	b := &bench{t: t, pool: pgtest.New(t), vault: vault.ForTest(), now: start, working: true}
 	rdb, log := redistest.New(t), slog.New(slog.DiscardHandler)
-	stock := inventory.New(b.pool, b.clock, log)
-	citizens := citizen.New(citizen.Config{Pool: b.pool, Redis: rdb, Vault: b.vault, Now: b.clock})
-	records := vaccination.New(b.pool, b.vault, stock, booking.New(booking.Deps{Pool: b.pool, Now: b.clock, Citizens: citizens, Inventory: stock}), citizens)
 	desk := dualcontroltest.New(t, b.pool, rdb, b.clock)
-	var err error
-	b.keys, err = signing.Open(signing.Config{Local: true, Dir: t.TempDir(), Master: bytes.Repeat([]byte{1}, 32), Issuer: "MUSTER", Now: b.now, Cohorts: certificate.Cohorts})
-	b.ok(err)
-	logKey, err := translog.OpenKey(translog.KeyConfig{Local: true, Dir: t.TempDir(), Origin: "portal.test/certificates/log"})
-	b.ok(err)
-	b.log = translog.New(translog.Config{
-		Pool: b.pool, Vault: b.vault, Now: b.clock, Key: logKey, Witness: filepath.Join(t.TempDir(), "witness"), Log: log,
-		OnSequenced: func(ctx context.Context, tx pgx.Tx, refs []string) error { return b.certs.Sequenced(ctx, tx, refs) },
-	})
-	b.stop = stop.New(stop.Config{Pool: b.pool, Now: b.clock, Log: b.log, Slog: log, Dual: desk.Service})
-	b.certs, err = certificate.New(certificate.Config{
-		Pool: b.pool, Vault: b.vault, Keys: b.keys, Now: b.clock, Log: log, Source: certificate.FromRecords(records), Issuer: "MUSTER",
-		Transparency: b.log, Revocations: revocation.New(b.log), Stop: b.stop,
-	})
-	b.ok(err)
+	makers := certificatetest.New(t, certificatetest.Config{Pool: b.pool, Vault: b.vault, Redis: rdb, Now: b.clock, Stop: func(leaves *translog.Log) certificate.Stop {
+		b.stop = stop.New(stop.Config{Pool: b.pool, Now: b.clock, Log: leaves, Slog: log, Dual: desk.Service})
+		return b.stop
+	}})
+	records := makers.Records
+	b.keys, b.log, b.certs = makers.Keys, makers.Log, makers.Certificates
 	issuers := issuer.New(issuer.Config{
 		Pool: b.pool, Vault: b.vault, Now: b.clock, Log: log, Limiter: redis_rate.NewLimiter(rdb), Staff: desk.Staff, Keys: desk.Keys, Dual: desk.Service, Grace: 24 * time.Hour,
 		Notify: notify.New(notify.Config{Pool: b.pool, Vault: b.vault, Now: b.clock, Local: true, Sender: []string{"Portal"}}),

@@ -1,11 +1,8 @@
 package claim_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/certificatetest"
 	"impfportal/certificate/claim"
-	"impfportal/certificate/revocation"
-	"impfportal/certificate/signing"
 	"impfportal/certificate/stop/stoptest"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
@@ -55,27 +50,13 @@ func setup(t *testing.T) *bundle {
 	t.Parallel()
 	b := &bundle{t: t, ctx: t.Context(), pool: pgtest.New(t), now: clock.At(time.Date(2021, 1, 18, 0, 0, 0, 0, time.UTC), 10, 0)}
 	now := func() time.Time { return b.now }
-	v, log := vault.ForTest(), slog.New(slog.DiscardHandler)
-	stock := inventory.New(b.pool, now, log)
-	citizens := citizen.New(citizen.Config{Pool: b.pool, Redis: redistest.New(t), Vault: v, Now: now})
-	b.sites = vaccination.New(b.pool, v, stock, booking.New(booking.Deps{Pool: b.pool, Now: now, Citizens: citizens, Inventory: stock}), citizens)
+	v := vault.ForTest()
 	messages := notify.New(notify.Config{Pool: b.pool, Vault: v, Now: now, Local: true})
-	keys, err := signing.Open(signing.Config{Local: true, Dir: t.TempDir(), Master: bytes.Repeat([]byte{1}, 32), Issuer: "MUSTER", Now: b.now, Cohorts: certificate.Cohorts})
-	b.ok(err)
-	logKey, err := translog.OpenKey(translog.KeyConfig{Local: true, Dir: t.TempDir(), Origin: "portal.test/certificates/log"})
-	b.ok(err)
-	var certificates *certificate.Service
-	leaves := translog.New(translog.Config{
-		Pool: b.pool, Vault: v, Now: now, Key: logKey, Witness: filepath.Join(t.TempDir(), "witness"), Log: log,
-		OnSequenced: func(ctx context.Context, tx pgx.Tx, refs []string) error {
-			return certificates.Sequenced(ctx, tx, refs)
-		},
+	makers := certificatetest.New(t, certificatetest.Config{
+		Pool: b.pool, Vault: v, Redis: redistest.New(t), Now: now, Stop: func(*translog.Log) certificate.Stop { return stoptest.Never{} },
 	})
-	certificates, err = certificate.New(certificate.Config{
-		Pool: b.pool, Vault: v, Keys: keys, Now: now, Log: log, Source: certificate.FromRecords(b.sites), Issuer: "MUSTER",
-		Transparency: leaves, Revocations: revocation.New(leaves), Stop: stoptest.Never{},
-	})
-	b.ok(err)
+	b.sites = makers.Records
+	stock, certificates, leaves := makers.Stock, makers.Certificates, makers.Log
 	b.s = claim.New(claim.Config{
 		Pool: b.pool, Vault: v, Now: now, Records: b.sites, Certificates: certificates, Send: messages.Send,
 		Sender: []string{"Portal"}, BaseURL: "https://portal.test",

@@ -1,7 +1,6 @@
 package desk_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -10,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,14 +19,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"impfportal/booking"
 	"impfportal/centre"
 	"impfportal/certificate"
+	"impfportal/certificate/certificatetest"
 	"impfportal/certificate/desk"
 	"impfportal/certificate/issuer"
 	"impfportal/certificate/issuer/registry"
-	"impfportal/certificate/revocation"
-	"impfportal/certificate/signing"
 	"impfportal/certificate/stop"
 	"impfportal/certificate/translog"
 	"impfportal/citizen"
@@ -39,7 +35,6 @@ import (
 	"impfportal/internal/vault"
 	"impfportal/internal/web"
 	"impfportal/internal/web/webtest"
-	"impfportal/inventory"
 	"impfportal/notify"
 	"impfportal/programme"
 	"impfportal/staff"
@@ -106,17 +101,6 @@ func setup(t *testing.T) *bench {
 	ctx, v, rdb, log := t.Context(), vault.ForTest(), redistest.New(t), slog.New(slog.DiscardHandler)
 	b.two = dualcontroltest.New(t, b.pool, rdb, b.clock)
 	messages := notify.New(notify.Config{Pool: b.pool, Vault: v, Now: b.clock, Local: true, Sender: []string{"Impfportal"}})
-	stock := inventory.New(b.pool, b.clock, log)
-	citizens := citizen.New(citizen.Config{Pool: b.pool, Redis: rdb, Vault: v, Now: b.clock})
-	b.records = vaccination.New(b.pool, v, stock, booking.New(booking.Deps{Pool: b.pool, Now: b.clock, Citizens: citizens, Inventory: stock}), citizens)
-	keys, err := signing.Open(signing.Config{Local: true, Dir: t.TempDir(), Master: bytes.Repeat([]byte{1}, 32), Issuer: "MUSTER", Now: start, Cohorts: certificate.Cohorts})
-	b.ok(err)
-	logKey, err := translog.OpenKey(translog.KeyConfig{Local: true, Dir: t.TempDir(), Origin: "portal.test/certificates/log"})
-	b.ok(err)
-	b.log = translog.New(translog.Config{
-		Pool: b.pool, Vault: v, Now: b.clock, Key: logKey, Witness: filepath.Join(t.TempDir(), "witness"), Log: log,
-		OnSequenced: func(ctx context.Context, tx pgx.Tx, refs []string) error { return b.certs.Sequenced(ctx, tx, refs) },
-	})
 	_, authority, err := ed25519.GenerateKey(rand.Reader)
 	b.ok(err)
 	list, err := registry.Sign(registry.List{Authority: "Behörde MUSTER", Sequence: 1, IssuedAt: start.Add(-time.Minute), NextUpdate: start.AddDate(0, 0, 30), Entries: []registry.Entry{entry("A-000"), entry("A-001")}}, authority)
@@ -133,24 +117,23 @@ func setup(t *testing.T) *bench {
 			return &issuer.Hold{Since: st.Since, Why: st.Reason(c.Lang)}, nil
 		},
 	})
-	b.stop = stop.New(stop.Config{
-		Pool: b.pool, Now: b.clock, Log: b.log, Slog: log, Dual: b.two.Service, Admin: b.two.Staff.NameOf,
-		Issuers: func(ctx context.Context, q pg.Querier) (out []stop.Issuer, err error) {
-			all, err := issuer.All(ctx, q)
-			for _, i := range all {
-				out = append(out, stop.Issuer{Ref: i.Ref, Kind: i.Kind, Region: vaccination.Region(i.Postcode)})
-			}
-			return out, err
-		},
-		Verify: b.issuers.Verify, Lifted: b.issuers.TellResumed,
-	})
-	b.certs, err = certificate.New(certificate.Config{
-		Pool: b.pool, Vault: v, Keys: keys, Now: b.clock, Log: log, Source: certificate.FromRecords(b.records), Issuer: "MUSTER",
-		Transparency: b.log, Revocations: revocation.New(b.log), Stop: b.stop,
-	})
-	b.ok(err)
+	makers := certificatetest.New(t, certificatetest.Config{Pool: b.pool, Vault: v, Redis: rdb, Now: b.clock, Stop: func(leaves *translog.Log) certificate.Stop {
+		b.stop = stop.New(stop.Config{
+			Pool: b.pool, Now: b.clock, Log: leaves, Slog: log, Dual: b.two.Service, Admin: b.two.Staff.NameOf,
+			Issuers: func(ctx context.Context, q pg.Querier) (out []stop.Issuer, err error) {
+				all, err := issuer.All(ctx, q)
+				for _, i := range all {
+					out = append(out, stop.Issuer{Ref: i.Ref, Kind: i.Kind, Region: vaccination.Region(i.Postcode)})
+				}
+				return out, err
+			},
+			Verify: b.issuers.Verify, Lifted: b.issuers.TellResumed,
+		})
+		return b.stop
+	}})
+	b.records, b.log, b.certs = makers.Records, makers.Log, makers.Certificates
 	b.desk = desk.New(desk.Config{
-		Pool: b.pool, Now: b.clock, Issuers: b.issuers, Records: b.records, Certificates: b.certs, Revocations: revocation.New(b.log), Stop: b.stop,
+		Pool: b.pool, Now: b.clock, Issuers: b.issuers, Records: b.records, Certificates: b.certs, Revocations: makers.Revocations, Stop: b.stop,
 		Keys: b.two.Keys, Limiter: redis_rate.NewLimiter(rdb),
 	})
 	b.ok(pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
